@@ -1,0 +1,212 @@
+-- The database as it must be: a bad state cannot be written, whoever writes.
+--
+-- The invariant: the tickets issued of an event are exactly the numbers 1 to N, each once,
+-- N is at most the event's total, and total, available and next_ticket_number agree.
+--
+--   what cannot happen                           what forbids it
+--   ------------------------------------------   ---------------------------------------------
+--   available below zero or above total          ticket_pools_available_in_range
+--   total, available, next number drift apart    ticket_pools_in_step
+--   a ticket row issued twice                    issued_tickets_pkey
+--   two ranges overlapping                       ticket_allocations_pkey, issue_in_sequence
+--   a row inside a range, or the reverse         issue_in_sequence
+--   a gap, a number below 1 or above total,
+--   a ticket of an unknown event                 issue_in_sequence
+--   an issued number changed, or taken out       issued_for_good
+--   a pool removed under its tickets             pool_outlives_tickets
+--
+-- Why triggers and not the foreign-key chain or an exclusion constraint: see
+-- docs/decisions/0002-a-trigger-keeps-the-sequence.md, with measurements.
+
+CREATE SCHEMA fixed;
+COMMENT ON SCHEMA fixed IS 'ticketsvc schema 1: as it must be';
+
+-- One row an event, and the one row its sellers queue on.
+-- Room is left on the page, and no changed column is indexed: every sale is a HOT update.
+CREATE TABLE fixed.ticket_pools (
+    event_id           varchar(50) PRIMARY KEY,
+    total              integer NOT NULL,
+    available          integer NOT NULL,
+    next_ticket_number integer NOT NULL,
+    -- Never oversold: the decrement that would go below zero is refused.
+    CONSTRAINT ticket_pools_available_in_range CHECK (available BETWEEN 0 AND total),
+    -- Never adrift: three columns, one truth.
+    CONSTRAINT ticket_pools_in_step CHECK (next_ticket_number = total - available + 1)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE fixed.ticket_pools IS 'Stock of each event; next_ticket_number = total - available + 1, always';
+
+-- One row a purchase: the consecutive numbers start_ticket to end_ticket, both included.
+CREATE TABLE fixed.ticket_allocations (
+    event_id     varchar(50) NOT NULL,
+    start_ticket integer NOT NULL,
+    end_ticket   integer NOT NULL,
+    user_id      varchar(50) NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    -- Two ranges never start at the same number; issue_in_sequence forbids the other overlaps.
+    CONSTRAINT ticket_allocations_pkey PRIMARY KEY (event_id, start_ticket),
+    CONSTRAINT ticket_allocations_from_one CHECK (start_ticket >= 1),
+    -- Sold in blocks of 8; with it, a range is never empty and never runs backwards.
+    CONSTRAINT ticket_allocations_whole_blocks
+        CHECK (end_ticket > start_ticket AND (end_ticket - start_ticket + 1) % 8 = 0)
+);
+COMMENT ON TABLE fixed.ticket_allocations IS 'One row per purchase: a range of ticket numbers';
+
+-- One row a ticket.
+CREATE TABLE fixed.issued_tickets (
+    event_id      varchar(50) NOT NULL,
+    ticket_number integer NOT NULL,
+    user_id       varchar(50) NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    -- Never the same number twice.
+    CONSTRAINT issued_tickets_pkey PRIMARY KEY (event_id, ticket_number),
+    CONSTRAINT issued_tickets_from_one CHECK (ticket_number >= 1)
+);
+COMMENT ON TABLE fixed.issued_tickets IS 'One row per ticket';
+
+-- Every ticket one row, however it was sold: what a range saves in writing, a reader still gets.
+CREATE VIEW fixed.tickets AS
+    SELECT event_id, ticket_number, user_id, created_at
+    FROM fixed.issued_tickets
+    UNION ALL
+    SELECT event_id, generate_series(start_ticket, end_ticket), user_id, created_at
+    FROM fixed.ticket_allocations;
+COMMENT ON VIEW fixed.tickets IS 'Derived: one row per ticket, from rows and ranges alike';
+
+-- Tickets are issued in sequence. What a statement inserts of an event must continue, without a
+-- gap or an overlap, what both tables hold of it already, and must end within its total. If the
+-- tickets of an event were exactly 1 to N before the statement, they are exactly 1 to M after it.
+-- The pool row is locked before anything is looked at: of two writers of one event the second
+-- waits, then sees what the first has committed. A seller holds that lock already.
+CREATE FUNCTION fixed.lock_total(p_event varchar) RETURNS integer LANGUAGE sql AS $$
+    SELECT total FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE
+$$;
+
+CREATE FUNCTION fixed.require_sequence(
+    p_event varchar, p_first integer, p_last integer,
+    p_unbroken boolean, p_previous integer, p_total integer
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_total IS NULL OR NOT p_unbroken OR p_first <> p_previous + 1 OR p_last > p_total THEN
+        RAISE EXCEPTION 'tickets % to % do not continue the sequence', p_first, p_last
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'issue_in_sequence',
+              DETAIL = format('event %s: issued up to %s, total %s', p_event, p_previous, p_total);
+    END IF;
+END $$;
+
+CREATE FUNCTION fixed.issue_ranges_in_sequence() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    issue     record;
+    the_total integer;
+    previous  integer;
+BEGIN
+    FOR issue IN -- in the order of their ids, so that two such statements cannot deadlock
+        SELECT event_id, min(start_ticket) AS first, max(end_ticket) AS last,
+               bool_and(start_ticket = previous_end + 1) AS unbroken
+        FROM (SELECT event_id, start_ticket, end_ticket,
+                     lag(end_ticket, 1, start_ticket - 1)
+                     OVER (PARTITION BY event_id ORDER BY start_ticket) AS previous_end
+              FROM inserted) AS in_order
+        GROUP BY event_id ORDER BY event_id
+    LOOP
+        the_total := fixed.lock_total(issue.event_id);
+        previous := greatest(
+            0,
+            (SELECT end_ticket FROM fixed.ticket_allocations
+             WHERE event_id = issue.event_id AND start_ticket < issue.first
+             ORDER BY start_ticket DESC LIMIT 1),
+            (SELECT max(ticket_number) FROM fixed.issued_tickets
+             WHERE event_id = issue.event_id));
+        PERFORM fixed.require_sequence(
+            issue.event_id, issue.first, issue.last, issue.unbroken, previous, the_total);
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.ticket_allocations
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_ranges_in_sequence();
+
+CREATE FUNCTION fixed.issue_rows_in_sequence() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    issue     record;
+    the_total integer;
+    previous  integer;
+BEGIN
+    FOR issue IN
+        SELECT event_id, min(ticket_number) AS first, max(ticket_number) AS last,
+               count(*) = max(ticket_number) - min(ticket_number) + 1 AS unbroken
+        FROM inserted
+        GROUP BY event_id ORDER BY event_id
+    LOOP
+        the_total := fixed.lock_total(issue.event_id);
+        previous := greatest(
+            0,
+            (SELECT ticket_number FROM fixed.issued_tickets
+             WHERE event_id = issue.event_id AND ticket_number < issue.first
+             ORDER BY ticket_number DESC LIMIT 1),
+            (SELECT end_ticket FROM fixed.ticket_allocations
+             WHERE event_id = issue.event_id
+             ORDER BY start_ticket DESC LIMIT 1));
+        PERFORM fixed.require_sequence(
+            issue.event_id, issue.first, issue.last, issue.unbroken, previous, the_total);
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_rows_in_sequence();
+
+-- What is issued stays issued: its number never changes, and it goes only together with its
+-- event's pool, in one transaction. A ticket's holder may change.
+CREATE FUNCTION fixed.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of %.% is refused: issued tickets are never changed',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_for_good';
+END $$;
+
+CREATE FUNCTION fixed.refuse_removal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM removed JOIN fixed.ticket_pools USING (event_id)) THEN
+        RAISE EXCEPTION 'issued tickets go only together with their pool'
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_for_good';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER issued_for_good BEFORE UPDATE OF event_id, start_ticket, end_ticket
+    ON fixed.ticket_allocations EXECUTE FUNCTION fixed.refuse_change();
+CREATE TRIGGER issued_for_good_all BEFORE TRUNCATE
+    ON fixed.ticket_allocations EXECUTE FUNCTION fixed.refuse_change();
+CREATE TRIGGER issued_for_good_removal AFTER DELETE ON fixed.ticket_allocations
+    REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION fixed.refuse_removal();
+
+CREATE TRIGGER issued_for_good BEFORE UPDATE OF event_id, ticket_number
+    ON fixed.issued_tickets EXECUTE FUNCTION fixed.refuse_change();
+CREATE TRIGGER issued_for_good_all BEFORE TRUNCATE
+    ON fixed.issued_tickets EXECUTE FUNCTION fixed.refuse_change();
+CREATE TRIGGER issued_for_good_removal AFTER DELETE ON fixed.issued_tickets
+    REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION fixed.refuse_removal();
+
+-- A pool is not removed or renamed under its tickets. Deferred, so that an event can be
+-- reset: pool, tickets and a new pool in one transaction.
+CREATE FUNCTION fixed.pool_outlives_tickets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM fixed.ticket_pools WHERE event_id = OLD.event_id)
+       AND (EXISTS (SELECT FROM fixed.issued_tickets WHERE event_id = OLD.event_id)
+            OR EXISTS (SELECT FROM fixed.ticket_allocations WHERE event_id = OLD.event_id))
+    THEN
+        RAISE EXCEPTION 'event % still has issued tickets', OLD.event_id
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'pool_outlives_tickets';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER pool_outlives_tickets AFTER DELETE OR UPDATE OF event_id
+    ON fixed.ticket_pools DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION fixed.pool_outlives_tickets();
+CREATE TRIGGER pool_outlives_tickets_all BEFORE TRUNCATE
+    ON fixed.ticket_pools EXECUTE FUNCTION fixed.refuse_change();

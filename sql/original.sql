@@ -1,0 +1,25 @@
+-- The database as it was: two tables, and nothing in them that forbids a bad state.
+-- Kept so, because the bug can only be shown where nothing stops it.
+
+CREATE SCHEMA original;
+COMMENT ON SCHEMA original IS 'ticketsvc schema 1: as it was';
+
+-- One row an event. `available` is what a purchase reads, decides upon, and writes later.
+-- No CHECK: the subtraction may take it below zero, and does.
+CREATE TABLE original.ticket_pools (
+    event_id  varchar(50) PRIMARY KEY,
+    total     integer NOT NULL,
+    available integer NOT NULL
+);
+COMMENT ON TABLE original.ticket_pools IS 'Stock of each event, decremented after the tickets are issued';
+
+-- One row a ticket. No UNIQUE (event_id, ticket_number): the same number can be issued again.
+-- No foreign key: a ticket may belong to no event.
+CREATE TABLE original.issued_tickets (
+    id            serial PRIMARY KEY,
+    event_id      varchar(50) NOT NULL,
+    user_id       varchar(50) NOT NULL,
+    ticket_number integer NOT NULL,
+    created_at    timestamp NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE original.issued_tickets IS 'One row per ticket, without a constraint on its number';

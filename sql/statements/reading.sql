@@ -1,0 +1,24 @@
+-- name: all_pools
+-- Every event with its stock.
+SELECT event_id, total, available FROM {schema}.ticket_pools ORDER BY event_id
+
+-- name: one_pool
+-- One event with its stock.
+SELECT event_id, total, available FROM {schema}.ticket_pools WHERE event_id = %(event)s
+
+-- name: holders_of_row
+-- Who holds a ticket that has a row; more than one is a duplicate.
+SELECT user_id FROM {schema}.issued_tickets
+WHERE event_id = %(event)s AND ticket_number = %(number)s ORDER BY user_id
+
+-- name: holder_of_range
+-- Who holds the range a ticket lies in: the last one that starts at or before it.
+SELECT user_id FROM (
+    SELECT user_id, end_ticket FROM {schema}.ticket_allocations
+    WHERE event_id = %(event)s AND start_ticket <= %(number)s
+    ORDER BY start_ticket DESC LIMIT 1
+) AS candidate WHERE end_ticket >= %(number)s
+
+-- name: probe
+-- Whether the database can answer, and can be written to.
+SELECT pg_is_in_recovery()

@@ -1,0 +1,33 @@
+-- name: remove_pool
+-- First of a reset: sellers of the event wait from here on.
+DELETE FROM {schema}.ticket_pools WHERE event_id = %(event)s
+
+-- name: remove_rows
+-- Take out an event's ticket rows.
+DELETE FROM {schema}.issued_tickets WHERE event_id = %(event)s
+
+-- name: remove_ranges
+-- Take out an event's ranges.
+DELETE FROM {schema}.ticket_allocations WHERE event_id = %(event)s
+
+-- name: insert_pool_original
+-- A pool as the original has it.
+INSERT INTO {schema}.ticket_pools (event_id, total, available)
+VALUES (%(event)s, %(total)s, %(total)s - %(sold)s)
+
+-- name: insert_pool_fixed
+-- A pool that also counts forward.
+INSERT INTO {schema}.ticket_pools (event_id, total, available, next_ticket_number)
+VALUES (%(event)s, %(total)s, %(total)s - %(sold)s, %(sold)s + 1)
+
+-- name: insert_sold_rows
+-- Tickets 1 to sold, 8 to a user.
+INSERT INTO {schema}.issued_tickets (event_id, user_id, ticket_number)
+SELECT %(event)s::varchar, format('user_%%s_%%s', (number - 1) / 8 + 1, %(event)s::varchar), number
+FROM generate_series(1, %(sold)s::int) AS number
+
+-- name: insert_sold_ranges
+-- Tickets 1 to sold, one range of 8 to a user.
+INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
+SELECT %(event)s::varchar, format('user_%%s_%%s', k, %(event)s::varchar), 8 * k - 7, 8 * k
+FROM generate_series(1, %(sold)s::int / 8) AS k

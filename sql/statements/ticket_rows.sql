@@ -1,0 +1,11 @@
+-- name: reserve
+-- Check and decrement in one statement; no row comes back when too few are left.
+UPDATE {schema}.ticket_pools
+SET available = available - %(quantity)s, next_ticket_number = next_ticket_number + %(quantity)s
+WHERE event_id = %(event)s AND available >= %(quantity)s
+RETURNING next_ticket_number - %(quantity)s AS first, next_ticket_number - 1 AS last
+
+-- name: insert_tickets
+-- One row per ticket, all in one statement.
+INSERT INTO {schema}.issued_tickets (event_id, user_id, ticket_number)
+SELECT %(event)s, %(user)s, number FROM generate_series(%(first)s::int, %(last)s::int) AS number

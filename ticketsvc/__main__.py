@@ -1,0 +1,5 @@
+"""Let `python -m ticketsvc` be the command."""
+
+from ticketsvc.cli import main
+
+main()

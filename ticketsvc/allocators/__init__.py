@@ -1,0 +1,15 @@
+"""Every allocator by its name: one file per mechanism, one protocol, one registry."""
+
+from collections.abc import Mapping
+
+from ticketsvc.allocators.naive import Naive
+from ticketsvc.allocators.protocol import Allocator, Mechanism
+from ticketsvc.allocators.range import Range
+from ticketsvc.allocators.ticket_rows import TicketRows
+
+__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "Allocator", "Mechanism"]
+
+ALLOCATORS: Mapping[str, type[Allocator]] = {
+    allocator.mechanism.name: allocator for allocator in (Naive, TicketRows, Range)
+}
+DEFAULT_ALLOCATOR = Range.mechanism.name

@@ -1,0 +1,57 @@
+"""The allocator as it was: read, decide, write, with nothing atomic in between."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.errors import EventNotFound, SoldOut
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class Naive:
+    """Check-then-act: several statements, each its own checkout and its own commit."""
+
+    mechanism: ClassVar = Mechanism(
+        name="naive",
+        summary="check-then-act, as it was: oversells and issues numbers twice",
+        safe=False,
+        schemas=("original", "fixed"),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        statements = load("naive", schema)
+        self._read_pool = statements["read_pool"]
+        self._insert_ticket = statements["insert_ticket"]
+        self._decrement = statements["decrement" if schema == "original" else "decrement_in_step"]
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock, decide, insert ticket by ticket, subtract at the end.
+
+        Not safe: between the read and the subtraction any number of rivals read the same
+        stock, decide alike and issue the same numbers. Between two statements the connection
+        goes back to the pool, as in the original; a purchase that kept one would overlap less.
+
+        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+
+        Writes: one row and one commit per ticket, then one pool update and commit.
+        """
+        event = purchase.event_id
+        async with checkout(self._pool) as connection:
+            stock = await (await self._read_pool.execute(connection, event=event)).fetchone()
+        if stock is None:
+            raise EventNotFound(f"event {event!r} not found")
+        if stock.available < purchase.quantity:
+            raise SoldOut("not enough tickets available")
+        first = stock.total - stock.available + 1
+        tickets = TicketRange(first, first + purchase.quantity - 1)
+        for number in tickets.numbers():
+            async with checkout(self._pool) as connection:
+                await self._insert_ticket.execute(
+                    connection, event=event, user=purchase.user_id, number=number
+                )
+        async with checkout(self._pool) as connection:
+            await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
+        return tickets

@@ -1,0 +1,33 @@
+"""What every allocator is: one purchase in, consecutive numbers or a named refusal out."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from ticketsvc.database.pool import Pool
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """What an allocator is called and what can be said of it in one line."""
+
+    name: str
+    summary: str
+    safe: bool
+    """Whether it never oversells or duplicates, whatever runs beside it."""
+
+    schemas: tuple[SchemaName, ...]
+    """Where it can work; the first is where it belongs."""
+
+
+class Allocator(Protocol):
+    """A way to allocate tickets. Knows a pool of connections, and no HTTP."""
+
+    mechanism: ClassVar[Mechanism]
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        """Work with connections of *pool* on the tables of *schema*."""
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Issue *purchase.quantity* consecutive tickets, or raise a `Refusal`."""

@@ -1,0 +1,47 @@
+"""Conditional update and one row for the whole range, in one statement."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.allocators.refusals import why_nothing_reserved
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class Range:
+    """One statement: reserve in the pool and record the range of numbers."""
+
+    mechanism: ClassVar = Mechanism(
+        name="range",
+        summary="conditional update and one row per purchase, in one statement",
+        safe=True,
+        schemas=("fixed",),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._reserve_range = load("range", schema)["reserve_range"]
+        self._one_pool = load("reading", schema)["one_pool"]
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Reserve the next numbers, or none, and record them as one range (conditional UPDATE).
+
+        The check and the decrement are one statement: a rival blocks on the pool row and
+        re-tests the condition against the committed value.
+
+        Raise `SoldOut` when the pool is short and `EventNotFound` when there is none.
+
+        Writes: one pool update and one allocation row, whatever the quantity, in one commit.
+        """
+        event = purchase.event_id
+        async with checkout(self._pool) as connection:
+            reserved = await (
+                await self._reserve_range.execute(
+                    connection, event=event, user=purchase.user_id, quantity=purchase.quantity
+                )
+            ).fetchone()
+            if reserved is None:
+                raise await why_nothing_reserved(connection, self._one_pool, event)
+        return TicketRange(reserved.first, reserved.last)

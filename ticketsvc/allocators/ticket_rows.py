@@ -1,0 +1,54 @@
+"""Conditional update, then one row per ticket in one statement."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.allocators.refusals import why_nothing_reserved
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class TicketRows:
+    """Two statements in one transaction: reserve in the pool, insert every ticket."""
+
+    mechanism: ClassVar = Mechanism(
+        name="ticket_rows",
+        summary="conditional update, one row per ticket in one insert",
+        safe=True,
+        schemas=("fixed",),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        statements = load("ticket_rows", schema)
+        self._reserve = statements["reserve"]
+        self._insert_tickets = statements["insert_tickets"]
+        self._one_pool = load("reading", schema)["one_pool"]
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Reserve the next numbers, or none, then write a row for each (conditional UPDATE).
+
+        The check and the decrement are one statement: a rival blocks on the pool row until
+        this transaction ends, then tests its own condition against what was committed.
+
+        Raise `SoldOut` when the pool is short and `EventNotFound` when there is none.
+
+        Writes: one pool update and one row per ticket, in one commit.
+        """
+        event = purchase.event_id
+        async with checkout(self._pool) as connection, connection.transaction():
+            reserved = await (
+                await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
+            ).fetchone()
+            if reserved is None:
+                raise await why_nothing_reserved(connection, self._one_pool, event)
+            await self._insert_tickets.execute(
+                connection,
+                event=event,
+                user=purchase.user_id,
+                first=reserved.first,
+                last=reserved.last,
+            )
+        return TicketRange(reserved.first, reserved.last)

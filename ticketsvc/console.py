@@ -1,0 +1,45 @@
+"""What commands show on a terminal, and what they do not when there is none."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+_out = Console()
+words = Console(stderr=True)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal, nothing elsewhere; give the function that advances it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=words, disable=not words.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_facts(title: str, facts: Mapping[str, Any]) -> None:
+    """Print names and values, one to a line."""
+    print(title)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        shown = json.dumps(value) if isinstance(value, dict) else value
+        print(f"  {name:<{width}}  {shown}")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; None shows as a dash."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    _out.print(table)
+
+
+def complain(message: str) -> None:
+    """Say what is wrong, in one line, where errors go."""
+    print(f"ticketsvc: {' '.join(message.split())}", file=sys.stderr)

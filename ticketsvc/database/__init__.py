@@ -1,0 +1,1 @@
+"""The database: an embedded server, the schemas, the statements, the pool."""

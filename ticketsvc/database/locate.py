@@ -1,0 +1,71 @@
+"""Decide which database a command works on."""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ticketsvc.database.embedded import find_kept, home, start_kept, start_temporary
+from ticketsvc.errors import NoDatabase, UsageError
+from ticketsvc.settings import Settings
+
+OLDEST_SERVER_VERSION = 150_000
+
+
+@contextlib.contextmanager
+def kept_database(settings: Settings) -> Iterator[str]:
+    """Give a database whose contents last from command to command.
+
+    `DATABASE_URL` and nothing else when it is set; otherwise the embedded server that runs
+    already (`ticketsvc db start`, or another command's), or our own for as long as this lasts.
+    """
+    if settings.database_url is not None:
+        yield check_server(settings.database_url.get_secret_value())
+        return
+    folder = home(settings.home)
+    running = find_kept(folder, binaries_folder=settings.postgres_bin)
+    if running is not None:
+        yield running.url
+        return
+    with start_kept(folder, binaries_folder=settings.postgres_bin, lasting=False) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def fresh_database(settings: Settings) -> Iterator[str]:
+    """Give a database for one run: `DATABASE_URL` when set, else an empty server of our own."""
+    if settings.database_url is not None:
+        yield check_server(settings.database_url.get_secret_value())
+        return
+    with start_temporary(binaries_folder=settings.postgres_bin) as server:
+        yield server.url
+
+
+def check_server(conninfo: str) -> str:
+    """Connect once, and give *conninfo* back.
+
+    Raise `UsageError` when it cannot be read and `NoDatabase` when the server cannot be
+    reached or is too old; neither shows the password.
+    """
+    try:
+        parameters = conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        raise UsageError(
+            "DATABASE_URL is not a PostgreSQL address: "
+            "it looks like postgresql://user:password@host:5432/database"
+        ) from None
+    try:
+        with psycopg.connect(
+            make_conninfo(conninfo, connect_timeout=str(parameters.get("connect_timeout") or 5))
+        ) as connection:
+            version = connection.info.server_version
+    except psycopg.OperationalError as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise NoDatabase(f"the database cannot be reached: {reason}") from None
+    if version < OLDEST_SERVER_VERSION:
+        raise NoDatabase(
+            f"PostgreSQL {version // 10_000} is too old: "
+            f"{OLDEST_SERVER_VERSION // 10_000} or newer is needed"
+        )
+    return conninfo

@@ -1,0 +1,80 @@
+"""A small process between its parent and a PostgreSQL server, so that no server is left behind.
+
+Run by path, with a JSON object as only argument; standard library only, because it is
+started by path and must be quick. Its standard input is the lifeline: when the parent ends,
+in whatever way, the pipe closes, and the server is shut down and its folder removed.
+On Linux the kernel shuts the server down too if this process itself is killed.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PATIENCE_S = 20
+
+
+def main(specification: dict[str, Any]) -> int:
+    """Run the server until it ends, the lifeline closes, or SIGTERM comes."""
+    server = subprocess.Popen(
+        specification["command"],
+        stdin=subprocess.DEVNULL,
+        # No thread of ours runs yet: the warning does not apply.
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        cwd=specification["folder"],
+        **specification["account"],
+    )
+    asked = threading.Event()
+    stop = _stopper(server, specification["pg_ctl"], asked)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop).start())
+    if specification["lifeline"]:
+        threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
+    code = server.wait()
+    # A server that ended unasked leaves its folder: the log in it is the only evidence.
+    if specification["remove"] and asked.is_set():
+        shutil.rmtree(specification["folder"], ignore_errors=True)
+    return code
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for a fast shutdown (SIGINT) when the starting thread is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _await_end_of_parent(stop: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    stop()
+
+
+def _stopper(
+    server: "subprocess.Popen[bytes]", pg_ctl: list[str], asked: threading.Event
+) -> Callable[[], None]:
+    def stop() -> None:
+        asked.set()
+        if server.poll() is not None:
+            return
+        if os.name == "nt":
+            subprocess.run([*pg_ctl, "-m", "fast", "stop"], check=False)
+        else:
+            server.send_signal(signal.SIGINT)
+        try:
+            server.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+    return stop
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

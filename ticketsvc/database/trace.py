@@ -1,0 +1,77 @@
+"""Record when each statement ran and what it read, for drawing what really happened."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Self
+
+from psycopg import AsyncCursor
+
+_purchase: ContextVar[str | None] = ContextVar("purchase", default=None)
+
+Recorder = Callable[[Mapping[str, object]], None]
+
+
+@contextlib.contextmanager
+def tracing_purchase(purchase: str) -> Iterator[None]:
+    """Attribute the statements run inside to *purchase*."""
+    token = _purchase.set(purchase)
+    try:
+        yield
+    finally:
+        _purchase.reset(token)
+
+
+def write_lines(file: Path) -> Recorder:
+    """Give a recorder that appends one JSON object per statement to *file*."""
+    out = file.open("a", buffering=1)
+
+    def record(step: Mapping[str, object]) -> None:
+        out.write(json.dumps(step) + "\n")
+
+    return record
+
+
+def traced_cursor(record: Recorder) -> type[AsyncCursor[Any]]:
+    """Make a cursor class that reports each statement to *record*.
+
+    Reported: purchase, statement (its text), parameters, began_s and ended_s (seconds on the
+    system-wide monotonic clock), rows (affected or returned), first (the first row) and
+    error (SQLSTATE).
+    """
+
+    class TracedCursor(AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+            purchase = _purchase.get()
+            if purchase is None:
+                return await super().execute(query, params, **options)
+            began = time.monotonic()
+            error, first = None, None
+            try:
+                await super().execute(query, params, **options)
+                if self.description:
+                    row = await self.fetchone()
+                    first = list(row) if row else None
+                    await self.scroll(0, mode="absolute")
+            except Exception as problem:
+                error = getattr(problem, "sqlstate", None) or type(problem).__name__
+                raise
+            finally:
+                record(
+                    {
+                        "purchase": purchase,
+                        "statement": query.decode() if isinstance(query, bytes) else str(query),
+                        "parameters": params,
+                        "began_s": began,
+                        "ended_s": time.monotonic(),
+                        "rows": self.rowcount,
+                        "first": first,
+                        "error": error,
+                    }
+                )
+            return self
+
+    return TracedCursor

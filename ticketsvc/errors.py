@@ -1,0 +1,108 @@
+"""What can go wrong, one class per refusal.
+
+    TicketsvcError
+    ├── Refusal                 the purchase did not happen, and why
+    │   ├── InvalidPurchase         malformed, missing, wrong type, out of bounds
+    │   ├── EventNotFound
+    │   ├── TicketNotFound
+    │   ├── SoldOut                 not enough tickets left
+    │   └── RefusedByDatabase       a constraint of the schema said no
+    ├── Unavailable             nothing was sold; try again later
+    │   ├── DatabaseUnavailable
+    │   ├── Overloaded              too many purchases wait already
+    │   └── Draining                the server is stopping
+    ├── OutcomeUnknown          the answer was lost on the way: sold, or not
+    └── UsageError              a command or setting that cannot be carried out as given
+        └── NoDatabase              no server could be reached or started
+
+`code` is the stable name a client may switch on; the message is for people and
+never carries SQL, a stack or a secret.
+"""
+
+
+class TicketsvcError(Exception):
+    """The root of every error this package raises on purpose."""
+
+    code = "error"
+
+
+class Refusal(TicketsvcError):
+    """The purchase did not happen and will not, as it was asked."""
+
+    code = "refused"
+
+
+class InvalidPurchase(Refusal):
+    """The request breaks a rule; the message names the field and the rule."""
+
+    code = "invalid_purchase"
+
+
+class EventNotFound(Refusal):
+    """No ticket pool has this event's id."""
+
+    code = "event_not_found"
+
+
+class TicketNotFound(Refusal):
+    """Nobody holds a ticket of this number."""
+
+    code = "ticket_not_found"
+
+
+class SoldOut(Refusal):
+    """The pool holds fewer tickets than the purchase asks for."""
+
+    code = "sold_out"
+
+
+class RefusedByDatabase(Refusal):
+    """A constraint of the schema refused what the allocator wrote.
+
+    Statements that committed before the refused one stay: an allocator without a
+    transaction can leave rows behind.
+    """
+
+    code = "refused_by_database"
+
+
+class Unavailable(TicketsvcError):
+    """Nothing was sold; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """No connection to the database could be had in time."""
+
+    code = "database_unavailable"
+
+
+class Overloaded(Unavailable):
+    """Too many purchases wait for a connection already."""
+
+    code = "overloaded"
+
+
+class Draining(Unavailable):
+    """The server is stopping and accepts nothing new."""
+
+    code = "draining"
+
+
+class OutcomeUnknown(TicketsvcError):
+    """The connection broke after the purchase was sent: it may have been sold, or not."""
+
+    code = "outcome_unknown"
+
+
+class UsageError(TicketsvcError):
+    """A command, argument or setting that cannot be carried out as given."""
+
+    code = "usage"
+
+
+class NoDatabase(UsageError):
+    """No PostgreSQL could be reached, found or started."""
+
+    code = "no_database"

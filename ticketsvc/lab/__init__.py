@@ -1,0 +1,1 @@
+"""The investigation: fire purchases, read what happened, judge, draw, report."""

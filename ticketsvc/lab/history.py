@@ -1,0 +1,87 @@
+"""The record of a run: each attempt, what was asked and what was answered."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ticketsvc.errors import UsageError
+
+Outcome = Literal["ok", "refused", "failed", "unknown"]
+"""ok: answered 2xx, sold. refused: any other answer. failed: never sent. unknown: sent, no
+answer; it may have happened."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request sent for one purchase, and how it ended.
+
+    Times are seconds on the system-wide monotonic clock.
+    """
+
+    purchase: str
+    url: str
+    user: str
+    event: str
+    quantity: int
+    sent_s: float
+    answered_s: float
+    outcome: Outcome
+    status: int | None = None
+    tickets: tuple[int, ...] = ()
+    message: str = ""
+
+
+def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
+    """Count the outcomes, and the ticket numbers as the buyers were told them.
+
+    Numbers are counted per event: `tickets` in all, `unique` different ones, `duplicates` the
+    rest.
+    """
+    outcomes = Counter(attempt.outcome for attempt in history)
+    told = [(attempt.event, number) for attempt in history for number in attempt.tickets]
+    unique = len(set(told))
+    statuses = Counter(str(attempt.status) for attempt in history if attempt.status is not None)
+    return {
+        "purchases": len(history),
+        "successes": outcomes["ok"],
+        "refused": outcomes["refused"],
+        "failed": outcomes["failed"],
+        "unknown": outcomes["unknown"],
+        "tickets": len(told),
+        "unique": unique,
+        "duplicates": len(told) - unique,
+        "statuses": dict(sorted(statuses.items())),
+    }
+
+
+def write_history(history: Iterable[Attempt], file: Path) -> None:
+    """Write one JSON object per attempt and line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as out:
+        for attempt in history:
+            out.write(json.dumps(asdict(attempt)) + "\n")
+
+
+def read_history(file: Path) -> list[Attempt]:
+    """Read what `write_history` wrote; raise `UsageError` naming the line that is not so."""
+    names = {field.name for field in fields(Attempt)}
+    history = []
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"history {file}: cannot be read: {problem}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            kept = {name: record[name] for name in names & record.keys()}
+            kept["tickets"] = tuple(map(int, kept.get("tickets", ())))
+            attempt = Attempt(**kept)
+        except (ValueError, TypeError, AttributeError):
+            raise UsageError(f"history {file}, line {number}: not an attempt of a run") from None
+        if attempt.outcome not in get_args(Outcome):
+            raise UsageError(f"history {file}, line {number}: unknown outcome {attempt.outcome!r}")
+        history.append(attempt)
+    return history

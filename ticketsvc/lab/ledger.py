@@ -1,0 +1,114 @@
+"""Read what a database holds: the original's tables, ours, or a foreign system's."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import Connection, sql
+
+from ticketsvc.database.schemas import SCHEMAS
+from ticketsvc.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Tickets *first* to *last* in one user's hands: one row of either table."""
+
+    user: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class EventLedger:
+    """All that a database holds of one event.
+
+    *total* and *available* are None when tickets are there and the pool is not;
+    *next_ticket_number* is None where the pool has no such column.
+    """
+
+    event: str
+    total: int | None
+    available: int | None
+    next_ticket_number: int | None = None
+    issues: Sequence[Issue] = field(default=(), repr=False)
+
+
+class LedgerUnreadable(UsageError):
+    """The database could not be read as a ticket ledger: nothing can be said of it."""
+
+
+def present_schemas(connection: Connection) -> list[str]:
+    """Give those of our schemas that the database has."""
+    rows = connection.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) ORDER BY nspname DESC",
+        [list(SCHEMAS)],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def read_ledger(connection: Connection, schema: str, event: str | None = None) -> list[EventLedger]:
+    """Read every event of *schema*, or only *event*, in one snapshot.
+
+    Needs `ticket_pools` and `issued_tickets` as the original has them; `ticket_allocations`
+    and `next_ticket_number` are read where they exist. Raise `LedgerUnreadable` when the
+    tables are not there or not of that shape.
+    """
+    try:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return _read(connection, schema, event)
+    except psycopg.errors.InsufficientPrivilege as problem:
+        raise LedgerUnreadable(f"schema {schema}: {problem.diag.message_primary}") from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
+        raise LedgerUnreadable(
+            f"schema {schema} is not a ticket ledger: {problem.diag.message_primary}; expected "
+            f"ticket_pools(event_id, total, available) and "
+            f"issued_tickets(event_id, user_id, ticket_number)"
+        ) from None
+
+
+def _read(connection: Connection, schema: str, event: str | None) -> list[EventLedger]:
+    columns = {
+        (table, column)
+        for table, column in connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = %s",
+            [schema],
+        ).fetchall()
+    }
+    has_next = ("ticket_pools", "next_ticket_number") in columns
+    has_ranges = ("ticket_allocations", "start_ticket") in columns
+    only = sql.SQL("WHERE event_id = {}").format(event) if event else sql.SQL("")
+
+    def rows(statement: LiteralString, table: str) -> list[tuple[Any, ...]]:
+        query = sql.SQL(statement).format(table=sql.Identifier(schema, table), only=only)
+        return connection.execute(query).fetchall()
+
+    issues: dict[str, list[Issue]] = defaultdict(list)
+    for owner, user, number in rows(
+        "SELECT event_id, user_id, ticket_number FROM {table} {only}", "issued_tickets"
+    ):
+        issues[owner].append(Issue(user, number, number))
+    if has_ranges:
+        for owner, user, first, last in rows(
+            "SELECT event_id, user_id, start_ticket, end_ticket FROM {table} {only}",
+            "ticket_allocations",
+        ):
+            issues[owner].append(Issue(user, first, last))
+    pools = (
+        "SELECT event_id, total, available, next_ticket_number FROM {table} {only} ORDER BY 1"
+        if has_next
+        else "SELECT event_id, total, available, NULL FROM {table} {only} ORDER BY 1"
+    )
+    ledgers = [
+        EventLedger(name, total, available, following, issues.pop(name, []))
+        for name, total, available, following in rows(pools, "ticket_pools")
+    ]
+    # Tickets of an event that no pool knows.
+    ledgers += [
+        EventLedger(name, None, None, None, orphans) for name, orphans in sorted(issues.items())
+    ]
+    return ledgers

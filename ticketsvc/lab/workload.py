@@ -1,0 +1,156 @@
+"""Fire purchases at services and record what they answer.
+
+Works on any service that speaks the API: nothing is assumed of a status but that 2xx means
+sold, and the numbers are taken from the answer.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.history import Attempt
+
+_OUR_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What to fire: so many purchases of one event, so many at a time.
+
+    *arrivals_s*: when each purchase is sent, in seconds after the start; None: as soon as one
+    of the *concurrency* buyers is free.
+    """
+
+    event: str
+    purchases: int = 30
+    quantity: int = 8
+    concurrency: int = 30
+    timeout_s: float = 30.0
+    arrivals_s: tuple[float, ...] | None = None
+
+
+def purchase_url(url: str) -> URL:
+    """Give the address purchases are posted to; raise `UsageError` when *url* is not http(s)."""
+    try:
+        address = URL(url)
+    except ValueError:
+        address = URL()
+    if address.scheme not in ("http", "https") or not address.host:
+        raise UsageError(f"--url {url!r}: must look like http://127.0.0.1:3000")
+    return address if address.name == "purchase" else address / "purchase"
+
+
+async def fire(
+    urls: Sequence[str],
+    workload: Workload,
+    *,
+    on_answer: Callable[[Attempt], None] = lambda _: None,
+) -> list[Attempt]:
+    """Fire *workload* at *urls* in turn, and give one attempt per purchase.
+
+    Connections are opened beforehand, so that purchases meet at the service and not in the
+    handshake. Every purchase has a buyer of its own, so that a ticket can be traced to it.
+    """
+    targets = [purchase_url(url) for url in urls]
+    if not targets:
+        raise UsageError("at least one --url is needed")
+    run = secrets.token_hex(4)
+    queue = iter(range(workload.purchases))
+    history: list[Attempt] = []
+    # Each buyer keeps a connection: none of them may wait for another's.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    timeout = aiohttp.ClientTimeout(total=workload.timeout_s)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        buyers = min(workload.concurrency, workload.purchases)
+        await _open_connections(session, list(itertools.islice(itertools.cycle(targets), buyers)))
+        start = time.monotonic()
+
+        async def buy() -> None:
+            for number in queue:
+                if workload.arrivals_s is not None:
+                    await asyncio.sleep(start + workload.arrivals_s[number] - time.monotonic())
+                asked = Attempt(
+                    purchase=f"{run}-{number + 1}",
+                    url=str(targets[number % len(targets)]),
+                    user=f"buyer-{run}-{number + 1}",
+                    event=workload.event,
+                    quantity=workload.quantity,
+                    sent_s=time.monotonic(),
+                    answered_s=0.0,
+                    outcome="unknown",
+                )
+                answered = await _attempt(session, asked)
+                history.append(answered)
+                on_answer(answered)
+
+        await asyncio.gather(*(buy() for _ in range(buyers)))
+    return sorted(history, key=lambda attempt: attempt.sent_s)
+
+
+async def _open_connections(session: aiohttp.ClientSession, targets: Sequence[URL]) -> None:
+    async def touch(target: URL) -> None:
+        # Whatever it answers, the connection stays open. What is wrong shows at the purchase.
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.get(target.with_path("/healthz")) as response:
+                await response.read()
+
+    await asyncio.gather(*(touch(target) for target in targets))
+
+
+async def _attempt(session: aiohttp.ClientSession, asked: Attempt) -> Attempt:
+    body = {"userId": asked.user, "eventId": asked.event, "quantity": asked.quantity}
+    headers = {"X-Request-Id": asked.purchase}
+    try:
+        async with session.post(asked.url, json=body, headers=headers) as response:
+            text = await response.read()
+            return _judge(asked, response.status, text)
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as problem:
+        return replace(
+            asked, answered_s=time.monotonic(), outcome="failed", message=_one_line(problem)
+        )
+    except (aiohttp.ClientError, TimeoutError) as problem:
+        return replace(asked, answered_s=time.monotonic(), message=_one_line(problem))
+
+
+def _judge(asked: Attempt, status: int, text: bytes) -> Attempt:
+    answered = replace(asked, answered_s=time.monotonic(), status=status)
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
+    if 200 <= status < 300:
+        numbers = _numbers(fields.get("tickets"))
+        return replace(
+            answered,
+            outcome="ok",
+            tickets=numbers or (),
+            message="" if numbers is not None else "sold, but the answer has no list of tickets",
+        )
+    message = str(fields.get("error", ""))[:200]
+    if fields.get("code") == _OUR_UNKNOWN:
+        return replace(answered, message=message)
+    return replace(answered, outcome="refused", message=message)
+
+
+def _numbers(tickets: Any) -> tuple[int, ...] | None:
+    if not isinstance(tickets, list):
+        return None
+    try:
+        return tuple(int(number) for number in tickets)
+    except (TypeError, ValueError):
+        return None
+
+
+def _one_line(problem: BaseException) -> str:
+    return (str(problem) or type(problem).__name__).splitlines()[0][:200]

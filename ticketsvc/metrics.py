@@ -1,0 +1,57 @@
+"""What the server counts, in Prometheus's text format."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ticketsvc.database.pool import Pool
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One server process's counters."""
+
+    def __init__(self, allocator: str) -> None:
+        self._registry = CollectorRegistry()
+        self.purchases = Counter(
+            "ticketsvc_purchases",
+            "Purchases answered, by outcome: sold, or the error's code",
+            ["allocator", "outcome"],
+            registry=self._registry,
+        )
+        self.tickets = Counter(
+            "ticketsvc_tickets_sold",
+            "Ticket numbers given to buyers",
+            ["allocator"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "ticketsvc_request_seconds",
+            "Time from request to answer",
+            ["route", "status"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._pool = Gauge(
+            "ticketsvc_pool",
+            "The connection pool: connections (size), idle ones, purchases waiting",
+            ["what"],
+            registry=self._registry,
+        )
+        self.allocator = allocator
+
+    def sold(self, tickets: int) -> None:
+        """Count a purchase of so many *tickets*."""
+        self.purchases.labels(self.allocator, "sold").inc()
+        self.tickets.labels(self.allocator).inc(tickets)
+
+    def not_sold(self, code: str) -> None:
+        """Count a purchase that ended in an error of this *code*."""
+        self.purchases.labels(self.allocator, code).inc()
+
+    def text(self, pool: Pool) -> bytes:
+        """Render everything, with the pool as it is now."""
+        stats = pool.get_stats()
+        self._pool.labels("size").set(stats.get("pool_size", 0))
+        self._pool.labels("idle").set(stats.get("pool_available", 0))
+        self._pool.labels("waiting").set(stats.get("requests_waiting", 0))
+        return generate_latest(self._registry)

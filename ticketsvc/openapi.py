@@ -1,0 +1,155 @@
+"""The HTTP contract as an OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ticketsvc import __version__
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK
+
+MAX_TICKET_NUMBER = 2**31 - 1
+
+_IDENTIFIER = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+}
+_COUNT = {"type": "integer"}
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_SCHEMAS = {
+    "Purchase": _object(
+        userId=_IDENTIFIER,
+        eventId=_IDENTIFIER,
+        quantity={
+            "type": "integer",
+            "minimum": TICKETS_PER_BLOCK,
+            "maximum": MAX_QUANTITY,
+            "multipleOf": TICKETS_PER_BLOCK,
+        },
+    ),
+    "Sold": _object(success={"const": True}, tickets={"type": "array", "items": _COUNT}),
+    "Error": _object(success={"const": False}, error={"type": "string"}, code={"type": "string"}),
+    "Event": _object(eventId={"type": "string"}, total=_COUNT, available=_COUNT),
+    "Events": _object(events={"type": "array", "items": {"$ref": "#/components/schemas/Event"}}),
+    "Ticket": _object(
+        eventId={"type": "string"},
+        ticketNumber=_COUNT,
+        holders={"type": "array", "minItems": 1, "items": {"type": "string"}},
+    ),
+    "Status": _object(status={"type": "string"}),
+}
+
+
+def _answer(description: str, schema: str | None = None) -> dict[str, Any]:
+    if schema is None:
+        return {"description": description}
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": description, "content": {"application/json": {"schema": reference}}}
+
+
+def _retry_later(description: str) -> dict[str, Any]:
+    header = {"description": "seconds to wait", "schema": {"type": "integer"}}
+    return {**_answer(description, "Error"), "headers": {"Retry-After": header}}
+
+
+_UNAVAILABLE = {"503": _retry_later("database away, queue full, or the server is stopping")}
+_EVENT = {"name": "event", "in": "path", "required": True, "schema": _IDENTIFIER}
+_NUMBER = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
+}
+_PATHS = {
+    "/purchase": {
+        "post": {
+            "summary": "Buy consecutive tickets of one event, all or none",
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/Purchase"}}
+                },
+            },
+            "responses": {
+                "200": _answer("sold: the ticket numbers", "Sold"),
+                "400": _answer("malformed, missing or out of bounds", "Error"),
+                "404": _answer("no such event", "Error"),
+                "409": _answer("not enough tickets left", "Error"),
+                "413": _answer("the body is too large", "Error"),
+                "415": _answer("the body is not declared as JSON", "Error"),
+                **_UNAVAILABLE,
+            },
+        }
+    },
+    "/events": {
+        "get": {
+            "summary": "Every event with its stock",
+            "responses": {"200": _answer("the events", "Events"), **_UNAVAILABLE},
+        }
+    },
+    "/events/{event}": {
+        "get": {
+            "summary": "One event with its stock",
+            "parameters": [_EVENT],
+            "responses": {
+                "200": _answer("the event", "Event"),
+                "400": _answer("not an event id", "Error"),
+                "404": _answer("no such event", "Error"),
+                **_UNAVAILABLE,
+            },
+        }
+    },
+    "/events/{event}/tickets/{number}": {
+        "get": {
+            "summary": "Who holds a ticket; more than one holder is a duplicate",
+            "parameters": [_EVENT, _NUMBER],
+            "responses": {
+                "200": _answer("the holders", "Ticket"),
+                "400": _answer("not an event id or not a ticket number", "Error"),
+                "404": _answer("no such event, or the ticket is not issued", "Error"),
+                **_UNAVAILABLE,
+            },
+        }
+    },
+    "/healthz": {
+        "get": {
+            "summary": "Whether the process lives",
+            "responses": {"200": _answer("alive", "Status")},
+        }
+    },
+    "/readyz": {
+        "get": {
+            "summary": "Whether it can sell",
+            "responses": {"200": _answer("able to sell", "Status"), **_UNAVAILABLE},
+        }
+    },
+    "/metrics": {
+        "get": {
+            "summary": "Counters, in Prometheus's text format",
+            "responses": {"200": {"description": "metrics", "content": {"text/plain": {}}}},
+        }
+    },
+    "/openapi.json": {
+        "get": {
+            "summary": "This document",
+            "responses": {
+                "200": {"description": "the document", "content": {"application/json": {}}}
+            },
+        }
+    },
+}
+DOCUMENT: Mapping[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "ticketsvc",
+        "version": __version__,
+        "description": "Sells tickets of events, in consecutive numbers.",
+    },
+    "paths": _PATHS,
+    "components": {"schemas": _SCHEMAS},
+}

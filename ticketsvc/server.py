@@ -1,0 +1,87 @@
+"""Run one server process: listen, announce, and stop without dropping a purchase."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from psycopg import AsyncCursor
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.trace import traced_cursor, write_lines
+from ticketsvc.errors import UsageError
+from ticketsvc.settings import Settings
+from ticketsvc.web import STATE, create_app
+
+
+async def serve(
+    *,
+    conninfo: str,
+    settings: Settings,
+    allocator: str,
+    schema: SchemaName,
+    announce: Callable[[str], None],
+    trace: Path | None = None,
+    end_with_input: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
+
+    *announce* is called with the address once requests are taken. *trace*: a file that gets
+    every statement. *end_with_input*: also stop when standard input closes, that is, when
+    whoever started this process is gone.
+
+    Raise `UsageError` when the address cannot be listened on.
+    """
+    cursor = traced_cursor(write_lines(trace)) if trace else AsyncCursor
+    pool = make_pool(conninfo, settings, cursor)
+    app = create_app(pool, ALLOCATORS[allocator], schema)
+    runner = web.AppRunner(
+        app,
+        access_log=logging.getLogger("ticketsvc.access"),
+        shutdown_timeout=settings.shutdown_timeout_s,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as problem:
+            raise UsageError(
+                f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
+                f"choose another with --port, or --port 0 for any free one"
+            ) from None
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        announce(f"http://{host}:{runner.addresses[0][1]}")
+        await _stop_request(end_with_input)
+        app[STATE]["draining"] = True
+    finally:
+        await runner.cleanup()
+
+
+async def _stop_request(end_with_input: bool) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
+            loop.add_signal_handler(name, stop.set)
+    if end_with_input:
+        threading.Thread(
+            target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"
+        ).start()
+    await stop.wait()
+
+
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(stop.set)

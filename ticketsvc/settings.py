@@ -1,0 +1,60 @@
+"""The environment, read once into `Settings`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ticketsvc.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What the environment decides. Command-line options override it."""
+
+    model_config = SettingsConfigDict(env_prefix="TICKETSVC_", env_ignore_empty=True)
+
+    database_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("database_url", "DATABASE_URL")
+    )
+    """Where the database is; None: the embedded server."""
+
+    host: str = "127.0.0.1"
+    """The address `serve` listens on."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=3000, validation_alias=AliasChoices("port", "PORT", "TICKETSVC_PORT")
+    )
+    """The port `serve` listens on; 0 takes any free one."""
+
+    pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Connections per server process; the original had 10."""
+
+    pool_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long a purchase waits for a connection before it is told 503."""
+
+    max_waiting: Annotated[int, Field(ge=1)] = 2000
+    """How many may wait for a connection; beyond that 503 at once."""
+
+    shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long a stopping server waits for what it accepted."""
+
+    home: Path | None = None
+    """Where the embedded server keeps its data between commands; None: the temporary folder."""
+
+    postgres_bin: Path | None = None
+    """Folder of the server's programs (initdb, postgres); None: the embedded ones."""
+
+
+def load_settings() -> Settings:
+    """Read the environment; raise `UsageError` that names the variable and its fault."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        fault = problem.errors(include_url=False, include_input=False)[0]
+        name = str(fault["loc"][0]).upper().removeprefix("TICKETSVC_")
+        if name not in ("PORT", "DATABASE_URL"):
+            name = f"TICKETSVC_{name}"
+        raise UsageError(f"environment variable {name}: {fault['msg']}") from None

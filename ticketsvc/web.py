@@ -1,0 +1,269 @@
+"""The HTTP face: an app factory, the routes, and which error gets which status."""
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from itertools import count
+from typing import Any
+
+import psycopg
+from aiohttp import web
+
+from ticketsvc.allocators import Allocator
+from ticketsvc.allocators.selling import sell
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import Statement, load
+from ticketsvc.database.trace import tracing_purchase
+from ticketsvc.errors import (
+    DatabaseUnavailable,
+    Draining,
+    EventNotFound,
+    InvalidPurchase,
+    OutcomeUnknown,
+    RefusedByDatabase,
+    SoldOut,
+    TicketNotFound,
+    TicketsvcError,
+    Unavailable,
+)
+from ticketsvc.metrics import Metrics
+from ticketsvc.openapi import DOCUMENT, MAX_TICKET_NUMBER
+from ticketsvc.purchases import Purchase, is_identifier
+
+MAX_BODY_BYTES = 64 * 1024
+RETRY_AFTER_S = 1
+
+ALLOCATOR = web.AppKey("allocator", Allocator)
+POOL = web.AppKey("pool", Pool)
+METRICS = web.AppKey("metrics", Metrics)
+READING = web.AppKey("reading", Mapping[str, Statement])
+SCHEMA = web.AppKey("schema", str)
+STATE = web.AppKey("state", dict[str, bool])
+
+_STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
+    InvalidPurchase: HTTPStatus.BAD_REQUEST,
+    EventNotFound: HTTPStatus.NOT_FOUND,
+    TicketNotFound: HTTPStatus.NOT_FOUND,
+    SoldOut: HTTPStatus.CONFLICT,
+    RefusedByDatabase: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_log = logging.getLogger("ticketsvc.web")
+_dumps = partial(json.dumps, separators=(",", ":"))
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def create_app(pool: Pool, allocator: type[Allocator], schema: SchemaName) -> web.Application:
+    """Make the application; it opens *pool* when it starts and closes it when it ends."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
+    app[POOL] = pool
+    app[ALLOCATOR] = allocator(pool, schema)
+    app[METRICS] = Metrics(allocator.mechanism.name)
+    app[READING] = load("reading", schema)
+    app[SCHEMA] = schema
+    app[STATE] = {"draining": False}
+    app.cleanup_ctx.append(_pool_life)
+    app.router.add_post("/purchase", _numbered(purchase))
+    app.router.add_get("/events", events)
+    app.router.add_get("/events/{event}", event)
+    app.router.add_get("/events/{event}/tickets/{number}", ticket)
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/openapi.json", contract)
+    return app
+
+
+async def _pool_life(app: web.Application) -> AsyncIterator[None]:
+    # Not waited for: a server whose database is away starts, says so, and sells when it is back.
+    await app[POOL].open(wait=False)
+    yield
+    await app[POOL].close()
+
+
+async def purchase(request: web.Request) -> web.Response:
+    """Sell, or say in one line why not."""
+    app = request.app
+    if app[STATE]["draining"]:
+        raise Draining("the server is stopping: buy elsewhere, or try again shortly")
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="send the body as Content-Type: application/json")
+    try:
+        body = await request.read()
+    except web.RequestPayloadError:
+        raise InvalidPurchase("the body could not be decoded") from None
+    wanted = Purchase.from_json(body)
+    tickets = await sell(app[ALLOCATOR], wanted)
+    app[METRICS].sold(len(tickets))
+    return _json({"success": True, "tickets": tickets.numbers()})
+
+
+async def events(request: web.Request) -> web.Response:
+    """List every event with its stock."""
+    pools = await _fetch(request, "all_pools")
+    return _json({"events": [_pool(pool) for pool in pools]})
+
+
+async def event(request: web.Request) -> web.Response:
+    """Show one event with its stock."""
+    return _json(_pool(await _existing_pool(request)))
+
+
+async def ticket(request: web.Request) -> web.Response:
+    """Show who holds a ticket, whether it was sold as a row or within a range."""
+    name = _event_id(request)
+    number = _ticket_number(request)
+    holders = await _fetch(request, "holders_of_row", event=name, number=number)
+    if request.app[SCHEMA] == "fixed":
+        holders += await _fetch(request, "holder_of_range", event=name, number=number)
+    if not holders:
+        await _existing_pool(request)
+        raise TicketNotFound(f"ticket {number} of event {name!r} is not issued")
+    return _json(
+        {"eventId": name, "ticketNumber": number, "holders": [row.user_id for row in holders]}
+    )
+
+
+async def alive(_: web.Request) -> web.Response:
+    """Say that the process lives, whatever the database does."""
+    return _json({"status": "alive"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Say whether a purchase could be sold now."""
+    if request.app[STATE]["draining"]:
+        raise Draining("the server is stopping")
+    rows = await _fetch(request, "probe")
+    if rows[0].pg_is_in_recovery:
+        raise DatabaseUnavailable("the database is a standby: it cannot sell")
+    return _json({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Render the counters."""
+    body = request.app[METRICS].text(request.app[POOL])
+    return web.Response(
+        body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )
+
+
+async def contract(_: web.Request) -> web.Response:
+    """Serve the OpenAPI document."""
+    return _json(DOCUMENT)
+
+
+def _numbered(handler: _Handler) -> _Handler:
+    """Give each request a number under which its statements can be traced."""
+    numbers = count(1)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        with tracing_purchase(request.headers.get("X-Request-Id") or str(next(numbers))):
+            return await handler(request)
+
+    return handle
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    began = time.perf_counter()
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except TicketsvcError as problem:
+        response = _error(_status(problem), str(problem), problem.code)
+    except web.HTTPException as problem:
+        response = _error(problem.status, *_protocol_fault(problem))
+        if "Allow" in problem.headers:
+            response.headers["Allow"] = problem.headers["Allow"]
+    except Exception:
+        _log.exception("a bug: %s %s", request.method, request.rel_url.raw_path)
+        response = _error(500, "the server failed; the purchase may have happened, or not", "bug")
+    code = getattr(response, "error_code", None)
+    if code and request.path == "/purchase":
+        request.app[METRICS].not_sold(code)
+    resource = request.match_info.route.resource
+    request.app[METRICS].seconds.labels(
+        resource.canonical if resource else "unknown", response.status
+    ).observe(time.perf_counter() - began)
+    return response
+
+
+class _ErrorResponse(web.Response):
+    error_code: str
+
+
+def _error(status: int, message: str, code: str) -> _ErrorResponse:
+    response = _ErrorResponse(
+        status=status,
+        text=_dumps({"success": False, "error": message, "code": code}),
+        content_type="application/json",
+    )
+    response.error_code = code
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _status(problem: TicketsvcError) -> int:
+    for kind in type(problem).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _protocol_fault(problem: web.HTTPException) -> tuple[str, str]:
+    match problem:
+        case web.HTTPRequestEntityTooLarge():
+            return f"the body is larger than {MAX_BODY_BYTES} bytes", "too_large"
+        case web.HTTPUnsupportedMediaType():
+            return problem.text or "", "unsupported_media_type"
+        case web.HTTPMethodNotAllowed():
+            return f"{problem.method} is not allowed here", "method_not_allowed"
+        case web.HTTPNotFound():
+            return "no such path", "path_not_found"
+    return problem.reason, "http_error"
+
+
+async def _fetch(request: web.Request, name: str, **parameters: object) -> list[Any]:
+    statement = request.app[READING][name]
+    try:
+        async with checkout(request.app[POOL]) as connection:
+            return await (await statement.execute(connection, **parameters)).fetchall()
+    except psycopg.OperationalError:
+        raise DatabaseUnavailable("the database went away: try again shortly") from None
+
+
+async def _existing_pool(request: web.Request) -> Any:
+    name = _event_id(request)
+    rows = await _fetch(request, "one_pool", event=name)
+    if not rows:
+        raise EventNotFound(f"event {name!r} not found")
+    return rows[0]
+
+
+def _event_id(request: web.Request) -> str:
+    name = request.match_info["event"]
+    if not is_identifier(name):
+        raise InvalidPurchase("an event id has 1 to 50 characters, none of them control ones")
+    return name
+
+
+def _ticket_number(request: web.Request) -> int:
+    text = request.match_info["number"]
+    # Digits of ASCII only: int() takes other scripts, signs and underscores too.
+    if text.isascii() and text.isdigit() and 1 <= int(text[:11]) <= MAX_TICKET_NUMBER:
+        return int(text)
+    raise InvalidPurchase(f"a ticket number is an integer from 1 to {MAX_TICKET_NUMBER}")
+
+
+def _pool(row: Any) -> dict[str, object]:
+    return {"eventId": row.event_id, "total": row.total, "available": row.available}
+
+
+def _json(body: Any) -> web.Response:
+    return web.json_response(body, dumps=_dumps)
