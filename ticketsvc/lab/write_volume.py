@@ -1,0 +1,101 @@
+"""What a purchase makes the database write: rows, WAL bytes, heap and index bytes."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ticketsvc.lab.checks import check_event
+from ticketsvc.lab.services import running_services
+from ticketsvc.lab.session import Lab
+from ticketsvc.lab.workload import Workload, fire
+
+_WARM_UP = 20
+_COPIES = 8
+# Where each allocator writes: the table, its columns of numbers, how purchases are counted.
+_LEDGERS = {
+    "ticket_rows": (
+        "fixed.issued_tickets",
+        "ticket_number",
+        "count(DISTINCT (event_id, user_id))",
+    ),
+    "range": ("fixed.ticket_allocations", "start_ticket, end_ticket", "count(*)"),
+}
+
+
+async def measure(
+    lab: Lab, *, event: str, quantities: Sequence[int], purchases: dict[str, int]
+) -> pd.DataFrame:
+    """Measure the write volume of each allocator in *purchases* at each quantity.
+
+    *purchases*: how many to measure, by allocator. They are sold one after another over one
+    connection, after a warm-up, so that nothing else writes WAL in between; a full-page image
+    would mean that a checkpoint fell into the window, and is reported.
+
+    One row per allocator and quantity: ledger_rows, wal_bytes, heap_bytes and index_bytes per
+    purchase, wal_bytes_per_ticket, and full_page_images in the window.
+    """
+    rows = []
+    for allocator, number in purchases.items():
+        with running_services(lab.url, allocator, schema="fixed") as urls:
+            for quantity in quantities:
+                lab.reset("fixed", event, (number + _WARM_UP) * quantity)
+                await _sell(urls, event, _WARM_UP, quantity)
+                before = _reading(lab)
+                await _sell(urls, event, number, quantity)
+                after = _reading(lab)
+                wal_bytes = (after["wal_bytes"] - before["wal_bytes"]) / number
+                ledger = lab.ledger("fixed", event)
+                rows.append(
+                    {
+                        "allocator": allocator,
+                        "quantity": quantity,
+                        "purchases": number,
+                        "ledger_rows": len(ledger.issues) / (number + _WARM_UP),
+                        "wal_bytes": wal_bytes,
+                        "wal_bytes_per_ticket": wal_bytes / quantity,
+                        **_size_per_purchase(lab, allocator, event),
+                        "full_page_images": after["full_page_images"] - before["full_page_images"],
+                        "clean": check_event(ledger).clean,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+async def _sell(urls: Sequence[str], event: str, number: int, quantity: int) -> None:
+    history = await fire(urls, Workload(event, number, quantity, concurrency=1))
+    sold = sum(attempt.outcome == "ok" for attempt in history)
+    if sold != number:
+        raise RuntimeError(f"only {sold} of {number} purchases were sold: {history[-1].message}")
+
+
+def _reading(lab: Lab) -> dict[str, int]:
+    row = lab.connection.execute(
+        "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, (SELECT wal_fpi FROM pg_stat_wal)"
+    ).fetchone()
+    if row is None:
+        raise RuntimeError("the database gave no reading")
+    return {"wal_bytes": int(row[0]), "full_page_images": int(row[1])}
+
+
+def _size_per_purchase(lab: Lab, allocator: str, event: str) -> dict[str, float]:
+    """Copy the event's ledger, several times over, into a fresh table, and take its size.
+
+    The table itself would mislead: space that an earlier measurement freed is used again.
+    """
+    ledger, columns, purchases = _LEDGERS[allocator]
+    connection = lab.connection
+    with connection.transaction():
+        connection.execute(f"CREATE TEMP TABLE copied (LIKE {ledger} INCLUDING ALL) ON COMMIT DROP")
+        connection.execute(
+            f"INSERT INTO copied (event_id, user_id, {columns}) "  # noqa: S608
+            f"SELECT event_id || copy, user_id, {columns} FROM {ledger}, "
+            f"generate_series(1, %s) AS copy WHERE event_id = %s",
+            [_COPIES, event],
+        )
+        row = connection.execute(
+            f"SELECT pg_table_size('copied'), pg_indexes_size('copied'), {purchases} FROM copied"  # noqa: S608
+        ).fetchone()
+    if row is None:
+        raise RuntimeError("the database gave no size")
+    heap, index, number = row
+    return {"heap_bytes": heap / number, "index_bytes": index / number}
