@@ -14,6 +14,8 @@
 --   a ticket of an unknown event                 issue_in_sequence
 --   an issued number changed, or taken out       issued_for_good
 --   a pool removed under its tickets             pool_outlives_tickets
+--   a total lowered below what is issued, or a
+--   new or renamed pool over tickets left behind pool_fits_tickets
 --
 -- Why triggers and not the foreign-key chain or an exclusion constraint: see
 -- docs/decisions/0002-a-trigger-keeps-the-sequence.md, with measurements.
@@ -77,9 +79,20 @@ COMMENT ON VIEW fixed.tickets IS 'Derived: one row per ticket, from rows and ran
 -- tickets of an event were exactly 1 to N before the statement, they are exactly 1 to M after it.
 -- The pool row is locked before anything is looked at: of two writers of one event the second
 -- waits, then sees what the first has committed. A seller holds that lock already.
-CREATE FUNCTION fixed.lock_total(p_event varchar) RETURNS integer LANGUAGE sql AS $$
-    SELECT total FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE
-$$;
+-- Who has not written the pool row writes it as it is: under REPEATABLE READ a lock alone would
+-- let a later writer go on with a snapshot that lacks these tickets; over a new version of the
+-- row it fails with 40001.
+CREATE FUNCTION fixed.lock_total(p_event varchar) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    pool record;
+BEGIN
+    SELECT total, xmin = pg_current_xact_id()::xid AS written INTO pool
+    FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE;
+    IF NOT pool.written THEN
+        UPDATE fixed.ticket_pools SET available = available WHERE event_id = p_event;
+    END IF;
+    RETURN pool.total;
+END $$;
 
 CREATE FUNCTION fixed.require_sequence(
     p_event varchar, p_first integer, p_last integer,
@@ -210,3 +223,26 @@ CREATE CONSTRAINT TRIGGER pool_outlives_tickets AFTER DELETE OR UPDATE OF event_
     FOR EACH ROW EXECUTE FUNCTION fixed.pool_outlives_tickets();
 CREATE TRIGGER pool_outlives_tickets_all BEFORE TRUNCATE
     ON fixed.ticket_pools EXECUTE FUNCTION fixed.refuse_change();
+
+-- A new pool, or one under a new id, starts without tickets; no total is lowered below what is
+-- issued. Sales never change these columns, so they never fire it.
+CREATE FUNCTION fixed.pool_fits_tickets() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    room integer := 0;
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.event_id = NEW.event_id THEN
+        room := NEW.total;
+    END IF;
+    IF EXISTS (SELECT FROM fixed.issued_tickets
+               WHERE event_id = NEW.event_id AND ticket_number > room)
+       OR EXISTS (SELECT FROM fixed.ticket_allocations
+                  WHERE event_id = NEW.event_id AND end_ticket > room)
+    THEN
+        RAISE EXCEPTION 'event % has issued tickets beyond %', NEW.event_id, room
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'pool_fits_tickets';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER pool_fits_tickets AFTER INSERT OR UPDATE OF event_id, total
+    ON fixed.ticket_pools FOR EACH ROW EXECUTE FUNCTION fixed.pool_fits_tickets();

@@ -60,7 +60,7 @@ class Purchase(BaseModel):
         Raise `InvalidPurchase` with one line that names the field and its rule.
         """
         try:
-            return cls.model_validate_json(body)
+            return cls.model_validate_json(body, by_alias=True, by_name=False)
         except ValidationError as problem:
             raise InvalidPurchase(_explain(problem)) from None
 

@@ -49,6 +49,7 @@ async def serve(
         shutdown_timeout=settings.shutdown_timeout_s,
     )
     await runner.setup()
+    stop = _stop_requests()  # before the address is known, so that no early signal is missed
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
         try:
@@ -60,23 +61,28 @@ async def serve(
             ) from None
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         announce(f"http://{host}:{runner.addresses[0][1]}")
-        await _stop_request(end_with_input)
+        if end_with_input:
+            _stop_at_end_of_input(stop)
+        await stop.wait()
         app[STATE]["draining"] = True
     finally:
         await runner.cleanup()
 
 
-async def _stop_request(end_with_input: bool) -> None:
+def _stop_requests() -> asyncio.Event:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
             loop.add_signal_handler(name, stop.set)
-    if end_with_input:
-        threading.Thread(
-            target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"
-        ).start()
-    await stop.wait()
+    return stop
+
+
+def _stop_at_end_of_input(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    threading.Thread(
+        target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"
+    ).start()
 
 
 def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """The environment, read once into `Settings`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,7 @@ def load_settings() -> Settings:
     except ValidationError as problem:
         fault = problem.errors(include_url=False, include_input=False)[0]
         name = str(fault["loc"][0]).upper().removeprefix("TICKETSVC_")
-        if name not in ("PORT", "DATABASE_URL"):
+        set_plainly = name in {variable.upper() for variable in os.environ}
+        if name != "DATABASE_URL" and not (name == "PORT" and set_plainly):
             name = f"TICKETSVC_{name}"
         raise UsageError(f"environment variable {name}: {fault['msg']}") from None

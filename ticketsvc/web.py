@@ -236,6 +236,8 @@ async def _fetch(request: web.Request, name: str, **parameters: object) -> list[
             return await (await statement.execute(connection, **parameters)).fetchall()
     except psycopg.OperationalError:
         raise DatabaseUnavailable("the database went away: try again shortly") from None
+    except psycopg.DataError:
+        raise InvalidPurchase("the database cannot hold an event id like this") from None
 
 
 async def _existing_pool(request: web.Request) -> Any:

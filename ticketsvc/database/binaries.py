@@ -82,6 +82,9 @@ def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
             refused.append(f"{folder} has no initdb")
             continue
         usable = _readable_by(account, folder, readable_folder)
+        if not _runs(usable, account):
+            refused.append(f"{usable} cannot be entered or run by the server's user")
+            continue
         major = _major_version(usable, account)
         if major >= OLDEST_MAJOR:
             return Binaries(usable, major, account)
@@ -123,12 +126,20 @@ def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:
         libraries = package.with_name(package.name + ".libs")
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
-        unfinished.chmod(0o755)
+        _open_to_everyone(unfinished)
         try:
             unfinished.rename(copy)
         except OSError:  # somebody else was faster; theirs is as good
             shutil.rmtree(unfinished)
     return usable
+
+
+def _open_to_everyone(folder: Path) -> None:
+    """Let others read: what was installed under a strict umask is private in its copy too."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
 def _runs(folder: Path, account: Account) -> bool:

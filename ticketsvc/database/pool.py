@@ -31,6 +31,7 @@ def make_pool(
             "cursor_factory": cursor_factory,
             "application_name": "ticketsvc",
             "connect_timeout": 5,
+            "client_encoding": "utf8",  # what the database cannot store, it refuses by itself
         },
         min_size=settings.pool_size,
         max_size=settings.pool_size,
