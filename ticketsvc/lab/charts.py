@@ -374,6 +374,37 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
     return figure
 
 
+def price_of_nets(nets: pd.DataFrame) -> Figure:
+    """Draw the WAL bytes per purchase under each safety net.
+
+    *nets*: as `safety_nets.measure` gives them.
+    """
+    figure, [axes] = _figure()
+    table = nets.pivot(index="net", columns="batch", values="wal_bytes")
+    table = table.loc[list(nets["net"].unique())]
+    batches = list(table.columns)
+    for place, (batch, colour) in enumerate(zip(batches, ("#0072B2", "#56B4E9"), strict=False)):
+        bars = axes.barh(
+            [row + 0.36 * place for row in range(len(table))],
+            table[batch],
+            height=0.34,
+            color=colour,
+            label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
+        )
+        axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
+    axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(table))])
+    axes.set_yticklabels([name.replace("_", " ") for name in table.index])
+    axes.invert_yaxis()
+    chain, trigger = (table.loc[name].iloc[-1] for name in ("chain", "sequence_trigger"))
+    _say(
+        axes, f"In batches the sequence trigger writes {trigger / chain:.0%} of what the chain does"
+    )
+    axes.set_xlabel("WAL per purchase (bytes)")
+    axes.set_ylabel("safety net")
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
 def _with_intervals(
     axes: Axes, places: "pd.Series[float]", rows: pd.DataFrame, colour: str, label: str
 ) -> None:

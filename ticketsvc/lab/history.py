@@ -65,6 +65,14 @@ def write_history(history: Iterable[Attempt], file: Path) -> None:
             out.write(json.dumps(asdict(attempt)) + "\n")
 
 
+def _require_types(attempt: Attempt) -> None:
+    texts = (attempt.purchase, attempt.url, attempt.user, attempt.event, attempt.message)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("not text")
+    if not all(type(number) is int for number in (attempt.quantity, *attempt.tickets)):
+        raise TypeError("not an integer")
+
+
 def read_history(file: Path) -> list[Attempt]:
     """Read what `write_history` wrote; raise `UsageError` naming the line that is not so."""
     names = {field.name for field in fields(Attempt)}
@@ -77,9 +85,10 @@ def read_history(file: Path) -> list[Attempt]:
         try:
             record = json.loads(line)
             kept = {name: record[name] for name in names & record.keys()}
-            kept["tickets"] = tuple(map(int, kept.get("tickets", ())))
+            kept["tickets"] = tuple(kept.get("tickets", ()))
             attempt = Attempt(**kept)
-        except (ValueError, TypeError, AttributeError):
+            _require_types(attempt)
+        except (ValueError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"history {file}, line {number}: not an attempt of a run") from None
         if attempt.outcome not in get_args(Outcome):
             raise UsageError(f"history {file}, line {number}: unknown outcome {attempt.outcome!r}")

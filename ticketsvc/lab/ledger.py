@@ -68,6 +68,9 @@ def read_ledger(connection: Connection, schema: str, event: str | None = None) -
             f"ticket_pools(event_id, total, available) and "
             f"issued_tickets(event_id, user_id, ticket_number)"
         ) from None
+    except psycopg.Error as problem:
+        reason = problem.diag.message_primary or str(problem)
+        raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
 
 
 def _read(connection: Connection, schema: str, event: str | None) -> list[EventLedger]:
@@ -107,8 +110,27 @@ def _read(connection: Connection, schema: str, event: str | None) -> list[EventL
         EventLedger(name, total, available, following, issues.pop(name, []))
         for name, total, available, following in rows(pools, "ticket_pools")
     ]
+    pooled = len(ledgers)
     # Tickets of an event that no pool knows.
-    ledgers += [
-        EventLedger(name, None, None, None, orphans) for name, orphans in sorted(issues.items())
-    ]
-    return ledgers
+    ledgers += [EventLedger(name, None, None, None, orphans) for name, orphans in issues.items()]
+    _require_shape(schema, ledgers, pooled)
+    return [*ledgers[:pooled], *sorted(ledgers[pooled:], key=lambda ledger: ledger.event)]
+
+
+def _require_shape(schema: str, ledgers: Sequence[EventLedger], pooled: int) -> None:
+    """Refuse what cannot be judged, such as a ticket without a number, instead of guessing."""
+    for ledger in ledgers:
+        if not isinstance(ledger.event, str):
+            raise LedgerUnreadable(f"schema {schema}: event_id {ledger.event!r} is not text")
+        for issue in ledger.issues:
+            if not (isinstance(issue.first, int) and isinstance(issue.last, int)):
+                raise LedgerUnreadable(
+                    f"schema {schema}: a ticket of event {ledger.event!r} has the number "
+                    f"{issue.first!r}, which is not an integer"
+                )
+    for ledger in ledgers[:pooled]:
+        if not (isinstance(ledger.total, int) and isinstance(ledger.available, int)):
+            raise LedgerUnreadable(
+                f"schema {schema}: the pool of event {ledger.event!r} has total {ledger.total!r} "
+                f"and available {ledger.available!r}, which are not integers"
+            )

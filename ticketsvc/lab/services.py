@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from ticketsvc.errors import UsageError
 
@@ -20,15 +20,35 @@ _STOP_PATIENCE_S = 40
 
 @dataclass
 class Service:
-    """A server process of ours, by its address."""
+    """A server process of ours; `url` is its address once it is ready."""
 
-    url: str
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    words: IO[bytes] = field(repr=False)
+    url: str = ""
+
+    def await_ready(self) -> str:
+        """Wait until it takes requests, and give its address.
+
+        Raise `UsageError` with its last words when it does not start.
+        """
+        assert self.process.stdout  # noqa: S101 - for the type checker
+        announced = self.process.stdout.readline()
+        if not announced:
+            self.process.wait()
+            reason = self._last_words()
+            self.stop()
+            raise UsageError(f"the service did not start: {reason}")
+        self.url = json.loads(announced)["url"]
+        return self.url
+
+    def ask_to_stop(self) -> None:
+        """Close its lifeline: it finishes what it accepted and ends. The same on every system."""
+        if self.process.stdin and not self.process.stdin.closed:
+            self.process.stdin.close()
 
     def stop(self) -> None:
-        """Ask it to finish what it accepted, and wait until it is gone."""
-        if self.process.stdin and not self.process.stdin.closed:
-            self.process.stdin.close()  # its lifeline: the same on every system
+        """Ask it to stop, and wait until it is gone."""
+        self.ask_to_stop()
         try:
             self.process.wait(_STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -36,6 +56,12 @@ class Service:
             self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
+        self.words.close()
+
+    def _last_words(self) -> str:
+        self.words.seek(0)
+        lines = self.words.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no reason given"
 
     def __enter__(self) -> Self:
         return self
@@ -63,32 +89,11 @@ def start_service(
     It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
     one. Raise `UsageError` with its last words when it does not start.
     """
-    command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
-    command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
-    command += ["--no-access-log"]
-    if schema:
-        command += ["--schema", schema]
-    if trace:
-        command += ["--trace", str(trace)]
-    # The address goes through the environment: arguments can be read by everyone.
-    environment = {**os.environ, "DATABASE_URL": database_url}
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=words,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches us, and we stop it
-        )
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        announced = process.stdout.readline()
-        if announced:
-            return Service(json.loads(announced)["url"], process)
-        process.wait()
-        words.seek(0)
-        lines = words.read().decode(errors="replace").strip().splitlines()
-        raise UsageError(f"the service did not start: {lines[-1] if lines else 'no reason given'}")
+    service = _spawn(
+        database_url, allocator, schema=schema, port=port, pool_size=pool_size, trace=trace
+    )
+    service.await_ready()
+    return service
 
 
 @contextlib.contextmanager
@@ -106,9 +111,9 @@ def running_services(
     A wanted port that is taken is replaced by any free one.
     """
     with contextlib.ExitStack() as stack:
-        yield [
+        services = [
             stack.enter_context(
-                start_service(
+                _spawn(
                     database_url,
                     allocator,
                     schema=schema,
@@ -116,9 +121,43 @@ def running_services(
                     pool_size=pool_size,
                     trace=trace,
                 )
-            ).url
+            )
             for port in ports
         ]
+        try:
+            yield [service.await_ready() for service in services]
+        finally:
+            for service in services:  # all of them first: they stop side by side
+                service.ask_to_stop()
+
+
+def _spawn(
+    database_url: str,
+    allocator: str,
+    *,
+    schema: str | None,
+    port: int,
+    pool_size: int,
+    trace: Path | None,
+) -> Service:
+    command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
+    command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
+    command += ["--no-access-log"]
+    if schema:
+        command += ["--schema", schema]
+    if trace:
+        command += ["--trace", str(trace)]
+    words = tempfile.TemporaryFile()  # noqa: SIM115 - the service closes it
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        # The address goes through the environment: arguments can be read by everyone.
+        env={**os.environ, "DATABASE_URL": database_url},
+        start_new_session=True,  # Ctrl-C reaches us, and we stop it
+    )
+    return Service(process, words)
 
 
 def _is_free(port: int) -> bool:

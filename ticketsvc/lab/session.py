@@ -141,6 +141,7 @@ def open_lab() -> Lab:
         atexit.register(server.stop)
         lab = Lab(server.url)
     ensure_schemas(lab.connection)
+    pd.set_option("display.max_colwidth", None)  # a message cut short explains nothing
     return lab
 
 

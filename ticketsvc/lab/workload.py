@@ -46,7 +46,8 @@ def purchase_url(url: str) -> URL:
     except ValueError:
         address = URL()
     if address.scheme not in ("http", "https") or not address.host:
-        raise UsageError(f"--url {url!r}: must look like http://127.0.0.1:3000")
+        shown = url.rpartition("@")[2]  # without a password
+        raise UsageError(f"--url {shown!r}: must look like http://127.0.0.1:3000")
     return address if address.name == "purchase" else address / "purchase"
 
 
@@ -79,9 +80,10 @@ async def fire(
             for number in queue:
                 if workload.arrivals_s is not None:
                     await asyncio.sleep(start + workload.arrivals_s[number] - time.monotonic())
+                target = targets[number % len(targets)]
                 asked = Attempt(
                     purchase=f"{run}-{number + 1}",
-                    url=str(targets[number % len(targets)]),
+                    url=str(target.with_user(None)),  # a history holds no password
                     user=f"buyer-{run}-{number + 1}",
                     event=workload.event,
                     quantity=workload.quantity,
@@ -89,7 +91,7 @@ async def fire(
                     answered_s=0.0,
                     outcome="unknown",
                 )
-                answered = await _attempt(session, asked)
+                answered = await _attempt(session, target, asked)
                 history.append(answered)
                 on_answer(answered)
 
@@ -107,11 +109,14 @@ async def _open_connections(session: aiohttp.ClientSession, targets: Sequence[UR
     await asyncio.gather(*(touch(target) for target in targets))
 
 
-async def _attempt(session: aiohttp.ClientSession, asked: Attempt) -> Attempt:
+async def _attempt(session: aiohttp.ClientSession, target: URL, asked: Attempt) -> Attempt:
     body = {"userId": asked.user, "eventId": asked.event, "quantity": asked.quantity}
     headers = {"X-Request-Id": asked.purchase}
     try:
-        async with session.post(asked.url, json=body, headers=headers) as response:
+        # A redirect is an answer like any other: followed, a POST would end as some page's 200.
+        async with session.post(
+            target, json=body, headers=headers, allow_redirects=False
+        ) as response:
             text = await response.read()
             return _judge(asked, response.status, text)
     except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as problem:
@@ -126,7 +131,7 @@ def _judge(asked: Attempt, status: int, text: bytes) -> Attempt:
     answered = replace(asked, answered_s=time.monotonic(), status=status)
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
     if 200 <= status < 300:
@@ -147,9 +152,15 @@ def _numbers(tickets: Any) -> tuple[int, ...] | None:
     if not isinstance(tickets, list):
         return None
     try:
-        return tuple(int(number) for number in tickets)
-    except (TypeError, ValueError):
+        return tuple(_number(ticket) for ticket in tickets)
+    except ValueError:
         return None
+
+
+def _number(ticket: Any) -> int:
+    if isinstance(ticket, bool) or not isinstance(ticket, (int, str)):
+        raise ValueError("not a ticket number")
+    return int(ticket)
 
 
 def _one_line(problem: BaseException) -> str:
