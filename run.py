@@ -30,8 +30,9 @@ def refuse(message):
 
 def fingerprint():
     """Name what the environment was made from; another answer means: make it anew."""
-    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()]
-    return hashlib.sha256(b"\0".join([*parts, str(ROOT).encode()])).hexdigest()
+    project = (ROOT / "pyproject.toml").read_bytes().split(b"[tool.", 1)[0]
+    parts = [LOCK.read_bytes(), project, sys.version.encode(), str(ROOT).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def prepare():
@@ -41,13 +42,15 @@ def prepare():
     if stamp.is_file() and stamp.read_text() == wanted and PYTHON.exists():
         return
     print("run.py: setting up .venv (once, about a minute)", file=sys.stderr, flush=True)
+    # Not the Python of the .venv that is about to go, when that is the one which runs this.
+    python = getattr(sys, "_base_executable", None) or sys.executable
     shutil.rmtree(VENV, ignore_errors=True)
     made = subprocess.run(
-        [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
+        [python, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
     )
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
-        reason = (made.stderr or made.stdout).strip() or "no reason given"
+        reason = (made.stdout + made.stderr).strip() or "no reason given"
         if "ensurepip" in reason or "No module named" in reason:
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
             refuse(
@@ -55,7 +58,8 @@ def prepare():
                 f"python3-venv (or {package}), then run again"
             )
         refuse(f"could not make {VENV.name}: {reason.splitlines()[-1]}")
-    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+    # -I: what PYTHONPATH leads to must not count as installed.
+    pip = [str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     steps = (
         [*pip, "--require-hashes", "-r", str(LOCK)],
         [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
@@ -73,6 +77,7 @@ def main(arguments):
         refuse(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {found}")
     prepare()
     if arguments[:1] == ["test"]:
+        os.chdir(ROOT)
         command = ["-m", "tests", *arguments[1:]]
     else:
         command = ["-m", "ticketsvc", *(arguments or ["report"])]
@@ -82,4 +87,7 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
