@@ -1,0 +1,101 @@
+"""Open pages in a real browser, and note what they do there."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+QUIET = (
+    "--no-sandbox",  # root has none
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass
+class Visit:
+    """What one page did in a window of one width."""
+
+    file: Path
+    width: int
+    title: str = ""
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    alts: list[str | None] = field(default_factory=list)
+    """The description of each picture."""
+    broken_pictures: int = 0
+    links: list[str] = field(default_factory=list)
+    """Where each link leads, made absolute."""
+    overflow_px: int = 0
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    """Per selector, the text of each visible match."""
+
+    @property
+    def outside(self) -> list[str]:
+        """The requests to anything but the file itself."""
+        return [url for url in self.requests if not url.startswith(("file:", "data:"))]
+
+
+Visitor = Callable[[Sequence[Path], Sequence[int], Sequence[str]], list[Visit]]
+
+
+@pytest.fixture(scope="session")
+def visit() -> Visitor:
+    """Give what opens files at widths. No browser: a skip on a laptop, a failure in CI."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        missing = "no browser: neither chromium nor google-chrome is on PATH"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+    def visit(files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str] = ()) -> Any:
+        # In a thread: playwright's loop would stand in the way of the other tests'.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_visit_all, program, files, widths, selectors).result()
+
+    return visit
+
+
+def _visit_all(
+    program: str, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]
+) -> list[Visit]:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program, args=list(QUIET)) as browser,
+    ):
+        visits = []
+        for width in widths:
+            for file in files:
+                page = browser.new_page(viewport={"width": width, "height": 900})
+                visits.append(_visit(page, Visit(file, width), selectors))
+                page.close()
+        return visits
+
+
+def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:
+    page.on("console", lambda message: visit.messages.append(message.text))
+    page.on("pageerror", lambda error: visit.messages.append(str(error)))
+    page.on("request", lambda request: visit.requests.append(request.url))
+    page.goto(visit.file.as_uri(), wait_until="load")
+    visit.title = page.title()
+    pictures = page.locator("img")
+    visit.alts = pictures.evaluate_all("all => all.map(one => one.getAttribute('alt'))")
+    visit.broken_pictures = pictures.evaluate_all(
+        "all => all.filter(one => !one.naturalWidth).length"
+    )
+    visit.links = page.locator("a[href]").evaluate_all("all => all.map(one => one.href)")
+    visit.overflow_px = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    for selector in selectors:
+        found = page.locator(selector).all()
+        visit.texts[selector] = [one.inner_text() for one in found if one.is_visible()]
+    return visit

@@ -1,0 +1,107 @@
+"""The reproduction and the fix, over HTTP, judged by what the database holds."""
+
+import pytest
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.checks import check
+from ticketsvc.lab.history import summarise
+from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.workload import Workload, fire
+
+BURSTS = 3
+SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
+
+
+async def burst(urls, connection, schema, total, purchases=30):
+    """Fire once at a fresh event; give what the buyers were told and what the ledger holds."""
+    reset_event(connection, schema, "E", total)
+    history = await fire(urls, Workload("E", purchases, concurrency=purchases))
+    (verdict,) = check(read_ledger(connection, schema), history)
+    return summarise(history), verdict
+
+
+def kinds(verdict):
+    return {violation.kind for violation in verdict.violations}
+
+
+async def test_naive_sells_8_tickets_30_times(database, connection, serve):
+    url = serve(database, "naive").url
+    for _ in range(BURSTS):
+        told, held = await burst([url], connection, "original", 8)
+        assert (told["successes"], told["tickets"], told["unique"]) == (30, 240, 8)
+        assert told["duplicates"] == 232
+        assert (held.issued, held.unique, held.duplicates) == (240, 8, 232)
+        assert (held.available, held.oversold) == (-232, True)
+        assert kinds(held) == {"oversold", "duplicate", "negative_stock"}
+
+
+@pytest.mark.parametrize(("purchases", "total"), [(20, 100), (60, 32), (2, 8), (200, 400)])
+async def test_naive_issues_duplicates(database, connection, serve, purchases, total):
+    url = serve(database, "naive").url
+    for _ in range(BURSTS):
+        told, held = await burst([url], connection, "original", total, purchases)
+        assert told["duplicates"] > 0
+        assert "duplicate" in kinds(held)
+
+
+@pytest.mark.parametrize("allocator", SAFE)
+async def test_the_fixed_ones_sell_8_tickets_once(database, connection, serve, allocator):
+    url = serve(database, allocator).url
+    for _ in range(BURSTS):
+        told, held = await burst([url], connection, "fixed", 8)
+        assert (told["successes"], told["refused"], told["unknown"]) == (1, 29, 0)
+        assert told["statuses"] == {"200": 1, "409": 29}
+        assert (told["tickets"], told["unique"], told["duplicates"]) == (8, 8, 0)
+        assert (held.issued, held.available, held.oversold) == (8, 0, False)
+        assert held.clean
+
+
+@pytest.mark.parametrize("allocator", SAFE)
+async def test_two_processes_sell_80_tickets_once(database, connection, serve, allocator):
+    urls = [serve(database, allocator).url for _ in range(2)]
+    for _ in range(BURSTS):
+        told, held = await burst(urls, connection, "fixed", 80)
+        assert (told["successes"], told["refused"], told["unknown"]) == (10, 20, 0)
+        assert (told["tickets"], told["unique"], told["duplicates"]) == (80, 80, 0)
+        assert (held.issued, held.unique, held.available) == (80, 80, 0)
+        assert held.clean
+
+
+async def test_two_naive_processes_do_not(database, connection, serve):
+    """The negative control: what the two processes share is the fault, too."""
+    urls = [serve(database, "naive").url for _ in range(2)]
+    _, held = await burst(urls, connection, "original", 80)
+    assert "duplicate" in kinds(held)
+
+
+async def test_two_mechanisms_at_once_keep_one_sequence(database, connection, serve):
+    urls = [serve(database, allocator).url for allocator in SAFE]
+    for _ in range(BURSTS):
+        told, held = await burst(urls, connection, "fixed", 400, 60)
+        assert (told["successes"], told["refused"], told["unknown"]) == (50, 10, 0)
+        assert (held.issued, held.available, held.clean) == (400, 0, True)
+
+
+@pytest.mark.parametrize(("purchases", "total"), [(30, 8), (30, 80), (60, 400)])
+async def test_naive_on_the_fixed_schema(database, connection, serve, purchases, total):
+    """The database refuses the duplicates; what was sold is sold once."""
+    url = serve(database, "naive", schema="fixed").url
+    for _ in range(BURSTS):
+        told, held = await burst([url], connection, "fixed", total, purchases)
+        assert told["successes"] >= 1
+        assert told["successes"] + told["refused"] == purchases
+        assert told["duplicates"] == held.duplicates == 0
+        assert not held.oversold
+        # A purchase refused half-way leaves the rows it had committed: the pool lags behind.
+        assert kinds(held) <= {"drift"}
+
+
+async def test_naive_on_the_fixed_schema_without_its_guards(database, connection, serve):
+    """The negative control of the test above."""
+    connection.execute("ALTER TABLE fixed.issued_tickets DROP CONSTRAINT issued_tickets_pkey")
+    connection.execute("DROP TRIGGER issue_in_sequence ON fixed.issued_tickets")
+    url = serve(database, "naive", schema="fixed").url
+    told, held = await burst([url], connection, "fixed", 80)
+    assert told["duplicates"] > 0
+    assert "duplicate" in kinds(held)

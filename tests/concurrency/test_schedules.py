@@ -1,0 +1,212 @@
+"""Two purchases interleaved by hand: the allocators are the real ones, and so is the database.
+
+A pool that hands out real connections holds each purchase up where the test says. Nothing
+sleeps: a step is granted, and the test goes on when it is done or seen to be blocked.
+"""
+# ruff: noqa: PLR0917 - fixtures arrive by name
+
+import asyncio
+import contextlib
+
+import pytest
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators.selling import sell
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.errors import RefusedByDatabase, SoldOut
+from ticketsvc.lab.checks import check
+from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.purchases import Purchase, TicketRange
+from ticketsvc.settings import Settings
+
+SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
+WHOLE = 10  # naive: one read, eight inserts, one update
+
+
+class Stepped:
+    """A pool that lends a connection only when the test grants the step."""
+
+    def __init__(self, pool):
+        self._pool = pool
+        self._granted = asyncio.Semaphore(0)
+        self._done = asyncio.Queue()
+
+    async def getconn(self):
+        await self._granted.acquire()
+        return await self._pool.getconn()
+
+    async def putconn(self, connection):
+        await self._pool.putconn(connection)
+        self._done.put_nowait(None)
+
+    async def step(self, times=1):
+        """Let the purchase use that many connections, one after another, and give them back."""
+        for _ in range(times):
+            self._granted.release()
+            await self._done.get()
+
+
+class Held:
+    """A pool whose one connection works in a transaction that ends when the test says."""
+
+    def __init__(self, pool):
+        self._pool = pool
+        self.pid = asyncio.get_running_loop().create_future()
+        self.worked = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.end = "COMMIT"
+
+    async def getconn(self):
+        connection = await self._pool.getconn()
+        await connection.execute("BEGIN")
+        self.pid.set_result(connection.info.backend_pid)
+        return connection
+
+    async def putconn(self, connection):
+        self.worked.set()
+        await self.ended.wait()
+        await connection.execute(self.end)
+        await self._pool.putconn(connection)
+
+
+@contextlib.asynccontextmanager
+async def two_purchases(url, kind, allocator, schema):
+    """Begin two purchases of 8, each on a pool of its own; give both pools and both tasks."""
+    async with (
+        asyncio.timeout(60),
+        make_pool(url, Settings(pool_size=2)) as pool,
+        asyncio.TaskGroup() as group,
+    ):
+        pools = [kind(pool), kind(pool)]
+        yield [
+            (each, group.create_task(outcome(ALLOCATORS[allocator](each, schema), user)))
+            for each, user in zip(pools, ("ann", "bob"), strict=True)
+        ]
+
+
+async def outcome(seller, user):
+    try:
+        return await sell(seller, Purchase(user_id=user, event_id="E", quantity=8))
+    except (SoldOut, RefusedByDatabase) as refusal:
+        return refusal
+
+
+def verdict_of(connection, schema):
+    (verdict,) = check(read_ledger(connection, schema))
+    return verdict
+
+
+# Who goes when: ann is 0, bob is 1; each has ten steps.
+DAMAGING = {
+    "both read, then write in turn": [0, 1] * WHOLE,
+    "both read, then one after the other": [0, 1] + [0] * (WHOLE - 1) + [1] * (WHOLE - 1),
+    "one reads, the other does everything": [0] + [1] * WHOLE + [0] * (WHOLE - 1),
+    "one reads when the other has only to subtract": [0] * (WHOLE - 1) + [1] * WHOLE + [0],
+}
+
+
+@pytest.mark.parametrize("schedule", DAMAGING.values(), ids=DAMAGING)
+async def test_naive_duplicates_when_the_second_reads_before_the_first_subtracts(
+    database, connection, schedule
+):
+    reset_event(connection, "original", "E", 8)
+    async with two_purchases(database, Stepped, "naive", "original") as buyers:
+        for who in schedule:
+            await buyers[who][0].step()
+        assert [await task for _, task in buyers] == [TicketRange(1, 8)] * 2
+    verdict = verdict_of(connection, "original")
+    assert (verdict.issued, verdict.unique, verdict.duplicates) == (16, 8, 8)
+    assert (verdict.available, verdict.oversold) == (-8, True)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_naive_one_after_the_other_is_clean(database, connection, first):
+    """The control: the same two purchases, the same steps, but in series."""
+    reset_event(connection, "original", "E", 8)
+    async with two_purchases(database, Stepped, "naive", "original") as buyers:
+        await buyers[first][0].step(WHOLE)
+        await buyers[1 - first][0].step()  # it reads 0 left, and asks no more
+        assert await buyers[first][1] == TicketRange(1, 8)
+        assert isinstance(await buyers[1 - first][1], SoldOut)
+    verdict = verdict_of(connection, "original")
+    assert (verdict.clean, verdict.issued, verdict.available) == (True, 8, 0)
+
+
+async def test_naive_is_refused_by_the_fixed_schema_in_the_same_schedule(database, connection):
+    reset_event(connection, "fixed", "E", 8)
+    async with two_purchases(database, Stepped, "naive", "fixed") as (ann, bob):
+        await ann[0].step()
+        await bob[0].step()
+        await ann[0].step()
+        await bob[0].step()  # number 1 again
+        assert "issued_tickets_pkey" in str(await bob[1])
+        await ann[0].step(WHOLE - 2)
+        assert await ann[1] == TicketRange(1, 8)
+    assert verdict_of(connection, "fixed").clean
+
+
+async def test_naive_on_the_fixed_schema_can_leave_rows_that_nobody_was_sold(database, connection):
+    """Refused half-way: no duplicate, but the rows before the refused one stay."""
+    reset_event(connection, "fixed", "E", 16)
+    async with two_purchases(database, Stepped, "naive", "fixed") as (ann, bob):
+        await ann[0].step(4)  # tickets 1 to 3
+        connection.execute(
+            "INSERT INTO fixed.issued_tickets (event_id, user_id, ticket_number) "
+            "VALUES ('E', 'by hand', 4)"
+        )
+        await ann[0].step()
+        assert isinstance(await ann[1], RefusedByDatabase)
+        await bob[0].step(2)
+        assert isinstance(await bob[1], RefusedByDatabase)
+    verdict = verdict_of(connection, "fixed")
+    assert (verdict.issued, verdict.duplicates) == (4, 0)
+    assert [violation.kind for violation in verdict.violations] == ["drift"]
+
+
+@pytest.mark.parametrize("allocator", SAFE)
+@pytest.mark.parametrize(("total", "sold"), [(8, 1), (16, 2)])
+async def test_the_fixed_ones_wait_for_the_first_and_decide_anew(
+    database, connection, soon, allocator, total, sold
+):
+    """The schedule that duplicates above: both begin before either has committed."""
+    reset_event(connection, "fixed", "E", total)
+    async with two_purchases(database, Held, allocator, "fixed") as (one, other):
+        # Whichever comes to the pool row first works; the other is blocked by it.
+        await soon(lambda: one[0].worked.is_set() or other[0].worked.is_set())
+        (first, ahead), (second, behind) = (one, other) if one[0].worked.is_set() else (other, one)
+        pids = [await first.pid, await second.pid]
+        blocked = "SELECT %s = ANY(pg_blocking_pids(%s))"
+        await soon(lambda: connection.execute(blocked, pids).fetchone()[0])
+        assert not behind.done()
+        assert not second.worked.is_set()
+        assert verdict_of(connection, "fixed").issued == 0  # nothing is committed yet
+        first.ended.set()
+        second.ended.set()
+        assert await ahead == TicketRange(1, 8)
+        if sold == 1:
+            assert isinstance(await behind, SoldOut)
+        else:
+            assert await behind == TicketRange(9, 16)
+    verdict = verdict_of(connection, "fixed")
+    assert (verdict.clean, verdict.issued, verdict.available) == (True, 8 * sold, 0)
+
+
+@pytest.mark.parametrize("allocator", SAFE)
+async def test_when_the_first_is_rolled_back_the_second_gets_its_numbers(
+    database, connection, soon, allocator
+):
+    reset_event(connection, "fixed", "E", 8)
+    async with two_purchases(database, Held, allocator, "fixed") as (one, other):
+        await soon(lambda: one[0].worked.is_set() or other[0].worked.is_set())
+        (first, ahead), (second, behind) = (one, other) if one[0].worked.is_set() else (other, one)
+        pids = [await first.pid, await second.pid]
+        blocked = "SELECT %s = ANY(pg_blocking_pids(%s))"
+        await soon(lambda: connection.execute(blocked, pids).fetchone()[0])
+        first.end = "ROLLBACK"
+        first.ended.set()
+        second.ended.set()
+        await ahead
+        assert await behind == TicketRange(1, 8)
+    verdict = verdict_of(connection, "fixed")
+    assert (verdict.clean, verdict.issued, verdict.available) == (True, 8, 0)

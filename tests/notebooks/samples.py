@@ -1,0 +1,66 @@
+"""Small notebooks to try the report on: one that holds, one that fails, one that misbehaves."""
+
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PASSWORD = "s3cr3t&%word"
+DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
+
+PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
+IMPORTS = (
+    "import pandas as pd\nfrom matplotlib.figure import Figure\n"
+    "from ticketsvc.lab.notebook import show, verdict"
+)
+TABLE = (
+    "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
+)
+CHART = (
+    "figure = Figure()\n"
+    "figure.subplots().plot(range(rows))\n"
+    "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"
+)
+HOLDS = "verdict('Yes: it <holds>.', ('one is one', 1 == 1), ('two is two', 2 == 2))"
+FAILS = "verdict('Yes: it holds.', ('one is one', 1 == 1), ('one is two', 1 == 2))"
+SAYS_PASSWORD = (
+    "import html, os\n"
+    "from psycopg.conninfo import conninfo_to_dict\n"
+    "from IPython.display import HTML\n"
+    "address = os.environ['DATABASE_URL']\n"
+    "print(address, conninfo_to_dict(address))\n"
+    "HTML('<b>' + html.escape(conninfo_to_dict(address)['password']) + '</b>')"
+)
+ASKS_OUTSIDE = (
+    'HTML(\'<script>console.log(1)</script><img src="http://127.0.0.1:9/a.png" alt="gone">\'\n'
+    '     \'<link rel=stylesheet href="http://127.0.0.1:9/a.css"><p onclick="f()">kept</p>\')'
+)
+
+
+def write(folder: Path, name: str, title: str, *cells: str, parameters: str = "") -> Path:
+    """Write a notebook: its title, its parameters cell when given, its code cells."""
+    made = [new_markdown_cell(f"# {title}\n\nInvariant: *this* holds, at $x$.")]
+    if parameters:
+        made.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    made += [new_code_cell(cell) for cell in cells]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=made, metadata={"kernelspec": kernel})
+    file = folder / f"{name}.ipynb"
+    nbformat.write(notebook, file)
+    return file
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Write the three, in their order."""
+    long_code = "\n".join(f"line_{n} = {n}" for n in range(40))
+    return [
+        write(
+            folder,
+            "01-holds",
+            "Does `it` hold?",
+            *(IMPORTS, TABLE, CHART, long_code, HOLDS),
+            parameters=PARAMETERS,
+        ),
+        write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),
+        write(folder, "03-asks", "Does it ask?", SAYS_PASSWORD, ASKS_OUTSIDE, "{}['password']"),
+    ]

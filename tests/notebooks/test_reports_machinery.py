@@ -1,0 +1,331 @@
+"""How the report runs notebooks, what it keeps to itself, and what the index gathers."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+import ticketsvc.cli
+from tests.notebooks import samples
+from ticketsvc.errors import UsageError
+from ticketsvc.lab import redaction, reports
+from ticketsvc.lab.report_pages import gather_facts, write_index
+from ticketsvc.lab.report_results import NotebookResult
+
+FACTS = {"Python": "3"}
+
+
+class Ran:
+    """The samples, run once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reports, self.runs = folder / "reports", folder / "runs"
+        self.calls: list[str] = []
+        self.results = reports.run_notebooks(
+            samples.write_all(folder),
+            {"rows": 2},
+            self.reports,
+            self.runs,
+            on_start=lambda notebook: self.calls.append(notebook.stem),
+            on_end=lambda result: self.calls.append(result.state),
+        )
+        write_index(self.results, self.reports, facts=FACTS)
+
+    def page(self, name: str) -> str:
+        return (self.reports / f"{name}.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", samples.DATABASE_URL)
+        yield Ran(tmp_path_factory.mktemp("samples"))
+
+
+def test_a_failing_notebook_becomes_a_page_and_the_next_one_runs(ran: Ran) -> None:
+    assert ran.calls == ["01-holds", "holds", "02-fails", "failed", "03-asks", "failed"]
+    holds, fails, asks = ran.results
+    assert (holds.failure, holds.claims, holds.title) == (None, (2, 2), "Does it hold?")
+    assert fails.failure is not None
+    assert fails.failure.cell == f"cell [2]: {samples.FAILS}"
+    assert fails.failure.message == "AssertionError: not borne out: one is two"
+    assert fails.verdict is not None
+    assert fails.claims == (1, 2)
+    assert asks.failure is not None
+    assert asks.failure.message == "KeyError: 'password'"
+    assert asks.verdict is None
+    assert f'id="{fails.failure.anchor}"' in ran.page("02-fails")
+    assert "never reached" in ran.page("02-fails")  # the cell is shown
+    assert "papermill-error-cell" not in ran.page("02-fails")
+
+
+def test_parameters_go_to_the_notebooks_that_declare_them(ran: Ran) -> None:
+    assert [dict(result.parameters) for result in ran.results] == [{"rows": 2}, {}, {}]
+    assert ran.results[0].charts[0].alt == 'A line of "2" points, as it is'
+    assert "1 changed for this run" in ran.page("01-holds")
+
+
+def test_executed_copies_lie_in_runs_and_only_pages_in_reports(ran: Ran) -> None:
+    names = ["01-holds", "02-fails", "03-asks"]
+    assert sorted(path.name for path in ran.runs.iterdir()) == [f"{name}.ipynb" for name in names]
+    assert {path.suffix for path in ran.reports.iterdir()} == {".html", ".json"}
+    for name in names:
+        nbformat.validate(nbformat.read(ran.runs / f"{name}.ipynb", as_version=4))
+
+
+def test_no_password_reaches_a_file(ran: Ran) -> None:
+    assert "postgresql://buyer:***@127.0.0.1:1/tickets" in ran.page("03-asks")
+    assert "<b>***</b>" in ran.page("03-asks")
+    for file in (*ran.reports.iterdir(), *ran.runs.iterdir()):
+        assert "s3cr3t" not in file.read_text(), file.name
+
+
+def test_without_redaction_the_password_would_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control of the test above."""
+    monkeypatch.setenv("DATABASE_URL", samples.DATABASE_URL)
+    monkeypatch.setattr(reports, "redact", lambda value, _: value)
+    notebook = samples.write(tmp_path, "01-says", "Does it say it?", samples.SAYS_PASSWORD)
+    reports.run_notebooks([notebook], {}, tmp_path / "out", tmp_path / "runs")
+    assert samples.PASSWORD in (tmp_path / "runs" / "01-says.ipynb").read_text()
+
+
+def test_nothing_that_runs_or_asks_is_left_in_a_page(ran: Ran) -> None:
+    page = ran.page("03-asks")
+    output = page[page.index('data-mime-type="text/html"') :]
+    assert "<p>kept</p>" in output
+    for gone in ("<script", "<link", '<img src="http', "<p onclick"):
+        assert gone not in output
+    assert "[picture not in this file: gone]" in output
+
+
+def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    endless = samples.write(tmp_path, "01-endless", "Will it end?", "import time", "time.sleep(99)")
+    deadly = samples.write(tmp_path, "02-deadly", "Will it live?", "import os; os._exit(1)")
+    first, second = reports.run_notebooks(
+        [endless, deadly], {}, tmp_path, tmp_path / "runs", cell_timeout_s=2
+    )
+    assert first.failure is not None
+    assert first.failure.cell.endswith("time.sleep(99)")
+    assert first.failure.message == "it was still running after 2 seconds"
+    assert second.failure is not None
+    assert "DeadKernelError" in second.failure.message
+    assert "failed" in (tmp_path / "02-deadly.html").read_text()
+    assert "without encryption" not in "".join(capfd.readouterr())
+
+
+# The index
+
+
+def test_the_index_keeps_the_reports_of_other_runs(ran: Ran, tmp_path: Path) -> None:
+    for file in ran.reports.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    again = replace(ran.results[0], title="Does it hold again?", charts=())
+    page = write_index([again], tmp_path, facts=FACTS).read_text()
+    assert "Does it hold again?" in page
+    assert "Does it hold?" not in page
+    assert "Does it fail?" in page
+    assert page.count("earlier run") == 2
+    assert "2 of 3 notebooks failed" in page
+
+
+def test_the_index_leaves_out_what_is_no_notebook_any_more(ran: Ran, tmp_path: Path) -> None:
+    for file in ran.reports.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "03-asks.html").unlink()
+    (tmp_path / "04-odd.html").touch()
+    (tmp_path / "04-odd.json").write_text("[1]")
+    (tmp_path / "05-odd.html").touch()
+    (tmp_path / "05-odd.json").write_text('{"name": "05-odd", "failure": null, "charts": []}')
+    page = write_index([ran.results[0]], tmp_path, facts=FACTS, known=["01-holds"]).read_text()
+    assert "The notebook holds" in page
+    assert "odd" not in page
+    page = write_index([], tmp_path, facts=FACTS).read_text()
+    assert "1 of 2 notebooks failed" in page
+
+
+def test_a_notebook_without_a_verdict_does_not_count_as_holding(ran: Ran, tmp_path: Path) -> None:
+    mute = replace(ran.results[0], verdict=None)
+    assert mute.state == "no verdict"
+    page = write_index([mute], tmp_path, facts=FACTS).read_text()
+    assert "1 of 1 notebook gave no verdict" in page
+
+
+def test_the_index_escapes_what_notebooks_say(ran: Ran) -> None:
+    page = ran.page("index")
+    assert "Yes: it &lt;holds&gt;." in page
+    assert "it <holds>" not in page
+
+
+def test_results_come_back_from_json(ran: Ran) -> None:
+    for result in ran.results:
+        record = json.dumps(result.as_dict())
+        assert json.dumps(NotebookResult.from_dict(json.loads(record)).as_dict()) == record
+
+
+def test_the_facts_name_machine_and_versions(database: str) -> None:
+    facts = gather_facts(database)
+    for name in ("Processors", "Memory", "System", "Python", "PostgreSQL", "psycopg", "ticketsvc"):
+        assert any(digit.isdigit() for digit in facts[name]), name
+    assert database not in str(facts)
+    assert gather_facts("postgresql://nobody@127.0.0.1:1/x")["PostgreSQL"] == "did not answer"
+
+
+# Redaction
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgresql://u:secret@h/d", "postgresql://u:***@h/d"),
+        ("postgres://u:se%40ret@h/d and more", "postgres://u:***@h/d and more"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("a hunter2!", "a ***!"),
+        ("http://u:p@h/", "http://u:p@h/"),
+    ],
+)
+def test_passwords_are_taken_out_of_text(text: str, expected: str) -> None:
+    assert redaction.redact(text, ["hunter2"]) == expected
+
+
+def test_redaction_reaches_everything_but_pictures() -> None:
+    picture = {"image/png": "aahunter2bb", "image/svg+xml": "<svg>hunter2</svg>"}
+    told = redaction.redact({"a": [picture, ("hunter2", 1, None)]}, ["hunter2"])
+    assert told == {
+        "a": [
+            {"image/png": "aahunter2bb", "image/svg+xml": "<svg>***</svg>"},
+            ["***", 1, None],
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://u:a%26b@h/d", ["a&amp;b", "a%26b", "a&b"]),
+        ("host=h user=u password=hunter2", ["hunter2"]),
+        ("postgresql://postgres:postgres@h/tickets", []),
+        ("postgresql://u@h/d", []),
+        ("no address", []),
+        ("", []),
+    ],
+)
+def test_the_password_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, address: str, expected: list[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", address)
+    assert redaction.current_passwords() == expected
+
+
+# What the command takes
+
+
+def test_notebooks_are_found_by_number_and_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no notebooks: .* NN-name\.ipynb"):
+        reports.find_notebooks(tmp_path)
+    notebooks = samples.write_all(tmp_path)
+    (tmp_path / "scratch.ipynb").touch()
+    assert reports.find_notebooks(tmp_path) == notebooks
+    assert reports.find_notebooks(tmp_path, ["03-asks", "1", "01"]) == [notebooks[0], notebooks[2]]
+    with pytest.raises(UsageError, match=r"--only 9.*01-holds, 02-fails, 03-asks"):
+        reports.find_notebooks(tmp_path, ["1", "9"])
+
+
+def test_an_unreadable_notebook_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "01-broken.ipynb"
+    for text in ("{", "[]", "{}"):
+        broken.write_text(text)
+        with pytest.raises(UsageError, match=r"01-broken\.ipynb cannot be read"):
+            reports.read_parameters(broken)
+
+
+DECLARED = "n = 3\nx = 0.5\non = True\nword = 'a'\nmany = [1, 2]\nany_of = None\nmade = max(1, 2)"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("n", "-5", -5),
+        ("x", "2", 2),
+        ("x", "1e3", 1000.0),
+        ("on", "False", False),
+        ("word", "42", "42"),
+        ("many", "[8, 16]", [8, 16]),
+        ("many", "[[2, 8], [4, 8]]", [[2, 8], [4, 8]]),
+        ("any_of", "seven", "seven"),
+        ("made", "7", 7),
+        ("n", "None", None),
+    ],
+)
+def test_values_are_read_as_papermill_reads_them(
+    tmp_path: Path, name: str, text: str, value: Any
+) -> None:
+    notebook = samples.write(tmp_path, "01-takes", "What?", parameters=DECLARED)
+    [(found, read)] = reports.choose_parameters([notebook], [(name, text)]).items()
+    assert found == name
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("m", "1", "-p m: no chosen notebook declares it; declared are any_of, made, many, n, on"),
+        ("n", "many", "-p n many: must be int, as its default 3"),
+        ("n", "1.5", "must be int"),
+        ("n", "True", "must be int"),
+        ("on", "1", "must be bool"),
+        ("many", "8", "must be list"),
+        ("many", "8 16", "must be list"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    notebook = samples.write(tmp_path, "01-takes", "What?", parameters=DECLARED)
+    with pytest.raises(UsageError) as refused:
+        reports.choose_parameters([notebook], [(name, text)])
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "99"], "--only 99: there is no such notebook; there are 01-"),
+        (["--only", "1", "-p", "nonsense", "1"], "-p nonsense: no chosen notebook declares it"),
+        (["--only", "1", "--output", f"{__file__}/out"], "/out: Not a directory"),
+    ],
+)
+def test_bad_arguments_get_one_line_and_exit_2(cli: Any, arguments: list[str], words: str) -> None:
+    ended = cli("report", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert words in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("only", "code"), [("01", 0), ("02", 1)])
+def test_the_command_exits_1_when_a_notebook_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, only: str, code: int
+) -> None:
+    samples.write_all(tmp_path)
+    monkeypatch.setattr(reports, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(ticketsvc.cli, "ROOT", tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database)
+    out = tmp_path / "out"
+    arguments = ["report", "--only", only, "--output", str(out), "--json"]
+    ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments)
+    assert ended.exit_code == code, ended.output
+    said = json.loads(ended.stdout)
+    assert said["failed"] == code
+    assert [Path(row["report"]).exists() for row in said["notebooks"]] == [True]
+    assert Path(said["index"]) == out / "index.html"
+    assert [path.parent for path in tmp_path.rglob("0*-*.ipynb") if path.parent != tmp_path] == [
+        tmp_path / "runs"
+    ]

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ticketsvc.errors import InvalidPurchase
+from ticketsvc.purchases import (
+    MAX_ID_LENGTH,
+    MAX_QUANTITY,
+    TICKETS_PER_BLOCK,
+    Purchase,
+    TicketRange,
+    is_identifier,
+)
+
+
+def body(**changes):
+    return json.dumps({"userId": "u", "eventId": "E", "quantity": 8, **changes}).encode()
+
+
+def accepted(data):
+    try:
+        return Purchase.from_json(data)
+    except InvalidPurchase:
+        return None
+
+
+def test_malformed_body_is_refused_by_name(malformed):
+    data, named = malformed
+    with pytest.raises(InvalidPurchase) as refusal:
+        Purchase.from_json(data)
+    message = str(refusal.value)
+    assert named in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize("quantity", [8, 16, 7992, MAX_QUANTITY])
+def test_quantity_within_bounds(quantity):
+    assert Purchase.from_json(body(quantity=quantity)).quantity == quantity
+
+
+@pytest.mark.parametrize("name", ["E", "é" * MAX_ID_LENGTH, "🎫" * MAX_ID_LENGTH, "'; --", " "])
+def test_id_within_bounds(name):
+    purchase = Purchase.from_json(body(userId=name, eventId=name))
+    assert (purchase.user_id, purchase.event_id) == (name, name)
+
+
+def test_further_fields_are_ignored():
+    assert accepted(body(note="x"))
+
+
+@given(st.integers(-(10**13), 10**13) | st.integers(-20_000, 20_000))
+@example(MAX_QUANTITY)
+@example(MAX_QUANTITY + TICKETS_PER_BLOCK)
+@example(-8)
+@example(0)
+def test_only_positive_multiples_of_a_block_pass(quantity):
+    allowed = 0 < quantity <= MAX_QUANTITY and quantity % TICKETS_PER_BLOCK == 0
+    assert (accepted(body(quantity=quantity)) is not None) == allowed
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(_json)
+def test_nothing_but_an_integer_is_a_quantity(value):
+    assert accepted(body(quantity=value)) is None
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_purchase_or_an_invalid_one(data):
+    accepted(data)
+
+
+@given(st.text(max_size=MAX_ID_LENGTH + 5))
+def test_ids_follow_one_rule_everywhere(name):
+    assert (accepted(body(userId=name, eventId="E")) is not None) == is_identifier(name)
+
+
+def test_purchase_does_not_change():
+    purchase = Purchase.from_json(body())
+    with pytest.raises(ValueError, match="frozen"):
+        purchase.quantity = -8
+
+
+def test_range_counts_both_ends():
+    tickets = TicketRange(9, 16)
+    assert len(tickets) == 8
+    assert tickets.numbers() == list(range(9, 17))

@@ -1,0 +1,473 @@
+"""The repository itself: set-up, locks, containers, and which module may import which."""
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from rattler import MatchSpec
+
+from tests import __main__ as runner
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "ticketsvc"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = ROOT / "requirements.lock"
+SERVICE_LOCK = ROOT / "requirements-service.lock"
+
+# From the top down. A module imports from the lines below its own, and from its own package;
+# two modules of one line do not import each other.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("lab",),
+    ("server", "console"),
+    ("web",),
+    ("allocators", "metrics", "openapi"),
+    ("database",),
+    ("purchases", "settings"),
+    ("errors",),
+    ("__init__",),  # the package's own, with the version
+)
+
+# What a module must not know, whatever the layers allow.
+FORBIDDEN = {
+    "allocators": ("aiohttp",),
+    "database": ("aiohttp",),
+    "lab.checks": ("aiohttp", "psycopg", "ticketsvc.database"),
+    "lab.charts": ("aiohttp", "psycopg", "ticketsvc.database"),
+}
+
+
+# Imports
+
+
+def imported(source: str, module: str, known: Container[str]) -> set[str]:
+    """Give the dotted names that *source*, the text of *module*, imports, at any depth.
+
+    `from a import b` names the module a.b where there is one, and else a.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")[: -node.level]
+                base = ".".join([*parents, *([base] if base else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                names.add(inner if inner in known else base)
+    return names
+
+
+def wrong_imports(sources: dict[str, str]) -> list[str]:
+    """Give every import that points up, or sideways, or at what its module must not know."""
+    rank = {name: level for level, names in enumerate(LAYERS) for name in names}
+    known = {name.removesuffix(".__init__") for name in sources}
+    faults = []
+    for module, source in sources.items():
+        own = _layer(module)
+        if own not in rank:
+            faults.append(f"{module}: in no layer")
+            continue
+        for target in sorted(imported(source, module, known)):
+            if _within(target, PACKAGE) and _layer(target) != own:
+                level = rank.get(_layer(target))
+                if level is None or level <= rank[own]:
+                    faults.append(f"{module} imports {target}")
+            for subject, unknown in FORBIDDEN.items():
+                if _within(module, f"{PACKAGE}.{subject}") and any(
+                    _within(target, name) for name in unknown
+                ):
+                    faults.append(f"{module} must not know {target}")
+    return faults
+
+
+def _layer(module: str) -> str:
+    return module.removeprefix(PACKAGE).lstrip(".").partition(".")[0] or "__init__"
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def _modules() -> dict[str, str]:
+    """Give the text of each module by its dotted name; that of a package ends in `.__init__`."""
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text()
+        for file in sorted((ROOT / PACKAGE).rglob("*.py"))
+    }
+
+
+def test_imports_point_one_way() -> None:
+    modules = _modules()
+    assert len(modules) > 20
+    assert wrong_imports(modules) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("ticketsvc.errors", "from ticketsvc.settings import ROOT"),
+        ("ticketsvc.settings", "import ticketsvc.purchases"),
+        ("ticketsvc.database.pool", "def late():\n    from ticketsvc.allocators import range"),
+        ("ticketsvc.allocators.range", "from ticketsvc import web"),
+        ("ticketsvc.allocators.range", "from .. import web"),
+        ("ticketsvc.allocators.__init__", "from ..web import create_app"),
+        ("ticketsvc.allocators.range", "import aiohttp.web"),
+        ("ticketsvc.web", "from ticketsvc.console import complain"),
+        ("ticketsvc.server", "from ticketsvc.lab.checks import check"),
+        ("ticketsvc.lab.checks", "from psycopg import Connection"),
+        ("ticketsvc.lab.checks", "from ticketsvc.database import pool"),
+        ("ticketsvc.__init__", "from ticketsvc.errors import UsageError"),
+        ("ticketsvc.helpers", "import os"),
+    ],
+)
+def test_a_wrong_import_is_caught(module: str, line: str) -> None:
+    assert wrong_imports({**_modules(), module: line}) != []
+
+
+# Locks
+
+
+def pinned(lock: Path) -> dict[str, Version]:
+    """Give the version of each package in *lock*."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+def lock_faults(text: str) -> list[str]:
+    """Give what is wrong with a lock: a package without hash, or an index named."""
+    entries = re.split(r"\n(?=\S)", "\n".join(_uncommented(text)))
+    faults = [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
+    return faults + re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links", text)
+
+
+def _uncommented(text: str) -> Iterator[str]:
+    return (line for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
+
+
+@pytest.mark.parametrize("lock", [LOCK, SERVICE_LOCK], ids=lambda lock: lock.name)
+def test_locks_are_hashed_and_name_no_index(lock: Path) -> None:
+    assert lock_faults(lock.read_text()) == []
+
+
+def test_a_bad_lock_is_caught() -> None:
+    good = "a==1 \\\n    --hash=sha256:00\n"
+    assert lock_faults(good) == []
+    assert lock_faults(good + "b==2\n    # via a\n") == ["b==2"]
+    assert lock_faults(good + "# https://example.org/simple\n") != []
+    assert lock_faults("--index-url x\n" + good) != []
+
+
+def test_the_service_lock_is_part_of_the_lock() -> None:
+    everything, service = pinned(LOCK), pinned(SERVICE_LOCK)
+    assert service.items() <= everything.items()
+    assert len(service) < len(everything) / 2
+
+
+@pytest.mark.parametrize("lock", [LOCK, SERVICE_LOCK], ids=lambda lock: lock.name)
+def test_every_dependency_is_locked(lock: Path) -> None:
+    lines = list(PROJECT["dependencies"])
+    if lock == LOCK:
+        lines += [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    assert unlocked(lines, pinned(lock)) == []
+
+
+def test_the_lock_is_up_to_date() -> None:
+    lines = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    declared = {Requirement(line).name for line in [*PROJECT["dependencies"], *lines]}
+    assert asked_for(LOCK.read_text()) == set(map(canonicalize_name, declared)), "run `make lock`"
+
+
+def asked_for(text: str) -> set[str]:
+    """Give the packages that a lock holds for the project itself, not for another package."""
+    entries = re.split(r"\n(?=\w)", text)
+    return {entry.partition("==")[0] for entry in entries if f"{PACKAGE} (pyproject.toml)" in entry}
+
+
+def test_what_is_locked_for_nobody_else_is_seen() -> None:
+    text = "a==1 \\\n    # via ticketsvc (pyproject.toml)\nb==2\n    # via\n    #   a\n"
+    assert asked_for(text) == {"a"}
+
+
+def test_an_unlocked_dependency_is_caught() -> None:
+    locked = {"a-b": Version("1.5")}
+    assert unlocked(["A_b>=1.5"], locked) == []
+    assert unlocked(["a-b>=2", "c"], locked) == ["a-b>=2", "c"]
+
+
+def unlocked(lines: Iterable[str], locked: dict[str, Version]) -> list[str]:
+    """Give the requirements that *locked* does not satisfy."""
+    wanted = {line: Requirement(line) for line in lines}
+    return [
+        line
+        for line, requirement in wanted.items()
+        if (version := locked.get(canonicalize_name(requirement.name))) is None
+        or version not in requirement.specifier
+    ]
+
+
+def test_conda_takes_python_and_the_lock() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, last = environment["dependencies"]
+    specs = {spec.name.normalized: spec for spec in map(MatchSpec, conda)}
+    assert environment["name"] == PACKAGE
+    assert specs.keys() == {"python", "pip"}
+    assert str(specs["python"].version) == PROJECT["requires-python"]
+    assert last == {"pip": [f"-r {LOCK.name}"]}
+
+
+# Containers
+
+
+def test_compose_gives_the_database_of_the_original() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert "name" not in compose  # docker-compose 1 rejects it
+    db = compose["services"]["db"]
+    assert db["image"] == "postgres:15"
+    assert db["ports"] == ["127.0.0.1:5433:5432"]
+    assert db["environment"] == {
+        "POSTGRES_DB": "tickets",
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD": "postgres",
+    }
+    assert "./sql:/docker-entrypoint-initdb.d:ro" in db["volumes"]
+    assert db["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+
+
+def test_compose_runs_the_service_on_that_database() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["service"]
+    assert service["environment"]["DATABASE_URL"] == (
+        "postgresql://postgres:postgres@db:5432/tickets"
+    )
+    assert service["depends_on"] == {"db": {"condition": "service_healthy"}}
+    assert service["ports"] == ["127.0.0.1:3000:3000"]
+
+
+def test_compose_file_follows_the_specification(tmp_path: Path) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    broken = tmp_path / "broken.yml"
+    broken.write_text(text.replace("healthcheck:", "health:"))
+    assert broken.read_text() != text
+    assert _validates(ROOT / "docker-compose.yml")
+    assert not _validates(broken)
+
+
+def _validates(compose: Path) -> bool:
+    command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(compose)]
+    return not subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, check=False
+    ).returncode
+
+
+def test_the_image_takes_its_packages_from_the_service_lock() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f"--require-hashes -r {SERVICE_LOCK.name}" in dockerfile
+    assert 'ENTRYPOINT ["python", "-m", "ticketsvc"]' in dockerfile
+    assert re.search(r"^USER (?!root)", dockerfile, flags=re.MULTILINE)
+
+
+# run.py
+
+
+@pytest.fixture
+def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """Load run.py, with an environment of its own to make."""
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "PYTHON", tmp_path / ".venv" / "python")
+    return module
+
+
+class Commands:
+    """Stands in for `subprocess.run`: keeps the commands, and gives one answer to all."""
+
+    def __init__(self, returncode: int = 0, stdout: str = "", stderr: str = "") -> None:
+        self.seen: list[list[str]] = []
+        self.answer = subprocess.CompletedProcess[str]([], returncode, stdout, stderr)
+
+    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self.seen.append(command)
+        return self.answer
+
+
+def _refusal(bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
+    """Give the one line with which run.py ends."""
+    with pytest.raises(SystemExit) as ending:
+        bootstrap.main([])
+    assert ending.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("run.py: ")
+    return last
+
+
+def test_run_is_short_and_needs_nothing_installed() -> None:
+    source = (ROOT / "run.py").read_text()
+    names = {name.partition(".")[0] for name in imported(source, "run", ())}
+    assert len(source.splitlines()) < 100
+    assert names <= sys.stdlib_module_names
+    assert not re.search(r"https?:|index-url|find-links", source)
+
+
+def test_run_can_be_read_by_a_python_that_it_refuses() -> None:
+    ast.parse((ROOT / "run.py").read_text(), feature_version=(3, 7))
+
+
+def test_run_refuses_an_old_python(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
+    assert _refusal(bootstrap, capsys) == "run.py: Python 3.11 or newer is needed, this is 3.10.4"
+    assert PROJECT["requires-python"] == ">=" + ".".join(map(str, bootstrap.OLDEST))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Commands(1, stdout="not created successfully because ensurepip is not\navailable.\n"),
+        Commands(1, stderr="/usr/bin/python3: No module named venv\n"),
+        Commands(1, stdout="because ensurepip is not\navailable.\n", stderr="a warning\n"),
+    ],
+)
+def test_run_names_the_package_that_debian_leaves_out(
+    bootstrap: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: Commands,
+) -> None:
+    monkeypatch.setattr(subprocess, "run", answer)
+    assert "install python3-venv" in _refusal(bootstrap, capsys)
+
+
+def test_run_says_why_an_environment_could_not_be_made(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocess, "run", Commands(1, stderr="Error: No space left on device\n"))
+    assert _refusal(bootstrap, capsys).endswith("No space left on device")
+
+
+def test_run_makes_the_environment_once_and_anew_when_it_was_left_half_made(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = bootstrap.VENV / "half"
+    half.mkdir(parents=True)
+    bootstrap.PYTHON.touch()
+    commands = Commands()
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if "venv" in command:
+            assert not half.exists()
+            bootstrap.VENV.mkdir()
+            bootstrap.PYTHON.touch()
+        return commands(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    bootstrap.prepare()
+    made, locked, project = commands.seen
+    assert made[1:] == ["-m", "venv", str(bootstrap.VENV)]
+    assert locked[-3:] == ["--require-hashes", "-r", str(LOCK)]
+    assert project[-2:] == ["-e", str(ROOT)]
+    bootstrap.prepare()
+    assert len(commands.seen) == 3
+
+
+def test_run_leaves_no_mark_when_the_packages_could_not_be_installed(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        bootstrap.VENV.mkdir(exist_ok=True)
+        return subprocess.CompletedProcess([], 1 if "pip" in command else 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SystemExit):
+        bootstrap.prepare()
+    assert list(bootstrap.VENV.iterdir()) == []
+
+
+# The other files
+
+
+def test_make_help_lists_every_target() -> None:
+    text = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE)
+    described = re.findall(r"^([a-z][a-z-]*):.* ## \S", text, flags=re.MULTILINE)
+    phony = re.findall(r"^\.PHONY: (.*)", text, flags=re.MULTILINE)[0].split()
+    assert targets == described == phony
+    assert {"help", "report", "test", "check", "fix", "lab", "serve"} <= set(targets)
+
+
+def test_commit_hooks_download_nothing_and_name_real_checks() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert [hook["entry"].split()[-1] for hook in hooks] == list(runner.CHECKS)
+
+
+def test_a_run_notebook_is_caught_and_stripped(tmp_path: Path) -> None:
+    clean = {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": "parameters",
+                "metadata": {"tags": ["parameters"]},
+                "execution_count": None,
+                "source": ["buyers = 2  # how many"],
+                "outputs": [],
+            }
+        ],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    dirty: Any = json.loads(json.dumps(clean))
+    dirty["cells"][0]["metadata"]["papermill"] = dirty["metadata"]["papermill"] = {"duration": 1.0}
+    file = tmp_path / "dirty.ipynb"
+    file.write_text(json.dumps(dirty))
+    assert runner.run((*runner.CHECKS["notebooks"], str(file))) == 1
+    assert runner.run((*runner.FIXES["notebooks"], str(file))) == 0
+    assert json.loads(file.read_text()) == clean
+    assert runner.run((*runner.CHECKS["notebooks"], str(file))) == 0
+
+
+def test_no_file_knows_where_the_repository_lies() -> None:
+    if len(ROOT.parts) < 3:
+        pytest.skip("too short a path to search for")
+    assert list(holding(str(ROOT).encode(), ROOT)) == []
+
+
+def test_a_file_that_knows_is_caught(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    for name in ("good", "bad", "runs/bad"):
+        (tmp_path / name).write_text(str(tmp_path) if "bad" in name else "text")
+    assert list(holding(str(tmp_path).encode(), tmp_path)) == [tmp_path / "bad"]
+
+
+def holding(needle: bytes, folder: Path) -> Iterator[Path]:
+    """Give the files that hold *needle*, leaving out what git ignores here."""
+    made = {"runs", "reports", "node_modules", "__pycache__"}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            if entry.name == ".ci" or not (entry.name.startswith(".") or entry.name in made):
+                yield from holding(needle, entry)
+        elif entry.name != ".git" and needle in entry.read_bytes():
+            yield entry

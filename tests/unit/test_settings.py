@@ -1,0 +1,54 @@
+import pytest
+
+from ticketsvc.errors import UsageError
+from ticketsvc.settings import load_settings
+
+
+def test_defaults():
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.pool_size) == ("127.0.0.1", 3000, 10)
+    assert settings.database_url is None
+
+
+def test_environment_is_read(monkeypatch):
+    monkeypatch.setenv("PORT", "3005")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:geheim@h/d")
+    monkeypatch.setenv("TICKETSVC_POOL_SIZE", "3")
+    settings = load_settings()
+    assert (settings.port, settings.pool_size) == (3005, 3)
+    assert settings.database_url.get_secret_value() == "postgresql://u:geheim@h/d"
+
+
+def test_password_is_not_shown(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:geheim@h/d")
+    assert "geheim" not in repr(load_settings()) + str(load_settings())
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PORT", "TICKETSVC_HOME", "TICKETSVC_HOST"])
+def test_empty_is_as_unset(monkeypatch, name):
+    unset = load_settings()
+    monkeypatch.setenv(name, "")
+    assert load_settings() == unset
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "x"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("TICKETSVC_PORT", "x"),
+        ("TICKETSVC_POOL_SIZE", "0"),
+        ("TICKETSVC_POOL_SIZE", "ten"),
+        ("TICKETSVC_POOL_SIZE", "1001"),
+        ("TICKETSVC_POOL_TIMEOUT_S", "0"),
+        ("TICKETSVC_POOL_TIMEOUT_S", "-1"),
+        ("TICKETSVC_MAX_WAITING", "0"),
+        ("TICKETSVC_SHUTDOWN_TIMEOUT_S", "soon"),
+    ],
+)
+def test_fault_names_the_variable(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"environment variable {name}: ") as refusal:
+        load_settings()
+    assert "\n" not in str(refusal.value)
