@@ -14,7 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -35,11 +37,12 @@ CHECKS = {
     "types": ("mypy",),
     "notebooks": (*STRIP, "--verify"),
 }
-FIXES = {
-    "format": ("ruff", "format", "."),
+FIXES = {  # the linter first: what it changes may want formatting
     "lint": ("ruff", "check", "--fix", "."),
+    "format": ("ruff", "format", "."),
     "notebooks": STRIP,
 }
+
 # Variables that say where a tool keeps its cache.
 CACHES = ("HYPOTHESIS_STORAGE_DIRECTORY", "MYPY_CACHE_DIR", "RUFF_CACHE_DIR")
 
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return run(("pytest", *arguments))
     failed = failures(CHECKS)
-    code = run(("pytest", *PYTEST), **{FAILED_CHECKS: ", ".join(failed)})
+    code = run(("pytest", *PYTEST), more={FAILED_CHECKS: ", ".join(failed)})
     return code or (1 if failed else 0)
 
 
@@ -93,10 +96,12 @@ def on_notebooks(command: tuple[str, ...]) -> int:
         return run((*command, *files), Path(folder))
 
 
-def run(module: tuple[str, ...], folder: Path = ROOT, **more: str) -> int:
-    """Run a Python module with its arguments, in *folder*."""
+def run(
+    module: tuple[str, ...], folder: Path = ROOT, more: Mapping[str, str] = MappingProxyType({})
+) -> int:
+    """Run a Python module with its arguments, in *folder*, with *more* in its environment."""
     environment = {name: value for name, value in os.environ.items() if name not in LEFTOVERS}
-    environment |= more
+    environment.update(more)
     if not os.access(ROOT, os.W_OK):  # another user's checkout: keep the caches elsewhere
         caches = Path(tempfile.gettempdir(), f"ticketsvc-caches-of-{getpass.getuser()}")
         environment |= {name: str(caches / name.partition("_")[0].lower()) for name in CACHES}

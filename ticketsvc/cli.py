@@ -368,13 +368,13 @@ def _prepare_schemas(conninfo: str, *, recreate: bool = False) -> None:
 def _audit(
     connection: Any, schemas: list[str], event: str | None, history: Any = ()
 ) -> list[dict[str, Any]]:
-    from ticketsvc.lab.checks import check
+    from ticketsvc.lab.checks import check_schemas
     from ticketsvc.lab.ledger import read_ledger
 
+    ledgers = {schema: read_ledger(connection, schema, event) for schema in schemas}
+    told = [attempt for attempt in history if event in (None, attempt.event)]
     return [
-        {"schema": schema, **verdict.as_dict()}
-        for schema in schemas
-        for verdict in check(read_ledger(connection, schema, event), history)
+        {"schema": schema, **verdict.as_dict()} for schema, verdict in check_schemas(ledgers, told)
     ]
 
 

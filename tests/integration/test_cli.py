@@ -153,12 +153,6 @@ def test_audit_sees_that_a_confirmed_ticket_was_lost(stressed, database, connect
     assert [v["kind"] for v in row["violations"]] == ["acknowledged_missing"]
 
 
-BLAMED = pytest.mark.xfail(
-    strict=True, reason="audit holds a history against every ledger it reads"
-)
-
-
-@BLAMED
 def test_audit_with_a_history_and_both_schemas(stressed, database, cli):
     """A history tells of one schema's sales: the other must not be blamed for lacking them."""
     _, history = stressed("range", 80, "--purchases", "3")
@@ -166,7 +160,6 @@ def test_audit_with_a_history_and_both_schemas(stressed, database, cli):
     assert not any(row["violations"] for row in rows)
 
 
-@BLAMED
 def test_audit_of_one_event_with_a_history_of_another(stressed, database, connection, cli):
     _, history = stressed("range", 80, "--purchases", "3")
     reset_event(connection, "fixed", "F", 80, 8)

@@ -6,7 +6,7 @@ buyer was told of is in that buyer's hands.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,6 +88,27 @@ def check(ledgers: Sequence[EventLedger], history: Sequence[Attempt] = ()) -> li
     for attempt in history:
         by_event[attempt.event].append(attempt)
     return [check_event(ledger, by_event[ledger.event]) for ledger in everything]
+
+
+def check_schemas(
+    ledgers: Mapping[str, Sequence[EventLedger]], history: Sequence[Attempt] = ()
+) -> list[tuple[str, EventVerdict]]:
+    """Judge several schemas, each verdict with its schema's name.
+
+    A history tells of the sales of one schema: it is held against those that know any of its
+    buyers, and against all of them when none does.
+    """
+    buyers = {attempt.user for attempt in history if attempt.tickets}
+    knowing = {
+        schema
+        for schema, found in ledgers.items()
+        if any(issue.user in buyers for ledger in found for issue in ledger.issues)
+    }
+    return [
+        (schema, verdict)
+        for schema, found in ledgers.items()
+        for verdict in check(found, history if not knowing or schema in knowing else ())
+    ]
 
 
 def _measure(

@@ -10,7 +10,7 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,8 +59,10 @@ async def fire(
 ) -> list[Attempt]:
     """Fire *workload* at *urls* in turn, and give one attempt per purchase.
 
-    Connections are opened beforehand, so that purchases meet at the service and not in the
-    handshake. Every purchase has a buyer of its own, so that a ticket can be traced to it.
+    The first purchases, one per concurrent buyer, are sent but for their last byte, over
+    connections opened beforehand; the last bytes then go out together. So they meet at the
+    service, however slow this process is. Those of `arrivals_s` go out whole, each in its time.
+    Every purchase has a buyer of its own, so that a ticket can be traced to it.
     """
     targets = [purchase_url(url) for url in urls]
     if not targets:
@@ -74,6 +76,7 @@ async def fire(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         buyers = min(workload.concurrency, workload.purchases)
         await _open_connections(session, list(itertools.islice(itertools.cycle(targets), buyers)))
+        gate = _Gate(buyers if workload.arrivals_s is None else 0)
         start = time.monotonic()
 
         async def buy() -> None:
@@ -91,7 +94,7 @@ async def fire(
                     answered_s=0.0,
                     outcome="unknown",
                 )
-                answered = await _attempt(session, target, asked)
+                answered = await _attempt(session, target, asked, gate)
                 history.append(answered)
                 on_answer(answered)
 
@@ -109,13 +112,82 @@ async def _open_connections(session: aiohttp.ClientSession, targets: Sequence[UR
     await asyncio.gather(*(touch(target) for target in targets))
 
 
-async def _attempt(session: aiohttp.ClientSession, target: URL, asked: Attempt) -> Attempt:
-    body = {"userId": asked.user, "eventId": asked.event, "quantity": asked.quantity}
-    headers = {"X-Request-Id": asked.purchase}
+class _Gate:
+    """Holds back the last byte of so many requests until all of them have come so far."""
+
+    def __init__(self, awaited: int) -> None:
+        self._awaited = awaited
+        self._open = asyncio.Event()
+        self.arrive(0)
+
+    def arrive(self, requests: int = 1) -> None:
+        """Count requests that are ready, or have failed and will not be."""
+        self._awaited -= requests
+        if self._awaited <= 0:
+            self._open.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    async def pass_through(self) -> None:
+        """Wait for the others."""
+        self.arrive()
+        await self._open.wait()
+
+
+class _Body:
+    """A request's body that stops before its last byte while the gate is closed."""
+
+    def __init__(self, content: bytes, gate: _Gate) -> None:
+        self._content = content
+        self._gate = gate
+        self.held = not gate.is_open
+        self.sent_s = time.monotonic()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.held:
+            yield self._content[:-1]
+            self.held = False
+            await self._gate.pass_through()
+            self.sent_s = time.monotonic()
+            yield self._content[-1:]
+        else:
+            yield self._content
+
+    def give_up(self) -> None:
+        """Let the others go on without this one, if it never came to the gate."""
+        if self.held:
+            self._gate.arrive()
+
+
+async def _attempt(
+    session: aiohttp.ClientSession, target: URL, asked: Attempt, gate: _Gate
+) -> Attempt:
+    wish = {"userId": asked.user, "eventId": asked.event, "quantity": asked.quantity}
+    content = json.dumps(wish).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(content)),
+        "X-Request-Id": asked.purchase,
+    }
+    body = _Body(content, gate)
+    answered = await _post(session, target, asked, headers, body)
+    body.give_up()
+    return replace(answered, sent_s=body.sent_s)
+
+
+async def _post(
+    session: aiohttp.ClientSession,
+    target: URL,
+    asked: Attempt,
+    headers: Mapping[str, str],
+    body: _Body,
+) -> Attempt:
     try:
         # A redirect is an answer like any other: followed, a POST would end as some page's 200.
         async with session.post(
-            target, json=body, headers=headers, allow_redirects=False
+            target, data=body, headers=headers, allow_redirects=False
         ) as response:
             text = await response.read()
             return _judge(asked, response.status, text)
