@@ -1,9 +1,11 @@
 """What a purchase makes the database write: rows, WAL bytes, heap and index bytes."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import psycopg
+from psycopg import sql
 
 from ticketsvc.lab.checks import check_event
 from ticketsvc.lab.services import running_services
@@ -30,15 +32,15 @@ async def measure(
     """Measure the write volume of each allocator in *purchases* at each quantity.
 
     *purchases*: how many to measure, by allocator. They are sold one after another over one
-    connection, after a warm-up. A window into which a checkpoint or autovacuum fell shows by a
-    full-page image and is measured again; what remains is reported.
+    connection, after a warm-up and without autovacuum. A window into which a checkpoint fell shows
+    by a full-page image and is measured again; what remains is reported.
 
     One row per allocator and quantity: ledger_rows, wal_bytes, heap_bytes and index_bytes per
     purchase, wal_bytes_per_ticket, and full_page_images in the window.
     """
     rows = []
     for allocator, number in purchases.items():
-        with running_services(lab.url, allocator, schema="fixed") as urls:
+        with _autovacuum_off(lab), running_services(lab.url, allocator, schema="fixed") as urls:
             for quantity in quantities:
                 spent = await _undisturbed(lab, urls, event, number, quantity)
                 ledger = lab.ledger("fixed", event)
@@ -58,10 +60,31 @@ async def measure(
     return pd.DataFrame(rows)
 
 
+@contextlib.contextmanager
+def _autovacuum_off(lab: Lab) -> Iterator[None]:
+    """Keep autovacuum, which writes WAL too, away from the tables that are measured."""
+    tables = ("ticket_pools", "issued_tickets", "ticket_allocations")
+    for table in tables:
+        lab.connection.execute(
+            sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(
+                sql.Identifier("fixed", table)
+            )
+        )
+    try:
+        yield
+    finally:
+        for table in tables:
+            lab.connection.execute(
+                sql.SQL("ALTER TABLE {} RESET (autovacuum_enabled)").format(
+                    sql.Identifier("fixed", table)
+                )
+            )
+
+
 async def _undisturbed(
     lab: Lab, urls: Sequence[str], event: str, number: int, quantity: int
 ) -> dict[str, int]:
-    """Measure again when a full-page image shows that a checkpoint or autovacuum cut in."""
+    """Measure again when a full-page image shows that something else wrote."""
     spent = {}
     for _ in range(_ATTEMPTS):
         lab.reset("fixed", event, (number + _WARM_UP) * quantity)
