@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketsvc.lab.checks import check, check_event
+from ticketsvc.lab.checks import check, check_event, check_schemas
 from ticketsvc.lab.history import Attempt
 from ticketsvc.lab.ledger import EventLedger, Issue
 
@@ -129,6 +129,19 @@ def test_each_event_is_judged_by_its_own_history():
     )
     assert one.clean
     assert found(two) == {"acknowledged_missing": 1}
+
+
+def test_a_history_is_held_against_the_schema_that_knows_its_buyers():
+    ledgers = {"original": [ledger(8, 8)], "fixed": [ledger(16, 8, (1, 8))]}
+    judged = dict(check_schemas(ledgers, [told(1), told(9)]))
+    assert judged["original"].clean
+    assert found(judged["fixed"]) == {"acknowledged_missing": 1}
+
+
+def test_a_history_that_no_schema_knows_is_held_against_all():
+    ledgers = {"original": [ledger(8, 8)], "fixed": [ledger(8, 8)]}
+    for _, verdict in check_schemas(ledgers, [told(1)]):
+        assert found(verdict) == {"acknowledged_missing": 1}
 
 
 def test_verdict_as_plain_data():
