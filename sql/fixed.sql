@@ -1,7 +1,10 @@
--- The database as it must be: a bad state cannot be written, whoever writes.
+-- The database as it must be: a ticket that overlaps, leaves a gap or is out of range cannot be
+-- written, whoever writes.
 --
 -- The invariant: the tickets issued of an event are exactly the numbers 1 to N, each once,
--- N is at most the event's total, and total, available and next_ticket_number agree.
+-- N is at most the event's total, and total, available and next_ticket_number agree with each
+-- other. That they agree with N too is what an allocator's transaction is for, and the audit sees
+-- it when one has none (drift): each of the two writes has to come first.
 --
 --   what cannot happen                           what forbids it
 --   ------------------------------------------   ---------------------------------------------
@@ -24,7 +27,7 @@ CREATE SCHEMA fixed;
 COMMENT ON SCHEMA fixed IS 'ticketsvc schema 1: as it must be';
 
 -- One row an event, and the one row its sellers queue on.
--- Room is left on the page, and no changed column is indexed: every sale is a HOT update.
+-- Room is left on the page, and no changed column is indexed: a sale normally is a HOT update.
 CREATE TABLE fixed.ticket_pools (
     event_id           varchar(50) PRIMARY KEY,
     total              integer NOT NULL,

@@ -186,20 +186,21 @@ def stress(
     as_json: bool,
 ) -> None:
     """Fire purchases at any service that speaks the API, and count what it answers."""
-    from ticketsvc.lab.history import summarise, write_history
+    from ticketsvc.lab.history import Attempt, recording, summarise
     from ticketsvc.lab.workload import Workload, fire, purchase_url
 
     targets = urls or (f"http://127.0.0.1:{load_settings().port}",)
     for target in targets:
         purchase_url(target)
     workload = Workload(event, purchases, quantity, concurrency, timeout)
-    with progress("purchases", purchases) as advance:
-        attempts = _run(fire(targets, workload, on_answer=lambda _: advance()))
     file = history or ROOT / "runs" / f"stress-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.jsonl"
-    try:
-        write_history(attempts, file)
-    except OSError as problem:
-        raise UsageError(f"--history {file}: {problem.strerror}") from None
+    with recording(file) as record, progress("purchases", purchases) as advance:
+
+        def on_answer(attempt: Attempt) -> None:
+            record(attempt)
+            advance()
+
+        attempts = _run(fire(targets, workload, on_answer=on_answer))
     summary = {**summarise(attempts), "history": str(file)}
     if as_json:
         print(json.dumps(summary))

@@ -57,7 +57,12 @@ def _retry_later(description: str) -> dict[str, Any]:
     return {**_answer(description, "Error"), "headers": {"Retry-After": header}}
 
 
-_UNAVAILABLE = {"503": _retry_later("database away, queue full, or the server is stopping")}
+_AWAY = "database away, queue full, or the server is stopping: nothing was sold"
+_UNKNOWN = (
+    "; or, with the code outcome_unknown and without Retry-After, the connection to the database "
+    "broke with the purchase under way: it may have happened"
+)
+_UNAVAILABLE = {"503": _retry_later(_AWAY)}
 _EVENT = {"name": "event", "in": "path", "required": True, "schema": _IDENTIFIER}
 _NUMBER = {
     "name": "number",
@@ -82,7 +87,7 @@ _PATHS = {
                 "409": _answer("not enough tickets left", "Error"),
                 "413": _answer("the body is too large", "Error"),
                 "415": _answer("the body is not declared as JSON", "Error"),
-                **_UNAVAILABLE,
+                "503": _retry_later(_AWAY + _UNKNOWN),
             },
         }
     },

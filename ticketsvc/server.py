@@ -38,11 +38,22 @@ async def serve(
     every statement. *end_with_input*: also stop when standard input closes, that is, when
     whoever started this process is gone.
 
-    Raise `UsageError` when the address cannot be listened on.
+    Raise `UsageError` when the address cannot be listened on or the trace not be written.
     """
-    cursor = traced_cursor(write_lines(trace)) if trace else AsyncCursor
-    pool = make_pool(conninfo, settings, cursor)
-    app = create_app(pool, ALLOCATORS[allocator], schema)
+    with write_lines(trace) if trace else contextlib.nullcontext() as record:
+        cursor = traced_cursor(record) if record else AsyncCursor
+        pool = make_pool(conninfo, settings, cursor)
+        app = create_app(pool, ALLOCATORS[allocator], schema)
+        await _serve_app(app, settings, announce, end_with_input=end_with_input)
+
+
+async def _serve_app(
+    app: web.Application,
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    end_with_input: bool,
+) -> None:
     runner = web.AppRunner(
         app,
         access_log=logging.getLogger("ticketsvc.access"),

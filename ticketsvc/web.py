@@ -176,6 +176,9 @@ async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamR
         response = await handler(request)
     except TicketsvcError as problem:
         response = _error(_status(problem), str(problem), problem.code)
+        # Not when the outcome is unknown: who obeyed it might buy twice.
+        if isinstance(problem, Unavailable):
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
     except web.HTTPException as problem:
         response = _error(problem.status, *_protocol_fault(problem))
         if "Allow" in problem.headers:
@@ -204,8 +207,6 @@ def _error(status: int, message: str, code: str) -> _ErrorResponse:
         content_type="application/json",
     )
     response.error_code = code
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
@@ -258,8 +259,11 @@ def _event_id(request: web.Request) -> str:
 def _ticket_number(request: web.Request) -> int:
     text = request.match_info["number"]
     # Digits of ASCII only: int() takes other scripts, signs and underscores too.
-    if text.isascii() and text.isdigit() and 1 <= int(text[:11]) <= MAX_TICKET_NUMBER:
-        return int(text)
+    longest = len(str(MAX_TICKET_NUMBER))
+    if text.isascii() and text.isdigit() and len(text) <= longest:
+        number = int(text)
+        if 1 <= number <= MAX_TICKET_NUMBER:
+            return number
     raise InvalidPurchase(f"a ticket number is an integer from 1 to {MAX_TICKET_NUMBER}")
 
 

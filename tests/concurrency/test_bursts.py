@@ -73,10 +73,10 @@ def kinds(verdict):
 
 
 async def test_naive_issues_duplicates_in_a_burst_left_to_itself(database, connection, serve):
-    """As an engineer runs it: purchases that are merely sent at once, many more than connections."""
+    """As an engineer runs it: sent at once, many more than there are connections."""
     url = serve(database, "naive").url
     for _ in range(BURSTS):
-        told, held = await burst([url], connection, "original", 400, 200)
+        told, held = await burst([url], connection, "original", 32, 60)
         assert told["duplicates"] > 0
         assert "duplicate" in kinds(held)
 
@@ -159,6 +159,6 @@ async def test_naive_on_the_fixed_schema_without_its_guards(database, connection
     connection.execute("ALTER TABLE fixed.issued_tickets DROP CONSTRAINT issued_tickets_pkey")
     connection.execute("DROP TRIGGER issue_in_sequence ON fixed.issued_tickets")
     url = serve(database, "naive", schema="fixed").url
-    told, held = await together([url], "fixed", 80)
+    told, held = await together([url], "fixed", 8 * 30)
     assert told["duplicates"] == 8 * 29
     assert "duplicate" in kinds(held)

@@ -148,7 +148,8 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         async def nothing_but_unavailable():
             code, answer, headers = await post(http, service.url)
             assert code == 503
-            assert int(headers["Retry-After"]) > 0
+            # Nobody is told to try again what may have happened.
+            assert ("Retry-After" in headers) == (answer["code"] != "outcome_unknown")
             assert "127.0.0.1" not in answer["error"]
             codes.add(answer["code"])
             return answer["code"] == "database_unavailable"
@@ -194,7 +195,8 @@ async def test_a_full_queue_is_told_at_once_and_the_waiting_are_served(
             for _ in range(5):
                 code, answer, headers = await post(http, url)
                 assert (code, answer["code"]) == (503, "overloaded")
-                assert int(headers["Retry-After"]) > 0
+                # Nobody is told to try again what may have happened.
+            assert ("Retry-After" in headers) == (answer["code"] != "outcome_unknown")
         assert [(await first)[0], (await second)[0]] == [200, 200]
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.issued, verdict.clean) == (16, True)

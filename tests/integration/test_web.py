@@ -224,6 +224,8 @@ async def test_events(shop, http):
         ("/events/E/tickets/17", 404),
         ("/events/E/tickets/2147483647", 404),
         ("/events/E/tickets/2147483648", 400),
+        ("/events/E/tickets/000000000019999999999", 400),
+        ("/events/E/tickets/" + "0" * 10 + "1" + "0" * 5000, 400),
         ("/events/E/tickets/" + "9" * 5000, 400),
         ("/events/E/tickets/0", 400),
         ("/events/E/tickets/-1", 400),

@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
 
-import pytest
 from aiohttp import web
 
+from ticketsvc.lab import workload as workload_module
 from ticketsvc.lab.history import summarise
-from ticketsvc.lab.workload import Workload, fire
+from ticketsvc.lab.workload import Workload, _Body, _Gate, fire
 
 NOBODY = "http://127.0.0.1:1"
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
-SOLD = b'{"tickets":[1]}'
 
 
 @contextlib.asynccontextmanager
@@ -33,36 +32,28 @@ async def sell(request):
     return web.json_response({"tickets": [1]})
 
 
-@pytest.mark.parametrize("purchases", [1, 2, 30])
-async def test_no_purchase_is_complete_before_all_have_come(purchases):
-    """Seen from the other end of the wire, byte by byte."""
-    partly = set()
-    complete = []
+async def test_no_body_is_complete_before_all_have_come_so_far():
+    gate = _Gate(3)
+    bodies = [aiter(_Body(b"{...}", gate)) for _ in range(3)]
+    assert [await anext(body) for body in bodies] == [b"{..."] * 3
+    endings = [asyncio.ensure_future(anext(body)) for body in bodies[:2]]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not any(ending.done() for ending in endings)
+    assert await anext(bodies[2]) == b"}"
+    assert await asyncio.gather(*endings) == [b"}"] * 2
+    assert [chunk async for chunk in _Body(b"{...}", gate)] == [b"{...}"]  # those that follow
 
-    async def converse(reader, writer):
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if head.startswith(b"POST"):
-                    (length,) = [
-                        int(line.split(b":")[1])
-                        for line in head.lower().splitlines()
-                        if line.startswith(b"content-length:")
-                    ]
-                    await reader.readexactly(length - 1)
-                    partly.add(writer)
-                    assert await reader.readexactly(1) == b"}"
-                    complete.append(len(partly))
-                writer.write(ANSWER + SOLD)
-        writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        workload = Workload("E", purchases, concurrency=purchases)
-        history = await fire([f"http://127.0.0.1:{port}"], workload)
-    assert complete == [purchases] * purchases
-    assert summarise(history)["successes"] == purchases
+async def test_a_body_that_never_came_is_not_waited_for():
+    gate = _Gate(2)
+    come, failed = _Body(b"{...}", gate), _Body(b"{...}", gate)
+    chunks = aiter(come)
+    await anext(chunks)
+    ending = asyncio.ensure_future(anext(chunks))
+    failed.give_up()
+    assert await ending == b"}"
+    come.give_up()  # it has come: counted once
 
 
 async def test_more_purchases_than_buyers():
@@ -78,6 +69,27 @@ async def test_purchases_in_their_own_time():
         workload = Workload("E", 5, concurrency=5, arrivals_s=(0.0, 0.0, 0.01, 0.02, 0.02))
         history = await fire([url], workload)
     assert summarise(history)["successes"] == 5
+    sent = [attempt.sent_s for attempt in history]
+    assert sent[-1] - sent[0] >= 0.015  # the last was not sent before its time
+
+
+async def test_a_service_that_cannot_be_connected_to_holds_nobody_up(monkeypatch):
+    """A full accept queue: connections neither open nor fail."""
+    monkeypatch.setattr(workload_module, "_PATIENCE_S", 0.5)
+    with contextlib.ExitStack() as sockets:
+        deaf = sockets.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        unreachable = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        async with service(sell) as url:
+            workload = Workload("E", 10, concurrency=10, timeout_s=60)
+            history = await fire([url, unreachable], workload)
+    summary = summarise(history)
+    assert (summary["successes"], summary["failed"], summary["unknown"]) == (5, 5, 0)
 
 
 async def test_a_service_that_is_not_there_holds_nobody_up():
@@ -98,13 +110,17 @@ async def test_a_service_that_answers_before_it_has_read_all():
 
 
 async def test_a_service_that_never_answers_is_an_unknown_outcome():
+    over = asyncio.Event()
+
     async def forget(request):
         await request.read()
-        await asyncio.Event().wait()
+        await over.wait()
+        return web.Response()
 
     async with service(forget) as url, service(sell) as other:
         workload = Workload("E", 4, concurrency=4, timeout_s=0.5)
         history = await fire([url, other], workload)
+        over.set()
     summary = summarise(history)
     assert (summary["successes"], summary["refused"], summary["unknown"]) == (2, 0, 2)
 

@@ -21,8 +21,8 @@ SMALL: dict[str, dict[str, str]] = {
     "03-root-cause": {
         "arrivals": "[1, 10]",
         "pool_sizes": "[1, 10]",
-        "gaps_ms": "[0, 100]",
-        "repetitions": "4",
+        "gaps_ms": "[0, 800]",
+        "repetitions": "3",
     },
     "04-the-fix": {"repetitions": "2"},
     "05-several-instances": {"repetitions": "2", "ports": "[0, 0]", "more_processes": "3"},

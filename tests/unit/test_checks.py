@@ -144,6 +144,13 @@ def test_a_history_that_no_schema_knows_is_held_against_all():
         assert found(verdict) == {"acknowledged_missing": 1}
 
 
+def test_a_backward_range_is_no_refund():
+    """What quantity -8 writes where nothing forbids it: the sums would come out even."""
+    verdict = check_event(ledger(24, 16, (1, 8), (9, 16), (17, 8)))
+    assert "backward" in found(verdict)
+    assert verdict.issued == 16
+
+
 def test_verdict_as_plain_data():
     data = check_event(ledger(8, 0, (1, 8), (1, 8))).as_dict()
     assert data["duplicates"] == 8

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.history import Attempt, read_history, summarise, write_history
+from ticketsvc.lab.history import Attempt, read_history, recording, summarise
+
+
+def write_history(history, file):
+    with recording(file) as record:
+        for attempt in history:
+            record(attempt)
+
 
 SOLD = Attempt("p1", "http://h/purchase", "u1", "E", 8, 1.0, 2.0, "ok", 200, (1, 2, 3))
 ALSO = Attempt("p2", "http://h/purchase", "u2", "E", 8, 1.0, 2.0, "ok", 201, (3, 4, 5))

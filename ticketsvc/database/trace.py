@@ -10,9 +10,11 @@ from typing import Any, Self
 
 from psycopg import AsyncCursor
 
+from ticketsvc.errors import UsageError
+
 _purchase: ContextVar[str | None] = ContextVar("purchase", default=None)
 
-Recorder = Callable[[Mapping[str, object]], None]
+Recorder = Callable[[Mapping[str, object]], object]
 
 
 @contextlib.contextmanager
@@ -25,14 +27,18 @@ def tracing_purchase(purchase: str) -> Iterator[None]:
         _purchase.reset(token)
 
 
-def write_lines(file: Path) -> Recorder:
-    """Give a recorder that appends one JSON object per statement to *file*."""
-    out = file.open("a", buffering=1)
+@contextlib.contextmanager
+def write_lines(file: Path) -> Iterator[Recorder]:
+    """Give a recorder that appends one JSON object per statement to *file*.
 
-    def record(step: Mapping[str, object]) -> None:
-        out.write(json.dumps(step) + "\n")
-
-    return record
+    Raise `UsageError` when it cannot be written.
+    """
+    try:
+        out = file.open("a", buffering=1)
+    except OSError as problem:
+        raise UsageError(f"--trace {file}: {problem.strerror}") from None
+    with out:
+        yield lambda step: print(json.dumps(step), file=out)
 
 
 def traced_cursor(record: Recorder) -> type[AsyncCursor[Any]]:

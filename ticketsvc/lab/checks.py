@@ -55,11 +55,13 @@ class EventVerdict:
 
 def check_event(ledger: EventLedger, history: Iterable[Attempt] = ()) -> EventVerdict:
     """Judge one event's ledger, and the answers in *history* that concern it."""
-    spans = sorted((issue.first, issue.last) for issue in ledger.issues)
+    backward = [(one.first, one.last) for one in ledger.issues if one.last < one.first]
+    spans = sorted((one.first, one.last) for one in ledger.issues if one.first <= one.last)
     issued = sum(last - first + 1 for first, last in spans)
     unique, overlapping, missing = _measure(spans)
     violations = [
         *_against_total(ledger, issued),
+        *_backward(backward),
         *_count("duplicate", issued - unique, "issued more than once", overlapping),
         *_count("gap", sum(last - first + 1 for first, last in missing), "left out", missing),
         *_out_of_range(ledger, spans),
@@ -145,6 +147,14 @@ def _against_total(ledger: EventLedger, issued: int) -> Iterable[Violation]:
     if ledger.available is not None and ledger.available < 0:
         yield Violation(
             "negative_stock", -ledger.available, f"the pool says {ledger.available} are left"
+        )
+
+
+def _backward(spans: Sequence[tuple[int, int]]) -> Iterable[Violation]:
+    """Find ranges that end before they begin: what a negative quantity mints stock with."""
+    if spans:
+        yield Violation(
+            "backward", len(spans), f"ranges that end before they begin: {_examples(spans)}"
         )
 
 

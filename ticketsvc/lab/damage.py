@@ -1,6 +1,7 @@
 """How likely the naive allocator does damage, against what the arrivals are like."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from statistics import median
@@ -33,11 +34,11 @@ async def by_purchases(
     pool size and number: repetitions, damaged, probability and its 95 % interval (Wilson).
     """
 
-    async def with_pool(size: int) -> list[dict[str, float]]:
+    async def with_pool(size: int, urls: Sequence[str]) -> list[dict[str, float]]:
         arrivals = random.Random(seed)  # noqa: S311 - an experiment, repeatable
         rows = []
         own = Lab(lab.url)  # a connection is used by one at a time
-        with running_services(lab.url, "naive", pool_size=size) as urls:
+        with contextlib.closing(own.connection):
             for number in purchases:
                 draws = [
                     tuple(sorted(arrivals.uniform(0, window_s) for _ in range(number)))
@@ -49,7 +50,12 @@ async def by_purchases(
                 )
         return rows
 
-    found = await asyncio.gather(*(with_pool(size) for size in pool_sizes))
+    with contextlib.ExitStack() as services:  # starting and stopping would hold up arrivals
+        addresses = [
+            services.enter_context(running_services(lab.url, "naive", pool_size=size))
+            for size in pool_sizes
+        ]
+        found = await asyncio.gather(*map(with_pool, pool_sizes, addresses))
     return pd.DataFrame([row for rows in found for row in rows])
 
 

@@ -14,8 +14,8 @@ def try_forbidden_writes(lab: Lab, event: str) -> pd.DataFrame:
     """Try each statement of `sql/statements/forbidden.sql` on the fixed schema.
 
     *event* is reset to 32 tickets of which 1 to 8 are sold. Each try runs to the end of its
-    transaction's checks and is then rolled back. Columns: write, what (its describing line),
-    refused, sqlstate, constraint.
+    transaction's checks and is then rolled back; only a constraint's word counts as a refusal.
+    Columns: write, what (its describing line), refused, sqlstate, constraint.
     """
     lab.reset("fixed", event, 32, sold=8)
     rows = []
@@ -33,11 +33,11 @@ def try_forbidden_writes(lab: Lab, event: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _try(lab: Lab, query: bytes, event: str) -> psycopg.Error | None:
+def _try(lab: Lab, query: bytes, event: str) -> psycopg.IntegrityError | None:
     try:
         with lab.connection.transaction(force_rollback=True):
             lab.connection.execute(query, {"event": event})
             lab.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    except psycopg.Error as refusal:
+    except psycopg.IntegrityError as refusal:
         return refusal
     return None

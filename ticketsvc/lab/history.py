@@ -1,8 +1,9 @@
 """The record of a run: each attempt, what was asked and what was answered."""
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -57,12 +58,20 @@ def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
     }
 
 
-def write_history(history: Iterable[Attempt], file: Path) -> None:
-    """Write one JSON object per attempt and line."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as out:
-        for attempt in history:
-            out.write(json.dumps(asdict(attempt)) + "\n")
+@contextlib.contextmanager
+def recording(file: Path) -> Iterator[Callable[[Attempt], object]]:
+    """Give the function that writes an attempt to *file*, one JSON object per line, at once.
+
+    Opened before anything is bought: what is written survives whatever ends the run. Raise
+    `UsageError` when it cannot be opened.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        out = file.open("w", buffering=1)
+    except OSError as problem:
+        raise UsageError(f"--history {file}: {problem.strerror}") from None
+    with out:
+        yield lambda attempt: print(json.dumps(asdict(attempt)), file=out)
 
 
 def _require_types(attempt: Attempt) -> None:
@@ -74,7 +83,7 @@ def _require_types(attempt: Attempt) -> None:
 
 
 def read_history(file: Path) -> list[Attempt]:
-    """Read what `write_history` wrote; raise `UsageError` naming the line that is not so."""
+    """Read what `recording` wrote; raise `UsageError` naming the line that is not so."""
     names = {field.name for field in fields(Attempt)}
     history = []
     try:

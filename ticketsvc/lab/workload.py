@@ -20,6 +20,8 @@ from yarl import URL
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.history import Attempt
 
+# How long a connection may take to open, and those that are ready wait for those that are not.
+_PATIENCE_S = 5.0
 _OUR_UNKNOWN = "outcome_unknown"
 
 
@@ -72,7 +74,7 @@ async def fire(
     history: list[Attempt] = []
     # Each buyer keeps a connection: none of them may wait for another's.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    timeout = aiohttp.ClientTimeout(total=workload.timeout_s)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         buyers = min(workload.concurrency, workload.purchases)
         await _open_connections(session, list(itertools.islice(itertools.cycle(targets), buyers)))
@@ -80,6 +82,7 @@ async def fire(
         start = time.monotonic()
 
         async def buy() -> None:
+            held_by: _Gate | None = gate
             for number in queue:
                 if workload.arrivals_s is not None:
                     await asyncio.sleep(start + workload.arrivals_s[number] - time.monotonic())
@@ -94,7 +97,8 @@ async def fire(
                     answered_s=0.0,
                     outcome="unknown",
                 )
-                answered = await _attempt(session, target, asked, gate)
+                answered = await _attempt(session, target, asked, held_by, workload.timeout_s)
+                held_by = None
                 history.append(answered)
                 on_answer(answered)
 
@@ -131,38 +135,47 @@ class _Gate:
         return self._open.is_set()
 
     async def pass_through(self) -> None:
-        """Wait for the others."""
+        """Wait for the others, but not for ever: one that cannot connect must not ruin all."""
         self.arrive()
-        await self._open.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._open.wait(), _PATIENCE_S)
+        self._open.set()
 
 
 class _Body:
     """A request's body that stops before its last byte while the gate is closed."""
 
-    def __init__(self, content: bytes, gate: _Gate) -> None:
+    def __init__(self, content: bytes, gate: _Gate | None) -> None:
         self._content = content
-        self._gate = gate
-        self.held = not gate.is_open
+        self._gate = None if gate is None or gate.is_open else gate
+        self.held = self._gate is not None
         self.sent_s = time.monotonic()
+        self.on_sent: Callable[[], None] = lambda: None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.held:
-            yield self._content[:-1]
+        rest = self._content
+        if self._gate is not None:
+            yield rest[:-1]
+            rest = rest[-1:]
             self.held = False
             await self._gate.pass_through()
-            self.sent_s = time.monotonic()
-            yield self._content[-1:]
-        else:
-            yield self._content
+        self.sent_s = time.monotonic()
+        self.on_sent()
+        yield rest
 
     def give_up(self) -> None:
         """Let the others go on without this one, if it never came to the gate."""
-        if self.held:
+        if self._gate is not None and self.held:
+            self.held = False
             self._gate.arrive()
 
 
 async def _attempt(
-    session: aiohttp.ClientSession, target: URL, asked: Attempt, gate: _Gate
+    session: aiohttp.ClientSession,
+    target: URL,
+    asked: Attempt,
+    gate: _Gate | None,
+    timeout_s: float,
 ) -> Attempt:
     wish = {"userId": asked.user, "eventId": asked.event, "quantity": asked.quantity}
     content = json.dumps(wish).encode()
@@ -172,7 +185,7 @@ async def _attempt(
         "X-Request-Id": asked.purchase,
     }
     body = _Body(content, gate)
-    answered = await _post(session, target, asked, headers, body)
+    answered = await _post(session, target, asked, headers, body, timeout_s=timeout_s)
     body.give_up()
     return replace(answered, sent_s=body.sent_s)
 
@@ -183,15 +196,25 @@ async def _post(
     asked: Attempt,
     headers: Mapping[str, str],
     body: _Body,
+    *,
+    timeout_s: float,
 ) -> Attempt:
+    now = asyncio.get_running_loop().time
     try:
-        # A redirect is an answer like any other: followed, a POST would end as some page's 200.
-        async with session.post(
-            target, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            text = await response.read()
-            return _judge(asked, response.status, text)
-    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as problem:
+        # The answer's time runs from the last byte on, not from the wait for the others.
+        async with asyncio.timeout(2 * _PATIENCE_S + timeout_s) as limit:
+            body.on_sent = lambda: limit.reschedule(now() + timeout_s)
+            # A redirect is an answer like any other: followed, it would end as a page's 200.
+            async with session.post(
+                target, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                text = await response.read()
+                return _judge(asked, response.status, text)
+    except (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.InvalidURL,
+    ) as problem:
         return replace(
             asked, answered_s=time.monotonic(), outcome="failed", message=_one_line(problem)
         )

@@ -32,17 +32,20 @@ async def measure(
     """Measure the write volume of each allocator in *purchases* at each quantity.
 
     *purchases*: how many to measure, by allocator. They are sold one after another over one
-    connection, after a warm-up and without autovacuum. A window into which a checkpoint fell shows
-    by a full-page image and is measured again; what remains is reported.
+    connection, after a warm-up and without autovacuum. A window into which a checkpoint fell is
+    measured again; what remains is reported.
 
     One row per allocator and quantity: ledger_rows, wal_bytes, heap_bytes and index_bytes per
-    purchase, wal_bytes_per_ticket, and full_page_images in the window.
+    purchase, wal_bytes_per_ticket, and whether a checkpoint fell into the window.
     """
     rows = []
     for allocator, number in purchases.items():
-        with _autovacuum_off(lab), running_services(lab.url, allocator, schema="fixed") as urls:
+        with (
+            _autovacuum_off(lab),
+            running_services(lab.url, allocator, schema="fixed", pool_size=1) as urls,
+        ):
             for quantity in quantities:
-                spent = await _undisturbed(lab, urls, event, number, quantity)
+                wal_bytes, checkpoint = await _undisturbed(lab, urls, event, number, quantity)
                 ledger = lab.ledger("fixed", event)
                 rows.append(
                     {
@@ -50,10 +53,10 @@ async def measure(
                         "quantity": quantity,
                         "purchases": number,
                         "ledger_rows": len(ledger.issues) / (number + _WARM_UP),
-                        "wal_bytes": spent["wal_bytes"] / number,
-                        "wal_bytes_per_ticket": spent["wal_bytes"] / number / quantity,
+                        "wal_bytes": wal_bytes / number,
+                        "wal_bytes_per_ticket": wal_bytes / number / quantity,
                         **_size_per_purchase(lab, allocator, event),
-                        "full_page_images": spent["full_page_images"],
+                        "checkpoint": checkpoint,
                         "clean": check_event(ledger).clean,
                     }
                 )
@@ -83,19 +86,20 @@ def _autovacuum_off(lab: Lab) -> Iterator[None]:
 
 async def _undisturbed(
     lab: Lab, urls: Sequence[str], event: str, number: int, quantity: int
-) -> dict[str, int]:
-    """Measure again when a full-page image shows that something else wrote."""
-    spent = {}
+) -> tuple[int, bool]:
+    """Measure again when a checkpoint fell in, after which whole pages are written."""
+    wal_bytes, checkpoint = 0, True
     for _ in range(_ATTEMPTS):
+        checkpoint_before = last_checkpoint(lab.connection)
         lab.reset("fixed", event, (number + _WARM_UP) * quantity)
         await _sell(urls, event, _WARM_UP, quantity)
-        before = _reading(lab)
+        before = wal_position(lab.connection)
         await _sell(urls, event, number, quantity)
-        after = _reading(lab)
-        spent = {name: after[name] - before[name] for name in before}
-        if not spent["full_page_images"]:
+        wal_bytes = wal_position(lab.connection) - before
+        checkpoint = last_checkpoint(lab.connection) != checkpoint_before
+        if not checkpoint:
             break
-    return spent
+    return wal_bytes, checkpoint
 
 
 async def _sell(urls: Sequence[str], event: str, number: int, quantity: int) -> None:
@@ -111,12 +115,10 @@ def wal_position(connection: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def _reading(lab: Lab) -> dict[str, int]:
-    images = lab.connection.execute("SELECT wal_fpi FROM pg_stat_wal").fetchone()
-    return {
-        "wal_bytes": wal_position(lab.connection),
-        "full_page_images": int(images[0]) if images else 0,
-    }
+def last_checkpoint(connection: psycopg.Connection) -> str:
+    """Name the server's last checkpoint by where in the WAL it began."""
+    row = connection.execute("SELECT redo_lsn::text FROM pg_control_checkpoint()").fetchone()
+    return str(row[0]) if row else ""
 
 
 def _size_per_purchase(lab: Lab, allocator: str, event: str) -> dict[str, float]:
@@ -135,7 +137,7 @@ def _size_per_purchase(lab: Lab, allocator: str, event: str) -> dict[str, float]
             [_COPIES, event],
         )
         row = connection.execute(
-            f"SELECT pg_table_size('copied'), pg_indexes_size('copied'), {purchases} FROM copied"  # noqa: S608
+            f"SELECT pg_relation_size('copied'), pg_indexes_size('copied'), {purchases} FROM copied"  # noqa: S608
         ).fetchone()
     if row is None:
         raise RuntimeError("the database gave no size")
