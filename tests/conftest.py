@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -217,11 +218,19 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client."""
+async def http(soon: Callable[..., Awaitable[Any]]) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client, and no socket of it left when the loop ends: not one in mid-upload, too."""
+    sockets: list[socket.socket] = []
+
+    def remembered(address: tuple[Any, ...]) -> socket.socket:
+        sockets.append(socket.socket(*address[:3]))
+        return sockets[-1]
+
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    connector = aiohttp.TCPConnector(socket_factory=remembered)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield session
+    await soon(lambda: all(each.fileno() == -1 for each in sockets))
 
 
 @pytest.fixture

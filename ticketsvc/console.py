@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-_out = Console()
+# Elsewhere than on a terminal nothing has to be cut to fit.
+_out = Console(width=None if sys.stdout.isatty() else 160)
 words = Console(stderr=True)
 
 
@@ -34,7 +35,9 @@ def print_facts(title: str, facts: Mapping[str, Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; None shows as a dash."""
-    table = Table(*columns)
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     _out.print(table)

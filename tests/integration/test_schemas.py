@@ -144,7 +144,7 @@ BAD = {
     "a range of an unknown event": Bad([ranges("NONE", (1, 8))], [RANGE_SEQUENCE], {"orphan"}),
     # Seven tickets in sequence break the block rule only, which is no matter of the ledger.
     "a range of 7": Bad([sale("RANGES", 7), ranges("RANGES", (17, 23))], [WHOLE_BLOCKS], set()),
-    "a range that runs backwards": Bad([ranges("RANGES", (17, 10))], [WHOLE_BLOCKS], {"drift"}),
+    "a range that runs backwards": Bad([ranges("RANGES", (17, 10))], [WHOLE_BLOCKS], {"backward"}),
     # rows
     "a row issued twice": Bad([sale("ROWS", 1), rows("ROWS", 16)], [ROW_KEY], {"duplicate"}),
     "rows that run into issued ones": Bad(

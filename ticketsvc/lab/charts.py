@@ -178,7 +178,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     axes.set_ylim(purchases + 0.8, -0.8)
     axes.set_xlabel("time since the first statement (ms)")
     axes.set_ylabel("purchase, in order of its read")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_yticks([1, *range(5, purchases + 1, 5)])
     axes.legend(
         frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, fontsize="small"
     )
