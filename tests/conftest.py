@@ -219,7 +219,7 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture
 async def http(soon: Callable[..., Awaitable[Any]]) -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client, and no socket of it left when the loop ends: not one in mid-upload, too."""
+    """An HTTP client; none of its sockets outlives the test, not even one in mid-upload."""
     sockets: list[socket.socket] = []
 
     def remembered(address: tuple[Any, ...]) -> socket.socket:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ticketsvc import __version__
-from ticketsvc.console import complain, print_facts, print_table, progress, words
+from ticketsvc.console import complain, print_facts, print_table, printable, progress, words
 from ticketsvc.errors import NoDatabase, TicketsvcError, UsageError
 from ticketsvc.settings import ROOT, Settings, load_settings
 
@@ -45,7 +45,26 @@ def main() -> NoReturn:
         code = BAD_USAGE
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
+    except Exception as problem:
+        reason = _outside_reason(problem)
+        if reason is None:
+            raise
+        complain(reason)
+        code = BAD_USAGE
     sys.exit(code if isinstance(code, int) else CLEAN)
+
+
+def _outside_reason(problem: Exception) -> str | None:
+    """Say what the database, the system or a text beyond it refused; None for a bug of ours."""
+    import psycopg
+
+    if isinstance(problem, psycopg.Error):
+        return f"the database refused it: {problem.diag.message_primary or problem}"
+    if isinstance(problem, OSError):
+        return f"{problem.strerror or problem}: {problem.filename or ''}".removesuffix(": ")
+    if isinstance(problem, UnicodeError):
+        return "an argument or variable is not text that can be used here (UTF-8)"
+    return None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -240,10 +259,16 @@ def audit(
                     "run `ticketsvc seed`, or name another with --schema"
                 )
             verdicts = _audit(connection, schemas, event, attempts)
-    except (NoDatabase, LedgerUnreadable) as problem:
+    except (TicketsvcError, OSError, UnicodeError, MemoryError) as problem:
+        if isinstance(problem, UsageError) and not isinstance(
+            problem, NoDatabase | LedgerUnreadable
+        ):
+            raise
+        reason = str(problem) or type(problem).__name__
         if as_json:
-            print(json.dumps({"error": str(problem), "code": problem.code}))
-        complain(f"could not tell: {problem}")
+            code = getattr(problem, "code", "could_not_tell")
+            print(json.dumps({"error": reason, "code": code}))
+        complain(f"could not tell: {reason}")
         raise click.exceptions.Exit(COULD_NOT_TELL) from None
     if event and not verdicts:
         complain(f"could not tell: no event {event!r} in schema {' or '.join(schemas)}")
@@ -419,7 +444,8 @@ def _print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
     )
     for row in verdicts:
         for violation in row["violations"]:
-            print(f"{row['schema']} {row['event']}: {violation['kind']}: {violation['message']}")
+            where = f"{row['schema']} {printable(row['event'])}"
+            print(f"{where}: {violation['kind']}: {violation['message']}")
 
 
 @ticketsvc.command()

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 # Elsewhere than on a terminal nothing has to be cut to fit.
 _out = Console(width=None if sys.stdout.isatty() else 160)
@@ -39,8 +40,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in row))
     _out.print(table)
+
+
+def printable(value: object) -> str:
+    """Give *value* as text that cannot forge a line or a colour: what is not printable, escaped."""
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
 
 
 def complain(message: str) -> None:

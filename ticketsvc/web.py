@@ -95,8 +95,8 @@ async def purchase(request: web.Request) -> web.Response:
         raise web.HTTPUnsupportedMediaType(text="send the body as Content-Type: application/json")
     try:
         body = await request.read()
-    except web.RequestPayloadError:
-        raise InvalidPurchase("the body could not be decoded") from None
+    except (web.RequestPayloadError, ConnectionResetError):
+        raise InvalidPurchase("the body could not be decoded, or broke off") from None
     wanted = Purchase.from_json(body)
     tickets = await sell(app[ALLOCATOR], wanted)
     app[METRICS].sold(len(tickets))

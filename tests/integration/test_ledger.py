@@ -194,3 +194,31 @@ def test_present_schemas(connection):
     assert present_schemas(connection) == ["original", "fixed"]
     connection.execute("DROP SCHEMA original CASCADE")
     assert present_schemas(connection) == ["fixed"]
+
+
+@pytest.fixture
+def half_blind(connection):
+    """A role that may read the pools and the rows of `fixed`, and not its ranges."""
+    reset_event(connection, "fixed", "E", 80, 16)
+    connection.execute("CREATE ROLE half_blind")
+    connection.execute("GRANT USAGE ON SCHEMA fixed TO half_blind")
+    connection.execute("GRANT SELECT ON fixed.ticket_pools, fixed.issued_tickets TO half_blind")
+    yield connection
+    connection.execute("RESET ROLE")
+    connection.execute("DROP OWNED BY half_blind")
+    connection.execute("DROP ROLE half_blind")
+
+
+def test_a_table_that_may_not_be_read_is_no_absent_table(half_blind):
+    half_blind.execute("SET ROLE half_blind")
+    with pytest.raises(LedgerUnreadable, match="ticket_allocations"):
+        read_ledger(half_blind, "fixed")
+
+
+def test_rows_that_a_policy_hides_are_no_absent_rows(half_blind):
+    half_blind.execute("GRANT SELECT ON fixed.ticket_allocations TO half_blind")
+    half_blind.execute("ALTER TABLE fixed.ticket_allocations ENABLE ROW LEVEL SECURITY")
+    half_blind.execute("SET ROLE half_blind")
+    assert half_blind.execute("SELECT count(*) FROM fixed.ticket_allocations").fetchone() == (0,)
+    with pytest.raises(LedgerUnreadable, match="row-level security"):
+        read_ledger(half_blind, "fixed")

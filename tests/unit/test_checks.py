@@ -220,3 +220,8 @@ def test_no_lost_confirmation_goes_unseen(state, data):
     taken = replace(lost, user="somebody else")
     kept = [taken if issue is lost else issue for issue in state.issues]
     assert "acknowledged_missing" in found(check_event(replace(state, issues=kept), answers(state)))
+
+
+def test_a_ticket_told_more_often_than_held():
+    verdict = check_event(ledger(8, 0, (1, 8)), [told(1, 1, 1)])
+    assert found(verdict) == {"acknowledged_missing": 2}

@@ -1,7 +1,9 @@
 """Decide which database a command works on."""
 
 import contextlib
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -10,6 +12,7 @@ from ticketsvc.database.embedded import find_kept, home, start_kept, start_tempo
 from ticketsvc.errors import NoDatabase, UsageError
 from ticketsvc.settings import Settings
 
+_PATIENCE_S = 5
 OLDEST_SERVER_VERSION = 150_000
 
 
@@ -28,8 +31,27 @@ def kept_database(settings: Settings) -> Iterator[str]:
     if running is not None:
         yield running.url
         return
-    with start_kept(folder, binaries_folder=settings.postgres_bin, lasting=False) as server:
+    try:
+        server = start_kept(folder, binaries_folder=settings.postgres_bin, lasting=False)
+    except NoDatabase:
+        # Another command may have been faster: two servers cannot share the data.
+        other = _await_kept(folder, settings)
+        if other is None:
+            raise
+        yield other
+        return
+    with server:
         yield server.url
+
+
+def _await_kept(folder: Path, settings: Settings) -> str | None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        running = find_kept(folder, binaries_folder=settings.postgres_bin)
+        if running is not None:
+            return running.url
+        time.sleep(0.1)
+    return None
 
 
 @contextlib.contextmanager
@@ -55,6 +77,8 @@ def check_server(conninfo: str) -> str:
             "DATABASE_URL is not a PostgreSQL address: "
             "it looks like postgresql://user:password@host:5432/database"
         ) from None
+    if "@" in str(parameters.get("host") or ""):
+        raise UsageError("DATABASE_URL has an @ in its user or password: write it as %40")
     try:
         with psycopg.connect(
             make_conninfo(conninfo, connect_timeout=str(parameters.get("connect_timeout") or 5))

@@ -198,16 +198,15 @@ def _against_pool(ledger: EventLedger, issued: int) -> Iterable[Violation]:
 
 
 def _acknowledged(ledger: EventLedger, history: Iterable[Attempt]) -> Iterable[Violation]:
-    """Find tickets that a buyer was told of and does not hold."""
+    """Find tickets that a buyer was told of and does not hold, or not as often."""
     held: defaultdict[str, list[Issue]] = defaultdict(list)
     for issue in ledger.issues:
         held[issue.user].append(issue)
     missing = []
     for attempt in history:
-        has = Counter(
-            number for issue in held[attempt.user] for number in range(issue.first, issue.last + 1)
-        )
-        missing += [number for number in attempt.tickets if not has[number]]
+        for number, times in Counter(attempt.tickets).items():
+            has = sum(issue.first <= number <= issue.last for issue in held[attempt.user])
+            missing += [number] * max(0, times - has)
     if missing:
         yield Violation(
             "acknowledged_missing",
