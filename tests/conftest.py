@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,9 @@ from ticketsvc.database.binaries import OLDEST_MAJOR
 from ticketsvc.database.embedded import EmbeddedServer, start_temporary
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.lab.services import Service, start_service
+
+# Where this runs in the background, Ctrl-C is ignored, and what is started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE_S = 60  # a deadline for what must happen, never a measure of how fast
 TEMPLATE = "t_template"

@@ -143,7 +143,7 @@ def test_the_parent_is_killed(parent, eventually):
 def test_ctrl_c_reaches_the_parents_group(parent, eventually):
     process, folder, _, processes = parent
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait() != 0
+    assert process.wait(60) != 0
     eventually(lambda: gone(processes) and not folder.exists())
 
 
