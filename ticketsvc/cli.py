@@ -408,11 +408,11 @@ def _audit(
 
 
 def _mechanism(name: str) -> Any:
-    from ticketsvc.allocators import ALLOCATORS
+    from ticketsvc.allocators import SERVABLE
 
-    if name not in ALLOCATORS:
-        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(ALLOCATORS)}")
-    return ALLOCATORS[name].mechanism
+    if name not in SERVABLE:
+        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(SERVABLE)}")
+    return SERVABLE[name].mechanism
 
 
 def _schema(name: str) -> Any:

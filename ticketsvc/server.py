@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from psycopg import AsyncCursor
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
@@ -43,7 +43,7 @@ async def serve(
     with write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
-        app = create_app(pool, ALLOCATORS[allocator], schema)
+        app = create_app(pool, SERVABLE[allocator], schema)
         await _serve_app(app, settings, announce, end_with_input=end_with_input)
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 
 from ticketsvc.allocators.naive import Naive
+from ticketsvc.allocators.noop import NoOp
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.allocators.range import Range
 from ticketsvc.allocators.ticket_rows import TicketRows
 
-__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "Allocator", "Mechanism"]
+__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
 
 ALLOCATORS: Mapping[str, type[Allocator]] = {
     allocator.mechanism.name: allocator for allocator in (Naive, TicketRows, Range)
 }
 DEFAULT_ALLOCATOR = Range.mechanism.name
+
+# What `serve` takes: the allocators, and the ceiling that a measurement holds them against.
+SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, NoOp.mechanism.name: NoOp}
