@@ -1,0 +1,96 @@
+"""The services that are measured: ours, started here, and foreign ones that run already."""
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from yarl import URL
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.bench.meter import family, listeners
+from ticketsvc.lab.bench.plan import Contender
+from ticketsvc.lab.bench.stage import Stage, with_durability
+from ticketsvc.lab.services import start_service
+from ticketsvc.lab.workload import purchase_url
+
+POOL_SIZE = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: where purchases are posted, its processes, and where it sells.
+
+    *event*: what is bought where no events can be made, for want of a database to make them in.
+    """
+
+    url: str
+    processes: tuple[int, ...]
+    stage: Stage | None
+    event: str = ""
+
+
+def require_loopback(url: str, option: str) -> str:
+    """Give *url* back when it leads to this machine; raise `UsageError` otherwise.
+
+    Load is for one's own machine: a name has to resolve to loopback addresses and nothing else.
+    """
+    try:
+        address = purchase_url(url)
+        host = address.host or ""
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, address.port or 80)}
+        near = all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
+    except (UsageError, OSError, ValueError):
+        raise UsageError(f"{option}: must look like http://127.0.0.1:3100") from None
+    if not near or address.scheme != "http":
+        raise UsageError(f"{option}: only http on a loopback address, 127.0.0.1 or localhost")
+    return url
+
+
+def posted_to(contender: Contender, url: str) -> str:
+    """Give the address that is posted to: of a foreign ceiling its own, else `/purchase`."""
+    if contender.kind == "peer_ceiling":
+        return str(URL(url))
+    return str(purchase_url(url))
+
+
+@contextlib.contextmanager
+def running(
+    contenders: Iterable[Contender],
+    conninfo: str,
+    *,
+    pool_size: int = POOL_SIZE,
+    peer_stage: Stage | None = None,
+    peer_event: str = "",
+) -> Iterator[Mapping[Contender, Server]]:
+    """Start ours on the database *conninfo* names, and find the foreign ones.
+
+    All of them run throughout; the one that is measured works, the others idle.
+    """
+    servers: dict[Contender, Server] = {}
+    stages: dict[str, Stage] = {}
+    with contextlib.ExitStack() as stack:
+        for one in contenders:
+            if not one.ours:
+                servers[one] = Server(
+                    posted_to(one, one.url),
+                    tuple(listeners(one.url)),
+                    peer_stage if one.sells else None,
+                    peer_event,
+                )
+                continue
+            schema = ALLOCATORS[one.name].mechanism.schemas[0] if one.sells else "fixed"
+            if schema not in stages:
+                stages[schema] = Stage(conninfo, schema)
+                stack.callback(stages[schema].close)
+            service = stack.enter_context(
+                start_service(with_durability(conninfo, one.durable), one.name, pool_size=pool_size)
+            )
+            servers[one] = Server(
+                posted_to(one, service.url),
+                tuple(family(service.process.pid)),
+                stages[schema] if one.sells else None,
+            )
+        yield servers
