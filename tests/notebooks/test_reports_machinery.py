@@ -316,7 +316,7 @@ def test_the_command_exits_1_when_a_notebook_fails(
 ) -> None:
     samples.write_all(tmp_path)
     monkeypatch.setattr(reports, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(ticketsvc.cli, "ROOT", tmp_path)
+    monkeypatch.setattr(ticketsvc.cli.reporting, "ROOT", tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     out = tmp_path / "out"
     arguments = ["report", "--only", only, "--output", str(out), "--json"]

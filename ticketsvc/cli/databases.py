@@ -1,0 +1,138 @@
+"""`db`, and the database that other commands work on."""
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ticketsvc.cli.root import as_json_option, ticketsvc
+from ticketsvc.errors import NoDatabase, UsageError
+from ticketsvc.settings import Settings, load_settings
+
+
+@contextlib.contextmanager
+def connected(
+    database_url: str | None = None, *, prepare: bool = True, recreate: bool = False
+) -> Iterator[Any]:
+    """Connect to *database_url*, or to the database that commands share."""
+    import psycopg
+
+    from ticketsvc.database.locate import check_server, kept_database
+
+    with contextlib.ExitStack() as stack:
+        if database_url:
+            conninfo = check_server(database_url)
+        else:
+            conninfo = stack.enter_context(kept_database(load_settings()))
+        if prepare:
+            prepare_schemas(conninfo, recreate=recreate)
+        yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+
+
+def prepare_schemas(conninfo: str, *, recreate: bool = False) -> None:
+    """Create the schemas that are missing; with *recreate*, drop and create both."""
+    import psycopg
+
+    from ticketsvc.database.schemas import ensure_schemas
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        ensure_schemas(connection, recreate=recreate)
+
+
+@ticketsvc.group()
+def db() -> None:
+    """The embedded PostgreSQL server, kept between commands."""
+
+
+@db.command()
+@as_json_option
+def start(as_json: bool) -> None:
+    """Start the embedded server, to last until `ticketsvc db stop`."""
+    from ticketsvc.database.embedded import find_kept, home, start_kept
+
+    settings = _without_database_url("db start")
+    folder = home(settings.home)
+    server = find_kept(folder, binaries_folder=settings.postgres_bin)
+    was_running = server is not None
+    if server is None:
+        server = start_kept(folder, binaries_folder=settings.postgres_bin, lasting=True)
+        prepare_schemas(server.url)
+    facts = {"running": True, "was_running": was_running, "port": server.port}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        already = " already" if was_running else ""
+        print(f"PostgreSQL runs{already} on 127.0.0.1:{server.port}; `db url` tells how")
+
+
+@db.command()
+@as_json_option
+def stop(as_json: bool) -> None:
+    """Stop the embedded server."""
+    from ticketsvc.database.embedded import home, stop_kept
+
+    settings = _without_database_url("db stop")
+    stopped = stop_kept(home(settings.home), binaries_folder=settings.postgres_bin)
+    if as_json:
+        print(json.dumps({"stopped": stopped}))
+    else:
+        print("PostgreSQL is stopped" if stopped else "PostgreSQL was not running")
+
+
+@db.command()
+@as_json_option
+def url(as_json: bool) -> None:
+    """Print the database's address, password included."""
+    address = _running_url()
+    print(json.dumps({"url": address}) if as_json else address)
+
+
+@db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open psql on the database."""
+    from ticketsvc.database.binaries import find_binaries
+    from ticketsvc.database.embedded import home
+
+    address = _running_url()
+    settings = load_settings()
+    program = find_binaries(settings.postgres_bin, home(settings.home)).program("psql")
+    raise click.exceptions.Exit(_run_psql(program, address, list(arguments)))
+
+
+def _run_psql(program: str, address: str, arguments: list[str]) -> int:
+    from psycopg.conninfo import conninfo_to_dict
+
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    names["dbname"] = "PGDATABASE"
+    parts = conninfo_to_dict(address)
+    known = {names[key]: str(value) for key, value in parts.items() if key in names and value}
+    return subprocess.run(
+        [program, *arguments], env={**os.environ, **known}, check=False
+    ).returncode
+
+
+def _running_url() -> str:
+    from ticketsvc.database.embedded import find_kept, home
+    from ticketsvc.database.locate import check_server
+
+    settings = load_settings()
+    if settings.database_url is not None:
+        return check_server(settings.database_url.get_secret_value())
+    server = find_kept(home(settings.home), binaries_folder=settings.postgres_bin)
+    if server is None:
+        raise NoDatabase("the embedded server is not running: start it with `ticketsvc db start`")
+    return server.url
+
+
+def _without_database_url(command: str) -> Settings:
+    settings = load_settings()
+    if settings.database_url is not None:
+        raise UsageError(
+            f"{command} concerns the embedded server, but DATABASE_URL is set and is used instead"
+        )
+    return settings

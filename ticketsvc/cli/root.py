@@ -1,0 +1,91 @@
+"""The command `ticketsvc` itself, and what its subcommands share."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from ticketsvc import __version__
+from ticketsvc.console import complain
+from ticketsvc.errors import TicketsvcError, UsageError
+
+# The packages of the investigation are imported where they are used: `serve` works without
+# them, and every command starts faster.
+
+CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL, INTERRUPTED = 0, 1, 2, 3, 130
+
+_Result = TypeVar("_Result")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def main() -> NoReturn:
+    """Run the command line: one clear line and exit 2 for what cannot be done as asked."""
+    try:
+        code = ticketsvc(prog_name="ticketsvc", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        print(problem.format_message())
+        code = BAD_USAGE
+    except click.ClickException as problem:
+        complain(problem.format_message())
+        code = BAD_USAGE
+    except TicketsvcError as problem:
+        complain(str(problem))
+        code = BAD_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except Exception as problem:
+        reason = _outside_reason(problem)
+        if reason is None:
+            raise
+        complain(reason)
+        code = BAD_USAGE
+    sys.exit(code if isinstance(code, int) else CLEAN)
+
+
+def _outside_reason(problem: Exception) -> str | None:
+    """Say what the database, the system or a text beyond it refused; None for a bug of ours."""
+    import psycopg
+
+    if isinstance(problem, psycopg.Error):
+        return f"the database refused it: {problem.diag.message_primary or problem}"
+    if isinstance(problem, OSError):
+        return f"{problem.strerror or problem}: {problem.filename or ''}".removesuffix(": ")
+    if isinstance(problem, UnicodeError):
+        return "an argument or variable is not text that can be used here (UTF-8)"
+    return None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def ticketsvc() -> None:
+    """See, reproduce, explain and close the oversell bug of a ticket service."""
+
+
+def chosen_mechanism(name: str) -> Any:
+    """Give what `serve` takes by this name; raise `UsageError` that names the others."""
+    from ticketsvc.allocators import SERVABLE
+
+    if name not in SERVABLE:
+        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(SERVABLE)}")
+    return SERVABLE[name].mechanism
+
+
+def chosen_schema(name: str) -> Any:
+    """Give the schema's name as our own; raise `UsageError` that names both."""
+    from ticketsvc.database.schemas import SCHEMAS
+
+    if name not in SCHEMAS:
+        raise UsageError(f"--schema {name!r}: must be one of {', '.join(SCHEMAS)}")
+    return name
+
+
+def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run *work* to its end in a loop of its own."""
+    # psycopg cannot use Windows' default loop.
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)

@@ -1,0 +1,71 @@
+"""`stress`: fire purchases at a service."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ticketsvc.cli.root import FILE, as_json_option, run_async, ticketsvc
+from ticketsvc.console import complain, print_facts, progress
+from ticketsvc.errors import UsageError
+from ticketsvc.settings import ROOT, load_settings
+
+
+@ticketsvc.command()
+@click.option("--url", "urls", multiple=True, help="A service; repeat for several.")
+@click.option("--event", required=True, help="The event to buy of.")
+@click.option("--purchases", type=click.IntRange(1, 1_000_000), default=30, show_default=True)
+@click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=30,
+    show_default=True,
+    help="Buyers at a time.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for an answer.",
+)
+@click.option("--history", type=FILE, help="Where the history goes; runs/ if not given.")
+@as_json_option
+def stress(
+    urls: tuple[str, ...],
+    event: str,
+    purchases: int,
+    quantity: int,
+    concurrency: int,
+    timeout: float,
+    history: Path | None,
+    as_json: bool,
+) -> None:
+    """Fire purchases at any service that speaks the API, and count what it answers."""
+    from ticketsvc.lab.history import Attempt, recording, summarise
+    from ticketsvc.lab.workload import Workload, fire, purchase_url
+
+    targets = urls or (f"http://127.0.0.1:{load_settings().port}",)
+    for target in targets:
+        purchase_url(target)
+    workload = Workload(event, purchases, quantity, concurrency, timeout)
+    file = history or ROOT / "runs" / f"stress-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.jsonl"
+    with recording(file) as record, progress("purchases", purchases) as advance:
+
+        def on_answer(attempt: Attempt) -> None:
+            record(attempt)
+            advance()
+
+        attempts = run_async(fire(targets, workload, on_answer=on_answer))
+    summary = {**summarise(attempts), "history": str(file)}
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print_facts(f"{purchases} purchases of {quantity} of {event}", summary)
+    unsent = [attempt for attempt in attempts if attempt.outcome == "failed"]
+    if len(unsent) == purchases:
+        raise UsageError(f"no purchase could be sent: {unsent[0].message}")
+    if unsent:
+        complain(f"{len(unsent)} purchases could not be sent: {unsent[0].message}")
