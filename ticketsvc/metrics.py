@@ -38,15 +38,26 @@ class Metrics:
             registry=self._registry,
         )
         self.allocator = allocator
+        # Looked up once: a label costs more than the counting.
+        self._sold = self.purchases.labels(allocator, "sold")
+        self._tickets_sold = self.tickets.labels(allocator)
+        self._seconds: dict[tuple[str, int], Histogram] = {}
 
     def sold(self, tickets: int) -> None:
         """Count a purchase of so many *tickets*."""
-        self.purchases.labels(self.allocator, "sold").inc()
-        self.tickets.labels(self.allocator).inc(tickets)
+        self._sold.inc()
+        self._tickets_sold.inc(tickets)
 
     def not_sold(self, code: str) -> None:
         """Count a purchase that ended in an error of this *code*."""
         self.purchases.labels(self.allocator, code).inc()
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request to *route* and how long its answer took."""
+        found = self._seconds.get((route, status))
+        if found is None:
+            found = self._seconds[route, status] = self.seconds.labels(route, status)
+        found.observe(seconds)
 
     def text(self, pool: Pool) -> bytes:
         """Render everything, with the pool as it is now."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from psycopg import AsyncCursor
 
+from ticketsvc.access_log import AccessLog
 from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SchemaName
@@ -43,7 +44,7 @@ async def serve(
     with write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
-        app = create_app(pool, SERVABLE[allocator], schema)
+        app = create_app(pool, SERVABLE[allocator], schema, traced=record is not None)
         await _serve_app(app, settings, announce, end_with_input=end_with_input)
 
 
@@ -56,6 +57,7 @@ async def _serve_app(
 ) -> None:
     runner = web.AppRunner(
         app,
+        access_log_class=AccessLog,
         access_log=logging.getLogger("ticketsvc.access"),
         shutdown_timeout=settings.shutdown_timeout_s,
     )

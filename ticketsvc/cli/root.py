@@ -11,6 +11,7 @@ import click
 from ticketsvc import __version__
 from ticketsvc.console import complain
 from ticketsvc.errors import TicketsvcError, UsageError
+from ticketsvc.loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
@@ -66,7 +67,7 @@ def ticketsvc() -> None:
 
 
 def chosen_mechanism(name: str) -> Any:
-    """Give the allocator of this name; raise `UsageError` that names the others."""
+    """Give what `serve` takes by this name; raise `UsageError` that names the others."""
     from ticketsvc.allocators import SERVABLE
 
     if name not in SERVABLE:
@@ -85,7 +86,5 @@ def chosen_schema(name: str) -> Any:
 
 def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run *work* to its end in a loop of its own."""
-    # psycopg cannot use Windows' default loop.
-    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
