@@ -18,12 +18,12 @@ def processes() -> int:
     return min(4, max(2, (os.cpu_count() or 2) // 2))
 
 
-def fire(shot: Shot) -> Fired:
+def fire(shot: Shot, *, most_processes: int | None = None) -> Fired:
     """Share the connections among processes, let them begin together, and add up what they say.
 
     Raise `UsageError` when one of them ends without a word.
     """
-    children = [_spawn() for _ in range(min(processes(), shot.connections))]
+    children = [_spawn() for _ in range(min(most_processes or processes(), shot.connections))]
     try:
         for share, child in zip(shares(shot, len(children)), children, strict=True):
             _tell(child, json.dumps(share))
