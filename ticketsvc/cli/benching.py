@@ -220,6 +220,8 @@ def _print(
         for name in _COLUMNS
         if name not in usual or any(row[name] != usual[name] for row in rows)
     ]
+    if facts["repetitions"] == 1:
+        shown.remove("spread")
     print_table(
         [_COLUMNS[name] for name in shown], [[_cell(row, name) for name in shown] for row in rows]
     )
@@ -242,6 +244,8 @@ def _cell(row: Mapping[str, Any], name: str) -> object:
         least, most = row["goodput_min"], row["goodput_max"]
         return None if least is None else f"{least:,.0f}–{most:,.0f}"
     value = row[name]
+    if value == "sells nothing" or (name == "of_range" and row["name"] == "noop"):
+        return None
     if isinstance(value, float):
         return f"{value:,.{_DIGITS.get(name, 0)}f}"
     return f"{value:,}" if isinstance(value, int) else value

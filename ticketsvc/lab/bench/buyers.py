@@ -15,6 +15,8 @@ from itertools import cycle
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ticketsvc.loop import new_event_loop
+
 _DRAIN_S = 15.0
 _RECONNECT_S = 0.05
 _CONNECT_PATIENCE_S = 5.0
@@ -194,7 +196,8 @@ async def _keep_buying(url: str, tally: Tally, buyer: Buyer | None) -> None:
 def main() -> None:
     """Read what to do, do it, say what came of it."""
     told = json.loads(sys.stdin.readline())
-    print(json.dumps(asyncio.run(fire(told))), flush=True)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        print(json.dumps(runner.run(fire(told))), flush=True)
 
 
 if __name__ == "__main__":

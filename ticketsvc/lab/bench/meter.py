@@ -57,8 +57,7 @@ def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
     """
     costs = Costs()
     processes = list(server)
-    backends = [] if stage is None else [int(row[0]) for row in stage.rows("server_processes")]
-    before = [_cpu_s(processes), _cpu_s(backends)]
+    server_before, database_before = _cpu_s(processes), _cpu_s(_backends(stage))
     start = stage.position() if stage else (0, 0)
     if stage is None:
         yield costs
@@ -68,8 +67,8 @@ def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
         stage.await_quiet()
         wal_bytes, transactions = stage.position()
         costs.wal_bytes, costs.commits = wal_bytes - start[0], transactions - start[1]
-    costs.server_cpu_s = _difference(before[0], _cpu_s(processes))
-    costs.database_cpu_s = _difference(before[1], _cpu_s(backends))
+    costs.server_cpu_s = _spent(server_before, _cpu_s(processes))
+    costs.database_cpu_s = _spent(database_before, _cpu_s(_backends(stage)))
 
 
 def family(pid: int) -> list[int]:
@@ -113,9 +112,13 @@ def _cpu_s(pids: Iterable[int]) -> dict[int, float]:
     return found
 
 
-def _difference(before: dict[int, float], after: dict[int, float]) -> float | None:
-    both = before.keys() & after.keys()
-    return sum(after[pid] - before[pid] for pid in both) if both else None
+def _backends(stage: Stage | None) -> list[int]:
+    return [] if stage is None else [int(row[0]) for row in stage.rows("server_processes")]
+
+
+def _spent(before: dict[int, float], after: dict[int, float]) -> float | None:
+    """Give what was spent meanwhile, also by those that have come; of those gone it is lost."""
+    return sum(each - before.get(pid, 0.0) for pid, each in after.items()) if after else None
 
 
 @contextlib.contextmanager
