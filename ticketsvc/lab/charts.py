@@ -15,6 +15,7 @@ COLOURS: Mapping[str, str] = {
     "naive": "#D55E00",
     "ticket_rows": "#0072B2",
     "range": "#009E73",
+    "group_commit": "#CC79A7",
 }
 _STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
 _STEP_LABELS = {
