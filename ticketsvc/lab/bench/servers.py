@@ -3,17 +3,18 @@
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from yarl import URL
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import SERVABLE
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Contender
 from ticketsvc.lab.bench.stage import Stage, with_durability
-from ticketsvc.lab.services import start_service
+from ticketsvc.lab.services import Service, start_service
 from ticketsvc.lab.workload import purchase_url
 
 POOL_SIZE = 10
@@ -58,7 +59,7 @@ def posted_to(contender: Contender, url: str) -> str:
 
 @contextlib.contextmanager
 def running(
-    contenders: Iterable[Contender],
+    contenders: Sequence[Contender],
     conninfo: str,
     *,
     pool_size: int = POOL_SIZE,
@@ -69,28 +70,48 @@ def running(
 
     All of them run throughout; the one that is measured works, the others idle.
     """
-    servers: dict[Contender, Server] = {}
     stages: dict[str, Stage] = {}
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as side_by_side:
+        started = {
+            one: side_by_side.submit(_start, one, conninfo, pool_size)
+            for one in contenders
+            if one.ours
+        }
+        for starting in started.values():
+            stack.callback(_stop, starting)
+        servers = {}
         for one in contenders:
-            if not one.ours:
-                servers[one] = Server(
-                    posted_to(one, one.url),
-                    tuple(listeners(one.url)),
-                    peer_stage if one.sells else None,
-                    peer_event,
-                )
+            if one not in started:
+                stage = peer_stage if one.sells else None
+                found = tuple(listeners(one.url))
+                servers[one] = Server(posted_to(one, one.url), found, stage, peer_event)
                 continue
-            schema = ALLOCATORS[one.name].mechanism.schemas[0] if one.sells else "fixed"
-            if schema not in stages:
+            service = started[one].result()
+            schema = _schema(one)
+            if one.sells and schema not in stages:
                 stages[schema] = Stage(conninfo, schema)
                 stack.callback(stages[schema].close)
-            service = stack.enter_context(
-                start_service(with_durability(conninfo, one.durable), one.name, pool_size=pool_size)
-            )
             servers[one] = Server(
                 posted_to(one, service.url),
                 tuple(family(service.process.pid)),
                 stages[schema] if one.sells else None,
             )
         yield servers
+
+
+def _start(contender: Contender, conninfo: str, pool_size: int) -> Service:
+    return start_service(
+        with_durability(conninfo, contender.durable),
+        contender.name,
+        schema=_schema(contender),
+        pool_size=pool_size,
+    )
+
+
+def _stop(starting: "Future[Service]") -> None:
+    if starting.exception() is None:
+        starting.result().stop()
+
+
+def _schema(contender: Contender) -> str:
+    return SERVABLE[contender.name].mechanism.schemas[0]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticketsvc.lab.bench import buying
 from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.generators import Generator, choose_generator
 from ticketsvc.lab.bench.measure import measure
@@ -13,7 +14,8 @@ from ticketsvc.lab.bench.servers import POOL_SIZE, Server, running
 from ticketsvc.lab.bench.shot import Shot
 from ticketsvc.lab.bench.stage import Stage, own_database
 
-_WARM_UP_S = 0.5
+_WARM_UP_S = 2.0
+_WARM_UP_PURCHASES = 200
 _WARM_UP_CONNECTIONS = 16
 
 
@@ -85,7 +87,7 @@ def open_bench(
         )
         bench = Bench(servers, chosen, seconds)
         for server in servers.values():
-            _warm_up(server, chosen)
+            _warm_up(server)
         yield bench
 
 
@@ -99,9 +101,10 @@ def _peer_stage(peer: Peer) -> Iterator[Stage]:
         stage.close()
 
 
-def _warm_up(server: Server, generator: Generator) -> None:
-    """Let connections open and statements be prepared before anything is measured."""
+def _warm_up(server: Server) -> None:
+    """Let statements be prepared before anything is measured: so many purchases, soon over."""
     events = server.stage.fresh(1) if server.stage else (server.event or "bench",)
-    generator.fire(Shot(server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S))
+    shot = Shot(server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, limit=_WARM_UP_PURCHASES)
+    buying.fire(shot, most_processes=1)
     if server.stage:
         server.stage.await_quiet()
