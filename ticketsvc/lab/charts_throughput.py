@@ -9,7 +9,7 @@ from ticketsvc.lab.charts import COLOURS
 from ticketsvc.lab.charts import _figure as figure_of
 from ticketsvc.lab.charts import _say as say_finding
 
-_CEILING = "#444444"
+_CEILING = "#999999"
 _PARTS = {
     "trips_ms": ("round trips", "#56B4E9"),
     "work_ms": ("work", "#999999"),
@@ -202,6 +202,5 @@ def _logarithmic(axes: Axes, places: list[int]) -> None:
 
 def _runs(rates: pd.DataFrame) -> str:
     many = int(rates["repetitions"].iloc[0])
-    return (
-        f"{many} run{'s' if many > 1 else ''} each, {int(rates['sold'].sum()):,} purchases in all"
-    )
+    sold = int(rates["sold"].sum())
+    return f"{many} run{'s' if many > 1 else ''} each, {sold:,} purchases in all"

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
@@ -10,30 +9,7 @@ from psycopg import Connection, sql
 
 from ticketsvc.database.schemas import SCHEMAS
 from ticketsvc.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """Tickets *first* to *last* in one user's hands: one row of either table."""
-
-    user: str
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class EventLedger:
-    """All that a database holds of one event.
-
-    *total* and *available* are None when tickets are there and the pool is not;
-    *next_ticket_number* is None where the pool has no such column.
-    """
-
-    event: str
-    total: int | None
-    available: int | None
-    next_ticket_number: int | None = None
-    issues: Sequence[Issue] = field(default=(), repr=False)
+from ticketsvc.lab.records import EventLedger, Issue
 
 
 class LedgerUnreadable(UsageError):

@@ -13,6 +13,7 @@ from ticketsvc.purchases import Purchase
 from ticketsvc.settings import load_settings
 
 _WARM_UP = 10
+_Action = Callable[[], Awaitable[None]]
 
 
 async def lock_holds(
@@ -20,8 +21,8 @@ async def lock_holds(
 ) -> list[Hold]:
     """Measure what a commit of each allocator is made of, by its real code on one connection.
 
-    *purchases*: how many one commit carries, by allocator. All take
-    turns, durable and not; medians. The flush is what durable takes longer, the same for all.
+    *purchases*: how many one commit carries, by allocator. All take turns, durable and
+    not; medians. The flush is what durable takes longer, the same for all.
     """
     with own_database(conninfo) as database:
         stage = Stage(database, "fixed")
@@ -34,7 +35,7 @@ async def lock_holds(
             make_pool(with_durability(database, durable), settings) for durable in (True, False)
         )
         async with waits, leaves:
-            actions = [lambda: _round_trip(waits)]
+            actions: list[_Action] = [lambda: _round_trip(waits)]
             for name, many in purchases.items():
                 actions += [_buying(pool, name, event, many) for pool in (waits, leaves)]
             trip, *times = await _medians(actions, repetitions)
@@ -46,7 +47,7 @@ async def lock_holds(
     ]
 
 
-def _buying(pool: Pool, name: str, event: str, many: int) -> Callable[[], Awaitable[object]]:
+def _buying(pool: Pool, name: str, event: str, many: int) -> _Action:
     """Give what buys *many* times at once: of an allocator that batches, one batch."""
     allocator = ALLOCATORS[name](pool, "fixed")
     purchase = Purchase(user_id="probe", event_id=event, quantity=8)
@@ -62,7 +63,7 @@ async def _round_trip(pool: Pool) -> None:
         await connection.execute("SELECT 1")
 
 
-async def _medians(actions: list[Callable[[], Awaitable[object]]], repetitions: int) -> list[float]:
+async def _medians(actions: list[_Action], repetitions: int) -> list[float]:
     times: list[list[float]] = [[] for _ in actions]
     for _ in range(_WARM_UP + repetitions):
         for action, taken in zip(actions, times, strict=True):
