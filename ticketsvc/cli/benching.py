@@ -34,6 +34,13 @@ _COLUMNS = {
 }
 _DIGITS = {"of_noop": 2, "of_range": 2, "p50_ms": 1, "p95_ms": 1, "p99_ms": 1, "commits": 3}
 
+_GROWN = {
+    "goodput": "sold/s",
+    "server_cpu_us": "CPU",
+    "database_cpu_us": "DB",
+    "wal_bytes": "WAL",
+}
+
 
 @ticketsvc.command()
 @click.option(
@@ -226,11 +233,13 @@ def _print(
         [_COLUMNS[name] for name in shown], [[_cell(row, name) for name in shown] for row in rows]
     )
     for one in growth:
-        end = f"{one['axis']} {one['from_size']:,} to {one['to_size']:,}"
-        if one["flat"]:
-            print(f"{one['contender']}, {end}: flat within a fifth")
-        else:
-            print(f"{one['contender']}, {end}: ×{one['last_of_first']:.2f}; {one['because']}")
+        costs = ", ".join(
+            f"{words} ×{one[name]:.2f}" for name, words in _GROWN.items() if one[name] is not None
+        )
+        print(
+            f"{one['contender']}, {one['axis']} {one['from_size']:,} to {one['to_size']:,}: "
+            f"{costs}; " + (one["because"] or "flat, within a fifth or what one size varies by")
+        )
     for one in memory:
         print(
             f"{one['contender']}: resident memory {one['before_bytes'] / 2**20:.1f} MiB, after "

@@ -14,6 +14,21 @@ from ticketsvc.lab.bench.suite import Bench, open_bench
 from ticketsvc.lab.session import Lab
 
 ALLOCATORS = ("ticket_rows", "range", "group_commit")
+SHOWN = [
+    "contender",
+    "connections",
+    "goodput_per_s",
+    "of_noop",
+    "of_range",
+    "p50_ms",
+    "p99_ms",
+    "server_cpu_us",
+    "database_cpu_us",
+    "wal_bytes",
+    "commits",
+    "audit",
+]
+"""The columns of a table that a reader is shown; costs are per purchase."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ REASONS: Mapping[Axis, str] = {
         "can share a statement; past that, they only wait longer"
     ),
 }
+COSTS = ("server_cpu_us", "database_cpu_us", "wal_bytes")
 _FLAT = 0.8
 
 
@@ -72,8 +73,10 @@ def cases_along(
 
 
 def read_growth(axis: Axis, grown: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Judge each contender's rows: flat within a fifth, or else by how much, and why.
+    """Judge each contender's rows: flat, or else by how much, and why.
 
+    Flat: least and most within a fifth, or no further apart than the repetitions of one size.
+    Costs are compared as well, last with first: they say more than a rate on a busy machine.
     *grown*: rows of `figures.summarise`.
     """
     column = _COLUMN[axis]
@@ -83,17 +86,24 @@ def read_growth(axis: Axis, grown: Sequence[Mapping[str, Any]]) -> list[dict[str
         rates = [row["goodput_per_s"] for row in rows]
         if len(rows) < 2 or None in rates:
             continue
-        flat = min(rates) / max(rates) >= _FLAT
+        overlap = max(row["goodput_min"] for row in rows) <= min(row["goodput_max"] for row in rows)
+        flat = overlap or min(rates) / max(rates) >= _FLAT
+        first, last = rows[0], rows[-1]
         judged.append(
             {
                 "contender": name,
                 "axis": axis,
-                "from_size": rows[0][column],
-                "to_size": rows[-1][column],
-                "last_of_first": rates[-1] / rates[0],
+                "from_size": first[column],
+                "to_size": last[column],
+                "goodput": rates[-1] / rates[0],
+                **{cost: _times(first[cost], last[cost]) for cost in COSTS},
                 "least_of_most": min(rates) / max(rates),
                 "flat": flat,
                 "because": "" if flat else REASONS[axis],
             }
         )
     return judged
+
+
+def _times(first: float | None, last: float | None) -> float | None:
+    return last / first if first and last is not None else None

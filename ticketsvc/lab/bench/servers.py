@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import psycopg
 from yarl import URL
 
 from ticketsvc.allocators import SERVABLE
+from ticketsvc.database.schemas import SchemaName
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Contender
-from ticketsvc.lab.bench.stage import Stage, with_durability
+from ticketsvc.lab.bench.stage import Stage, own_database, with_durability
 from ticketsvc.lab.services import Service, start_service
 from ticketsvc.lab.workload import purchase_url
 
@@ -70,16 +72,18 @@ def running(
 
     All of them run throughout; the one that is measured works, the others idle.
     """
-    stages: dict[str, Stage] = {}
+    stages: dict[tuple[str, SchemaName], Stage] = {}
+    servers: dict[Contender, Server] = {}
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as side_by_side:
+        ours = {
+            one: stack.enter_context(_database_of(one, conninfo)) for one in contenders if one.ours
+        }
         started = {
-            one: side_by_side.submit(_start, one, conninfo, pool_size)
-            for one in contenders
-            if one.ours
+            one: side_by_side.submit(_start, one, database, pool_size)
+            for one, database in ours.items()
         }
         for starting in started.values():
             stack.callback(_stop, starting)
-        servers = {}
         for one in contenders:
             if one not in started:
                 stage = peer_stage if one.sells else None
@@ -87,16 +91,29 @@ def running(
                 servers[one] = Server(posted_to(one, one.url), found, stage, peer_event)
                 continue
             service = started[one].result()
-            schema = _schema(one)
-            if one.sells and schema not in stages:
-                stages[schema] = Stage(conninfo, schema)
-                stack.callback(stages[schema].close)
+            place = ours[one], _schema(one)
+            if one.sells and place not in stages:
+                stages[place] = Stage(*place)
+                stack.callback(stages[place].close)
             servers[one] = Server(
                 posted_to(one, service.url),
                 tuple(family(service.process.pid)),
-                stages[schema] if one.sells else None,
+                stages[place] if one.sells else None,
             )
         yield servers
+
+
+@contextlib.contextmanager
+def _database_of(contender: Contender, conninfo: str) -> Iterator[str]:
+    """Give the common database, or one more to an allocator that needs a constraint of its own."""
+    constraint = SERVABLE[contender.name].mechanism.constraint
+    if not constraint:
+        yield conninfo
+        return
+    with own_database(conninfo) as alone:
+        with psycopg.connect(alone, autocommit=True) as connection:
+            connection.execute(constraint.replace("{schema}", _schema(contender)).encode())
+        yield alone
 
 
 def _start(contender: Contender, conninfo: str, pool_size: int) -> Service:
@@ -113,5 +130,5 @@ def _stop(starting: "Future[Service]") -> None:
         starting.result().stop()
 
 
-def _schema(contender: Contender) -> str:
+def _schema(contender: Contender) -> SchemaName:
     return SERVABLE[contender.name].mechanism.schemas[0]

@@ -15,7 +15,7 @@ from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checks import EventVerdict, check
-from ticketsvc.lab.ledger import EventLedger, Issue
+from ticketsvc.lab.records import EventLedger, Issue
 
 _MOST_RANGES = 1_000_000
 _QUIET_LOOKS = 3
