@@ -31,6 +31,14 @@ SMALL: dict[str, dict[str, str]] = {
         "purchases_rows": "20",
         "purchases_range": "40",
     },
+    "08-throughput": {
+        "connections": "[1, 32]",
+        "at": "32",
+        "seconds": "0.5",
+        "generator": "own",
+        "probes": "30",
+        "net_statements": "10",
+    },
 }
 
 

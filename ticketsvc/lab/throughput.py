@@ -30,6 +30,9 @@ SHOWN = [
 ]
 """The columns of a table that a reader is shown; costs are per purchase."""
 
+SHOWN_OF_DURABILITY = [name for name in SHOWN if not name.startswith("of_")]
+SHOWN_OF_DURABILITY.insert(-1, "at_risk_purchases")
+
 
 @dataclass(frozen=True)
 class Throughput:
