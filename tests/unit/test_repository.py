@@ -48,6 +48,10 @@ FORBIDDEN = {
     "database": ("aiohttp",),
     "lab.checks": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.charts": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.charts_throughput": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.bench.figures": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.bench.growth": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.bench.model": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
 }
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ticketsvc.database.schemas import MAX_TOTAL
 from ticketsvc.purchases import MAX_QUANTITY, TICKETS_PER_BLOCK
 
 Kind = Literal["allocator", "ceiling", "peer", "peer_ceiling"]
 
 MAX_CONNECTIONS = 512
 MAX_EVENTS = 10_000
+MAX_SOLD_BEFORE = 1_000_000_000
 DEFAULT_CONNECTIONS = 64
 CEILING = "noop"
 REFERENCE = "range"
@@ -75,8 +75,8 @@ def fault_of_load(*, connections: int, events: int, quantity: int, sold: int) ->
         return f"events {events}: must be between 1 and {MAX_EVENTS}"
     if quantity % TICKETS_PER_BLOCK or not 0 < quantity <= MAX_QUANTITY:
         return f"quantity {quantity}: must be a positive multiple of 8, at most {MAX_QUANTITY}"
-    if sold % TICKETS_PER_BLOCK or not 0 <= sold <= MAX_TOTAL // 2:
-        return f"tickets {sold}: must be a multiple of 8 between 0 and {MAX_TOTAL // 2}"
+    if sold % TICKETS_PER_BLOCK or not 0 <= sold <= MAX_SOLD_BEFORE:
+        return f"tickets {sold}: must be a multiple of 8 between 0 and {MAX_SOLD_BEFORE}"
     return ""
 
 
