@@ -1,6 +1,7 @@
 """Purchases that wait for the same event commit together, in one statement."""
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -24,6 +25,8 @@ from ticketsvc.errors import (
     Unavailable,
 )
 from ticketsvc.purchases import Purchase, TicketRange
+
+_log = logging.getLogger("ticketsvc.allocators")
 
 MAX_BATCH = 128
 MAX_WAITING = 2_000  # of one event; whoever comes then is told at once
@@ -133,6 +136,8 @@ class GroupCommit:
                 finally:
                     for one in batch:
                         one.tell()
+        except Exception:
+            _log.exception("a bug: the committer of an event ended")
         finally:
             del self._lines[event]
             line.turn_away("nothing was sold: try again shortly")
