@@ -177,11 +177,13 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
 -- purchases that commit together. The pool row is locked first and once, so whoever comes second
 -- judges by what the first has committed; what cannot be sold is refused alone, and its
 -- neighbours are sold to. first_tickets has the first number of each purchase, or NULL; refusals
--- is NULL when nobody was refused, else it has a reason where first_tickets has none.
+-- is NULL when nobody was refused, else it has a reason where first_tickets has none. Without
+-- p_wait, nobody waits for a row that another transaction holds: the reason is then 'busy', for
+-- all of them, and nothing is written.
 -- The event comes first and the body is plpgsql, so that an engine that spreads events over
 -- machines can hand the whole call to the event's own.
 CREATE FUNCTION fixed.reserve(
-    p_event varchar, p_users varchar[], p_quantities integer[],
+    p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
     OUT first_tickets integer[], OUT refusals text[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -190,20 +192,32 @@ DECLARE
     next     integer;
     before   integer;
     quantity integer;
+    no_pool  text;
     refusal  text;
 BEGIN
     IF buyers IS DISTINCT FROM cardinality(p_quantities) THEN
         RAISE EXCEPTION 'as many quantities as users are needed'
         USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT available, next_ticket_number INTO unsold, next
-    FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE;
+    IF p_wait THEN
+        SELECT available, next_ticket_number INTO unsold, next
+        FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE;
+    ELSE
+        SELECT available, next_ticket_number INTO unsold, next
+        FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE SKIP LOCKED;
+    END IF;
+    IF NOT FOUND THEN
+        no_pool := 'event_not_found';
+        IF NOT p_wait AND EXISTS (SELECT FROM fixed.ticket_pools WHERE event_id = p_event) THEN
+            no_pool := 'busy';
+        END IF;
+    END IF;
     before := next;
     first_tickets := array_fill(NULL::integer, ARRAY[buyers]);
     FOR n IN 1 .. buyers LOOP
         quantity := p_quantities[n];
         refusal := CASE
-            WHEN unsold IS NULL THEN 'event_not_found'
+            WHEN no_pool IS NOT NULL THEN no_pool
             WHEN quantity > 0 AND quantity % 8 = 0 THEN
                 CASE WHEN quantity > unsold THEN 'sold_out' END
             ELSE 'invalid_quantity'
