@@ -148,8 +148,8 @@ def _replay(url: str, case: "Case", word: str, as_json: bool) -> None:
     run: Run | None = run_async(replay(url, case, choices_of(word, case.buyers)))
     if run is None:
         raise UsageError(
-            f"--replay {word}: no schedule of this case: give the allocator, schema, buyers, total, "
-            "quantity and commits with which the id was shown"
+            f"--replay {word}: no schedule of this case; give the allocator, schema, buyers, "
+            "total, quantity and commits with which the id was shown"
         )
     if as_json:
         steps = [dict(zip(COLUMNS, row, strict=True)) for row in rows(run)]

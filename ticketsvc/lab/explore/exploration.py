@@ -24,8 +24,9 @@ class Exploration:
 
     *classes*: how many were executed, each standing for itself and its equals. *clean*: no
     violation. *refused*: a buyer was turned away, *turned_away*: with enough tickets left.
-    *blocked*: a step waited for a lock. *retries*: a purchase was begun anew. *complete*: all
-    there are were accounted for.
+    *blocked*: a step waited for a lock. *retries*: a purchase was begun anew. *torn*: a crash
+    between two steps would leave a ledger that is not clean (known when runs tell).
+    *complete*: all there are were accounted for.
     """
 
     case: Case
@@ -39,6 +40,7 @@ class Exploration:
     turned_away: int = 0
     blocked: int = 0
     retries: int = 0
+    torn: int = 0
     sqlstates: Counter[str] = field(default_factory=Counter)
     complete: bool = False
     overtaken: int = 0
@@ -83,6 +85,7 @@ class Exploration:
         self.turned_away += times * run.turned_away
         self.blocked += times * run.blocked
         self.retries += times * bool(run.retries)
+        self.torn += times * run.torn
         for sqlstate in {event.error for event in run.events if event.error}:
             self.sqlstates[sqlstate] += times
 

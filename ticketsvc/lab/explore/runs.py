@@ -16,7 +16,8 @@ class Event:
 
     *name* and *text*: the statement. *waited_for*: whose locks it was blocked by, if it was.
     *released_by*: the position of the step that let it go on. *error*: SQLSTATE. *read*: the
-    first row that came back, by column. *tells*: the ledger after it, in a transcript.
+    first row that came back, by column. When it was asked for, *tells*: the ledger after it, in
+    words, and *torn*: whether that is one which no purchase, done or not begun, accounts for.
     """
 
     session: int
@@ -29,6 +30,7 @@ class Event:
     read: dict[str, object] | None = None
     rows: int = -1
     tells: str = ""
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,11 @@ class Run:
     def blocked(self) -> bool:
         """Whether a step had to wait for another purchase's lock."""
         return any(event.waited_for for event in self.events)
+
+    @property
+    def torn(self) -> bool:
+        """Whether a process that died half-way would have left a ledger that is not clean."""
+        return any(event.torn for event in self.events)
 
     @property
     def retries(self) -> int:

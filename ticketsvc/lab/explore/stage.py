@@ -25,7 +25,8 @@ from ticketsvc.lab.explore.runs import Answer, Event, Run
 from ticketsvc.lab.explore.sessions import Session, SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.history import Attempt, Outcome
-from ticketsvc.lab.records import EventLedger, Issue
+from ticketsvc.lab.ledger import ledger_of
+from ticketsvc.lab.records import EventLedger
 from ticketsvc.purchases import Purchase
 
 EVENT = "E"
@@ -170,7 +171,9 @@ class Stage:
             self._events.append(self._sessions[chosen].grant())
             await self._settle(tasks)
             if tell:
-                self._events[-1].tells = _in_words(await self._read_ledger())
+                ledger = await self._read_ledger()
+                self._events[-1].tells = _in_words(ledger)
+                self._events[-1].torn = not check_event(ledger).clean
         return True
 
     async def _settle(self, tasks: Sequence["asyncio.Task[Answer]"]) -> None:
@@ -275,9 +278,7 @@ class Stage:
 
     async def _read_ledger(self) -> EventLedger:
         cursor = await self._ledger.execute(self._control, event=EVENT)
-        (_, _, total, available, following), *issues = await cursor.fetchall()
-        held = [Issue(holder, first, last) for _, holder, first, last, _ in issues]
-        return EventLedger(EVENT, total, available, following, held)
+        return ledger_of(EVENT, await cursor.fetchall())
 
     def _judge(self, ledger: EventLedger, answers: Sequence[Answer]) -> EventVerdict:
         key = (ledger.available, tuple(ledger.issues), tuple(answers))
