@@ -21,6 +21,9 @@ class Mechanism:
     schemas: tuple[SchemaName, ...]
     """Where it can work; the first is where it belongs."""
 
+    isolation: str = "READ COMMITTED"
+    """The level its statements run at."""
+
     constraint: str = ""
     """The DDL of what it relies on beyond its first schema, with `{schema}`; "" for nothing."""
 

@@ -19,6 +19,7 @@ class RepeatableRead:
         summary="check-then-act under REPEATABLE READ, no retry: turns away while tickets are left",
         safe=False,
         schemas=("original", "fixed"),
+        isolation="REPEATABLE READ",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -23,6 +23,7 @@ class Serializable:
         summary="check-then-act under SERIALIZABLE, tried again on 40001",
         safe=True,
         schemas=("fixed", "original"),
+        isolation="SERIALIZABLE",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

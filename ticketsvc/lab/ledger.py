@@ -51,6 +51,15 @@ def read_ledger(connection: Connection, schema: str, event: str | None = None) -
         raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
 
 
+def ledger_of(event: str, rows: Sequence[tuple[Any, ...]]) -> EventLedger:
+    """Make a ledger of what `sql/statements/exploring.sql` gives of an *event*: few, at once."""
+    held = [Issue(holder, first, last) for kind, holder, first, last, _ in rows if kind]
+    for kind, _, total, available, following in rows[:1]:
+        if not kind:
+            return EventLedger(event, total, available, following, held)
+    return EventLedger(event, None, None, None, held)
+
+
 def _read(connection: Connection, schema: str, event: str | None) -> list[EventLedger]:
     columns = {
         (table, column)
