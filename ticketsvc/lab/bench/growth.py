@@ -21,8 +21,8 @@ REASONS: Mapping[Axis, str] = {
         "logarithm of the rows"
     ),
     "events": (
-        "several events no longer queue on one row, and flush together; what waits together for "
-        "one event, and can be sold in one statement, becomes less"
+        "several events no longer queue on one row; with many, few purchases of one event wait "
+        "together, and its pool row is written for fewer of them"
     ),
     "quantity": (
         "an answer lists every number, which costs the ceiling as well; one row per ticket is "
