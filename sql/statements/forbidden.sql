@@ -74,3 +74,13 @@ DELETE FROM {schema}.ticket_allocations WHERE event_id = %(event)s
 -- name: pool_taken_out
 -- Delete a pool whose tickets are sold.
 DELETE FROM {schema}.ticket_pools WHERE event_id = %(event)s
+
+-- name: range_of_half_a_block
+-- Tickets 9 to 12: four, where they are sold by eight.
+INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
+VALUES (%(event)s, 'by hand', 9, 12)
+
+-- name: total_lowered
+-- Fewer tickets in all than are sold.
+UPDATE {schema}.ticket_pools SET total = 0, available = 0, next_ticket_number = 1
+WHERE event_id = %(event)s

@@ -21,6 +21,8 @@ from ticketsvc.purchases import Purchase, TicketRange
 from ticketsvc.settings import Settings
 
 SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
+# Its transaction sets a level of its own, which it cannot within one that is held open here.
+HELD_OPEN = [name for name in SAFE if name != "serializable"]
 WHOLE = 10  # naive: one read, eight inserts, one update
 
 
@@ -164,7 +166,7 @@ async def test_naive_on_the_fixed_schema_can_leave_rows_that_nobody_was_sold(dat
     assert [violation.kind for violation in verdict.violations] == ["drift"]
 
 
-@pytest.mark.parametrize("allocator", SAFE)
+@pytest.mark.parametrize("allocator", HELD_OPEN)
 @pytest.mark.parametrize(("total", "sold"), [(8, 1), (16, 2)])
 async def test_the_fixed_ones_wait_for_the_first_and_decide_anew(
     database, connection, soon, allocator, total, sold
@@ -192,7 +194,7 @@ async def test_the_fixed_ones_wait_for_the_first_and_decide_anew(
     assert (verdict.clean, verdict.issued, verdict.available) == (True, 8 * sold, 0)
 
 
-@pytest.mark.parametrize("allocator", SAFE)
+@pytest.mark.parametrize("allocator", HELD_OPEN)
 async def test_when_the_first_is_rolled_back_the_second_gets_its_numbers(
     database, connection, soon, allocator
 ):

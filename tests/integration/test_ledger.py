@@ -6,7 +6,8 @@ from psycopg import sql
 
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checks import check
-from ticketsvc.lab.ledger import EventLedger, Issue, LedgerUnreadable, present_schemas, read_ledger
+from ticketsvc.lab.ledger import LedgerUnreadable, present_schemas, read_ledger
+from ticketsvc.lab.records import EventLedger, Issue
 
 POOLS = """CREATE TABLE ticket_pools (
     event_id varchar(50) PRIMARY KEY, total integer, available integer)"""

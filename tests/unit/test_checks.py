@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ticketsvc.lab.checks import check, check_event, check_schemas
 from ticketsvc.lab.history import Attempt
-from ticketsvc.lab.ledger import EventLedger, Issue
+from ticketsvc.lab.records import EventLedger, Issue
 
 
 def ledger(total, available, *spans, following=None, event="E"):

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
+from ticketsvc.allocators.check_then_act import decide
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
-from ticketsvc.errors import EventNotFound, SoldOut
 from ticketsvc.purchases import Purchase, TicketRange
 
 
@@ -41,12 +41,7 @@ class Naive:
         event = purchase.event_id
         async with checkout(self._pool) as connection:
             stock = await (await self._read_pool.execute(connection, event=event)).fetchone()
-        if stock is None:
-            raise EventNotFound(f"event {event!r} not found")
-        if stock.available < purchase.quantity:
-            raise SoldOut("not enough tickets available")
-        first = stock.total - stock.available + 1
-        tickets = TicketRange(first, first + purchase.quantity - 1)
+        tickets = decide(stock, purchase)
         for number in tickets.numbers():
             async with checkout(self._pool) as connection:
                 await self._insert_ticket.execute(

@@ -15,10 +15,17 @@ class Mechanism:
     name: str
     summary: str
     safe: bool
-    """Whether it never oversells or duplicates, whatever runs beside it."""
+    """Whether it may sell real tickets: whatever runs beside it, it never oversells, never
+    issues a number twice, and turns nobody away while enough tickets are left."""
 
     schemas: tuple[SchemaName, ...]
     """Where it can work; the first is where it belongs."""
+
+    isolation: str = "READ COMMITTED"
+    """The level its statements run at."""
+
+    constraint: str = ""
+    """The DDL of what it relies on beyond its first schema, with `{schema}`; "" for nothing."""
 
 
 class Allocator(Protocol):

@@ -1,7 +1,16 @@
 """The command line: what each command is called, takes and prints. One module per topic."""
 
 # Importing a module registers its commands.
-from ticketsvc.cli import databases, ledgers, reporting, serving, stressing
+from ticketsvc.cli import databases, exploring, ledgers, reporting, serving, stressing
 from ticketsvc.cli.root import main, ticketsvc
 
-__all__ = ["databases", "ledgers", "main", "reporting", "serving", "stressing", "ticketsvc"]
+__all__ = [
+    "databases",
+    "exploring",
+    "ledgers",
+    "main",
+    "reporting",
+    "serving",
+    "stressing",
+    "ticketsvc",
+]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -60,3 +60,15 @@ async def checkout(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await pool.putconn(connection)
+
+
+@contextlib.asynccontextmanager
+async def transaction(connection: Connection, level: IsolationLevel) -> AsyncIterator[None]:
+    """Run a transaction at *level*; the connection keeps its own level for the next one."""
+    await connection.set_isolation_level(level)
+    try:
+        async with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            await connection.set_isolation_level(None)

@@ -80,6 +80,13 @@ def reset_event(
         raise UsageError(f"total {total}: must be between 0 and {MAX_TOTAL}")
     if sold % TICKETS_PER_BLOCK or not 0 <= sold <= total:
         raise UsageError(f"sold {sold}: must be a multiple of 8 between 0 and the total {total}")
+    with connection.transaction():
+        for step in reset_steps(schema, sold):
+            _execute(connection, step, event=event, total=total, sold=sold)
+
+
+def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
+    """Give the statements of a reset, in their order; they take event, total and sold."""
     statements = load("seeding", schema)
     steps = [statements["remove_pool"], statements["remove_rows"]]
     if schema == "fixed":
@@ -88,9 +95,7 @@ def reset_event(
         steps += [statements["insert_pool_original"]]
     if sold:
         steps.append(statements[f"insert_sold_{'ranges' if schema == 'fixed' else 'rows'}"])
-    with connection.transaction():
-        for step in steps:
-            _execute(connection, step, event=event, total=total, sold=sold)
+    return steps
 
 
 def seed_six_events(connection: Connection, schema: SchemaName) -> None:

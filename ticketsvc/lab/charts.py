@@ -13,9 +13,16 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 COLOURS: Mapping[str, str] = {
     "naive": "#D55E00",
+    "naive_bulk": "#8F3F00",
+    "transaction": "#E69F00",
+    "repeatable_read": "#CC79A7",
+    "unique_only": "#F0E442",
+    "row_lock": "#56B4E9",
+    "advisory_lock": "#8C6BB1",
+    "serializable": "#777777",
     "ticket_rows": "#0072B2",
     "range": "#009E73",
-    "group_commit": "#CC79A7",
+    "group_commit": "#332288",
 }
 _STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
 _STEP_LABELS = {

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ticketsvc.lab.history import Attempt
-from ticketsvc.lab.ledger import EventLedger, Issue
+from ticketsvc.lab.records import EventLedger, Issue
 
 _EXAMPLES = 5
 

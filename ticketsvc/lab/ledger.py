@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
@@ -10,30 +9,7 @@ from psycopg import Connection, sql
 
 from ticketsvc.database.schemas import SCHEMAS
 from ticketsvc.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """Tickets *first* to *last* in one user's hands: one row of either table."""
-
-    user: str
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class EventLedger:
-    """All that a database holds of one event.
-
-    *total* and *available* are None when tickets are there and the pool is not;
-    *next_ticket_number* is None where the pool has no such column.
-    """
-
-    event: str
-    total: int | None
-    available: int | None
-    next_ticket_number: int | None = None
-    issues: Sequence[Issue] = field(default=(), repr=False)
+from ticketsvc.lab.records import EventLedger, Issue
 
 
 class LedgerUnreadable(UsageError):
@@ -73,6 +49,15 @@ def read_ledger(connection: Connection, schema: str, event: str | None = None) -
     except psycopg.Error as problem:
         reason = problem.diag.message_primary or str(problem)
         raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
+
+
+def ledger_of(event: str, rows: Sequence[tuple[Any, ...]]) -> EventLedger:
+    """Make a ledger of what `sql/statements/exploring.sql` gives of an *event*: few, at once."""
+    held = [Issue(holder, first, last) for kind, holder, first, last, _ in rows if kind]
+    for kind, _, total, available, following in rows[:1]:
+        if not kind:
+            return EventLedger(event, total, available, following, held)
+    return EventLedger(event, None, None, None, held)
 
 
 def _read(connection: Connection, schema: str, event: str | None) -> list[EventLedger]:

@@ -30,7 +30,8 @@ from ticketsvc.database.schemas import (
 from ticketsvc.database.statements import source
 from ticketsvc.lab.checks import EventVerdict, check_event
 from ticketsvc.lab.history import Attempt
-from ticketsvc.lab.ledger import EventLedger, read_ledger
+from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.records import EventLedger
 from ticketsvc.settings import load_settings
 
 _SHOWN_SETTINGS = ("synchronous_commit", "fsync", "default_transaction_isolation")

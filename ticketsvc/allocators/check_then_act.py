@@ -1,0 +1,58 @@
+"""The three statements that several mechanisms share: read, decide, write.
+
+Whether they are safe is decided by what surrounds them: nothing, a transaction, a lock taken
+first, an isolation level with a retry. Each of those is a file of its own.
+"""
+
+from typing import Any
+
+from ticketsvc.database.pool import Connection
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import Statement, load
+from ticketsvc.errors import EventNotFound, SoldOut
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+def decide(stock: Any, purchase: Purchase) -> TicketRange:
+    """Give the numbers that follow those sold, as *stock*, a row of the pool or None, has it.
+
+    Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+    """
+    if stock is None:
+        raise EventNotFound(f"event {purchase.event_id!r} not found")
+    if stock.available < purchase.quantity:
+        raise SoldOut("not enough tickets available")
+    first = stock.total - stock.available + 1
+    return TicketRange(first, first + purchase.quantity - 1)
+
+
+class CheckThenAct:
+    """Read the stock, decide, insert all tickets in one statement, subtract."""
+
+    def __init__(self, schema: SchemaName) -> None:
+        naive = load("naive", schema)
+        self.read_pool = naive["read_pool"]
+        self.insert_tickets = load("ticket_rows", schema)["insert_tickets"]
+        self.decrement = naive["decrement" if schema == "original" else "decrement_in_step"]
+
+    async def purchase(
+        self, connection: Connection, purchase: Purchase, read: Statement | None = None
+    ) -> TicketRange:
+        """Run the three on *connection*, in whatever transaction it is in.
+
+        *read*: another way to read the stock. Raise as `decide` does.
+
+        Writes: one row per ticket and one pool update.
+        """
+        event = purchase.event_id
+        cursor = await (read or self.read_pool).execute(connection, event=event)
+        tickets = decide(await cursor.fetchone(), purchase)
+        await self.insert_tickets.execute(
+            connection,
+            event=event,
+            user=purchase.user_id,
+            first=tickets.first,
+            last=tickets.last,
+        )
+        await self.decrement.execute(connection, event=event, quantity=purchase.quantity)
+        return tickets

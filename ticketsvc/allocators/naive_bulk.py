@@ -1,0 +1,37 @@
+"""Check-then-act in three statements: the bug at its smallest."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.check_then_act import CheckThenAct
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class NaiveBulk:
+    """As naive, with all tickets in one insert."""
+
+    mechanism: ClassVar = Mechanism(
+        name="naive_bulk",
+        summary="check-then-act in three statements: oversells and issues numbers twice",
+        safe=False,
+        schemas=("original", "fixed"),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._steps = CheckThenAct(schema)
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock, decide, insert the tickets, subtract: each a commit of its own.
+
+        Not safe: the same gap as in naive, between the read and the subtraction, in a form
+        small enough to try every interleaving of three purchases.
+
+        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+
+        Writes: one row per ticket in one commit, then one pool update and commit.
+        """
+        async with checkout(self._pool) as connection:
+            return await self._steps.purchase(connection, purchase)

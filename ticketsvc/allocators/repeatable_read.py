@@ -1,0 +1,43 @@
+"""Check-then-act under REPEATABLE READ, without a retry."""
+
+from typing import ClassVar
+
+from psycopg import IsolationLevel
+
+from ticketsvc.allocators.check_then_act import CheckThenAct
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout, transaction
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class RepeatableRead:
+    """A snapshot for the whole purchase: a rival's commit makes it fail."""
+
+    mechanism: ClassVar = Mechanism(
+        name="repeatable_read",
+        summary="check-then-act under REPEATABLE READ, no retry: turns away while tickets are left",
+        safe=False,
+        schemas=("original", "fixed"),
+        isolation="REPEATABLE READ",
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._steps = CheckThenAct(schema)
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock, decide, insert, subtract, all by one snapshot.
+
+        Never oversells: to subtract from a pool row that changed since the snapshot fails
+        with SQLSTATE 40001. Not right either: who loses is turned away, even with tickets left.
+
+        Raise `EventNotFound`, `SoldOut` by the snapshot, and the database's 40001.
+
+        Writes: one row per ticket and one pool update, in one commit.
+        """
+        async with (
+            checkout(self._pool) as connection,
+            transaction(connection, IsolationLevel.REPEATABLE_READ),
+        ):
+            return await self._steps.purchase(connection, purchase)

@@ -1,0 +1,40 @@
+"""Lock the pool row, then read, decide and write."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.check_then_act import CheckThenAct
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class RowLock:
+    """SELECT … FOR UPDATE: rivals wait before they read."""
+
+    mechanism: ClassVar = Mechanism(
+        name="row_lock",
+        summary="SELECT … FOR UPDATE on the pool row, then check-then-act",
+        safe=True,
+        schemas=("fixed", "original"),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._steps = CheckThenAct(schema)
+        self._lock_pool = load("row_lock", schema)["lock_pool"]
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock with its row locked, decide, insert the tickets, subtract.
+
+        What was read stays true until the commit: a rival waits at its own read, then gets
+        the row as it was committed.
+
+        Raise `EventNotFound` or `SoldOut`.
+
+        Writes: one row per ticket and one pool update, in one commit, and a lock in the pool
+        row.
+        """
+        async with checkout(self._pool) as connection, connection.transaction():
+            return await self._steps.purchase(connection, purchase, self._lock_pool)

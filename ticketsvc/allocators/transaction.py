@@ -1,0 +1,37 @@
+"""Check-then-act inside a transaction: what people try first."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.check_then_act import CheckThenAct
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class Transaction:
+    """The statements of check-then-act between BEGIN and COMMIT."""
+
+    mechanism: ClassVar = Mechanism(
+        name="transaction",
+        summary="check-then-act in a READ COMMITTED transaction: still oversells",
+        safe=False,
+        schemas=("original", "fixed"),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._steps = CheckThenAct(schema)
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock, decide, insert the tickets, subtract: all or nothing.
+
+        Not safe: a transaction makes the writes atomic, not the decision. Under READ
+        COMMITTED the read locks nothing, so a rival decides on the same stock.
+
+        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+
+        Writes: one row per ticket and one pool update, in one commit.
+        """
+        async with checkout(self._pool) as connection, connection.transaction():
+            return await self._steps.purchase(connection, purchase)

@@ -1,0 +1,65 @@
+"""A unique number as the only guard: what people try second."""
+
+from typing import ClassVar
+
+from psycopg.errors import UniqueViolation
+
+from ticketsvc.allocators.check_then_act import CheckThenAct, decide
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load, source
+from ticketsvc.purchases import Purchase, TicketRange
+
+MAX_TRIES = 100
+
+
+class UniqueOnly:
+    """Take the next free number; on a unique violation, the next one after that."""
+
+    mechanism: ClassVar = Mechanism(
+        name="unique_only",
+        summary="UNIQUE (event, number) and the next number on conflict: no copy, still oversells",
+        safe=False,
+        schemas=("original",),
+        constraint=source("unique_only")["unique_number"],
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        self._steps = CheckThenAct(schema)
+        self._last_number = load("unique_only", schema)["last_number"]
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Read the stock, decide, insert from the first free number on, subtract.
+
+        Not safe: the constraint makes numbers unique and says nothing of how many there may
+        be. Who decided on a stale stock is pushed on to numbers that do not exist.
+
+        Raise `EventNotFound`, `SoldOut` by what was read, and the last unique violation after
+        `MAX_TRIES`.
+
+        Writes: one row per ticket in one commit, then one pool update and commit.
+        """
+        async with checkout(self._pool) as connection:
+            event = purchase.event_id
+            read = await self._steps.read_pool.execute(connection, event=event)
+            decide(await read.fetchone(), purchase)
+            for tries_left in reversed(range(MAX_TRIES)):
+                highest = await self._last_number.execute(connection, event=event)
+                (last,) = (await highest.fetchone()) or (0,)
+                tickets = TicketRange(last + 1, last + purchase.quantity)
+                try:
+                    await self._steps.insert_tickets.execute(
+                        connection,
+                        event=event,
+                        user=purchase.user_id,
+                        first=tickets.first,
+                        last=tickets.last,
+                    )
+                    break
+                except UniqueViolation:
+                    if not tries_left:
+                        raise
+            await self._steps.decrement.execute(connection, event=event, quantity=purchase.quantity)
+            return tickets

@@ -1,0 +1,142 @@
+"""Every mechanism side by side: which of its schedules are clean, for few and many buyers."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.lab.explore.exploration import Exploration, explore
+from ticketsvc.lab.explore.stage import Case
+
+STOCKS = ("none", "one", "all")
+_AT_ONCE = 2  # explorations side by side; while one waits for a lock, the other goes on
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A mechanism where nothing but itself keeps the ledger, if it can work there."""
+
+    allocator: str
+    schema: SchemaName
+
+    @property
+    def isolation(self) -> str:
+        """The level its statements run at."""
+        return ALLOCATORS[self.allocator].mechanism.isolation
+
+    @property
+    def safe(self) -> bool:
+        """Whether it is one that may sell."""
+        return ALLOCATORS[self.allocator].mechanism.safe
+
+
+def exhibits() -> list[Exhibit]:
+    """Give one per allocator: on the original schema where it works there, else on the fixed.
+
+    The faithful naive is left out: it is naive_bulk with more steps.
+    """
+    return [
+        Exhibit(name, "original" if "original" in allocator.mechanism.schemas else "fixed")
+        for name, allocator in ALLOCATORS.items()
+        if name != "naive"
+    ]
+
+
+async def explore_all(
+    url: str,
+    chosen: Sequence[Exhibit],
+    *,
+    buyers: Sequence[int],
+    quantity: int,
+    limit: int,
+    on_case: Callable[[Exploration], object] = lambda _: None,
+) -> pd.DataFrame:
+    """Explore each exhibit with each number of buyers, with stock for none, one and all.
+
+    One row per case: mechanism, isolation, schema, safe, buyers, stock, then the counts of
+    `Exploration` (schedules, classes, clean, turned_away, …) and whether it is complete.
+    """
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(exhibit: Exhibit, number: int, stock: str) -> dict[str, object]:
+        total = {"none": 0, "one": quantity, "all": quantity * number}[stock]
+        case = Case(
+            exhibit.allocator,
+            exhibit.schema,
+            number,
+            total,
+            quantity,
+            # Where nothing is right, the gap between statements is what there is to see.
+            hold_commits=exhibit.safe,
+        )
+        async with turns:
+            found = await explore(url, case, limit=limit)
+        on_case(found)
+        return {
+            "mechanism": exhibit.allocator,
+            "isolation": exhibit.isolation,
+            "schema": exhibit.schema,
+            "safe": exhibit.safe,
+            "buyers": number,
+            "stock": stock,
+            **{name: getattr(found, name) for name in _COUNTS},
+            "sqlstates": ", ".join(sorted(found.sqlstates)),
+            "complete": found.complete,
+            "seconds": round(found.seconds, 2),
+        }
+
+    cases = [(e, n, s) for e in chosen for n in buyers for s in STOCKS]
+    return pd.DataFrame(await asyncio.gather(*(one(*case) for case in cases)))
+
+
+_COUNTS = (
+    "schedules",
+    "classes",
+    "clean",
+    "turned_away",
+    "oversold",
+    "duplicate",
+    "refused",
+    "blocked",
+    "retries",
+)
+
+
+async def compare_with_full(
+    url: str, chosen: Sequence[Exhibit], *, buyers: int, total: int, quantity: int
+) -> pd.DataFrame:
+    """Explore each exhibit both ways, reduced and in full, and hold the outcomes together.
+
+    An outcome is all that buyers were told and all that is in the ledger, who waited and who
+    tried again; with each, the number of schedules that end in it. One row per exhibit:
+    classes, schedules, in_full (executed one by one), outcomes, same.
+    """
+    rows = []
+    for exhibit in chosen:
+        case = Case(
+            exhibit.allocator, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe
+        )
+        reduced = await explore(url, case, keep=True)
+        full = await explore(url, case, full=True, keep=True)
+        rows.append(
+            {
+                "mechanism": exhibit.allocator,
+                "classes": reduced.classes,
+                "schedules": reduced.schedules,
+                "in_full": full.classes,
+                "outcomes": len(outcomes(full)),
+                "same": outcomes(reduced) == outcomes(full),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def outcomes(found: Exploration) -> dict[tuple[object, ...], int]:
+    """Count the schedules of each outcome; the runs must have been kept."""
+    counted: dict[tuple[object, ...], int] = {}
+    for run in found.runs:
+        counted[run.outcome] = counted.get(run.outcome, 0) + run.stands_for
+    return counted

@@ -1,0 +1,100 @@
+"""Which steps of a run had to come before which, and in how many orders they could have come.
+
+Pure. Two schedules are equivalent when one turns into the other by exchanging neighbouring steps
+that are independent (Mazurkiewicz traces); every schedule of a class has the same outcome.
+"""
+
+from collections.abc import Sequence
+
+from ticketsvc.lab.explore.effects import dependent
+from ticketsvc.lab.explore.runs import Event
+
+
+def orderings(events: Sequence[Event]) -> list[int]:
+    """Give, per step, the set of steps that must come before it, as the bits of an integer.
+
+    Those are: the earlier ones of its session, the one that released its session's last step
+    from a lock, the dependent ones that came first, and all that must come before those.
+    """
+    before: list[int] = []
+    latest: dict[int, int] = {}
+    for place, event in enumerate(events):
+        mask = 0
+        previous = latest.get(event.session)
+        if previous is not None:
+            mask |= before[previous] | 1 << previous
+            releaser = events[previous].released_by
+            if releaser is not None:
+                mask |= before[releaser] | 1 << releaser
+        for other in range(place):
+            if not mask >> other & 1 and dependent(events[other].effect, event.effect):
+                mask |= before[other] | 1 << other
+        # A later dependent step may lie after one that was looked at first: close over them.
+        for other in range(place):
+            if mask >> other & 1:
+                mask |= before[other]
+        before.append(mask)
+        latest[event.session] = place
+    return before
+
+
+def count_orders(before: Sequence[int]) -> int:
+    """Count the orders of steps that respect *before* (its linear extensions).
+
+    Steps taken are a set that grows; only sets that can occur are visited, level by level.
+    """
+    sets = {0: 1}
+    for _ in before:
+        grown: dict[int, int] = {}
+        for taken, ways in sets.items():
+            for place, needed in enumerate(before):
+                bit = 1 << place
+                if not taken & bit and needed & ~taken == 0:
+                    grown[taken | bit] = grown.get(taken | bit, 0) + ways
+        sets = grown
+    return next(iter(sets.values()))
+
+
+def races(events: Sequence[Event], before: Sequence[int]) -> list[tuple[int, int]]:
+    """List the pairs of dependent neighbours, by position, that could have come the other way.
+
+    Neighbours: no third step has to come between them. Not the other way round: when the first
+    released the second's session from a lock.
+    """
+    found = []
+    latest: dict[int, int] = {}
+    for place, event in enumerate(events):
+        previous = latest.get(event.session)
+        releaser = events[previous].released_by if previous is not None else None
+        for other in range(place):
+            if (
+                events[other].session != event.session
+                and other != releaser
+                and dependent(events[other].effect, event.effect)
+                and not _something_between(before, other, place)
+            ):
+                found.append((other, place))
+        latest[event.session] = place
+    return found
+
+
+def _something_between(before: Sequence[int], first: int, second: int) -> bool:
+    return any(
+        before[second] >> middle & 1 and before[middle] >> first & 1
+        for middle in range(first + 1, second)
+    )
+
+
+def could_come_first(
+    events: Sequence[Event], before: Sequence[int], first: int, second: int
+) -> list[int]:
+    """Give the sessions that could go instead of *first* so that *second* comes before it."""
+    rest = [place for place in range(first + 1, second) if not before[place] >> first & 1]
+    rest.append(second)
+    seen, sessions = 0, []
+    for place in rest:
+        session = events[place].session
+        if session not in sessions and not before[place] & seen:
+            sessions.append(session)
+        seen |= 1 << place
+    return sessions
