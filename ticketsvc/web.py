@@ -1,5 +1,6 @@
 """The HTTP face: an app factory, the routes, and which error gets which status."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -72,6 +73,8 @@ def create_app(
     app[SCHEMA] = schema
     app[STATE] = {"draining": False}
     app.cleanup_ctx.append(_pool_life)
+    if app[METRICS].shared:
+        app.cleanup_ctx.append(_pool_told)
     app.router.add_post("/purchase", _numbered(purchase) if traced else purchase)
     app.router.add_get("/events", events)
     app.router.add_get("/events/{event}", event)
@@ -88,6 +91,12 @@ async def _pool_life(app: web.Application) -> AsyncIterator[None]:
     await app[POOL].open(wait=False)
     yield
     await app[POOL].close()
+
+
+async def _pool_told(app: web.Application) -> AsyncIterator[None]:
+    looking = asyncio.create_task(app[METRICS].keep_looking_at(app[POOL]))
+    yield
+    looking.cancel()
 
 
 async def purchase(request: web.Request) -> web.Response:
