@@ -87,6 +87,15 @@ def test_both_generators_agree_with_the_ledger(database, name):
             assert one.fired.p50_ms <= one.fired.p95_ms <= one.fired.p99_ms
 
 
+def test_several_workers_are_one_contender(database):
+    contender = Contender("range", durable=False, workers=2)
+    own = choose_generator("own")
+    with open_bench(database, [contender], seconds=0.3, generator=own) as bench:
+        assert len(bench.servers[contender].processes) >= 3  # one that watches over two
+        [one] = bench.run([Case(contender, 8)], 1)
+    assert (one.audit, one.faults) == ("clean", ())
+
+
 def test_tickets_sold_beforehand_are_not_counted(database):
     contender = Contender("range", durable=False)
     own = choose_generator("own")

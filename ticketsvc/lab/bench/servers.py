@@ -122,6 +122,7 @@ def _start(contender: Contender, conninfo: str, pool_size: int) -> Service:
         contender.name,
         schema=_schema(contender),
         pool_size=pool_size,
+        workers=contender.workers,
     )
 
 
