@@ -28,11 +28,11 @@ _COLUMNS = {
     "server_cpu_us": "CPU µs",
     "database_cpu_us": "DB µs",
     "wal_bytes": "WAL B",
-    "commits": "commits",
+    "transactions": "xacts",
     "refused": "refused",
     "audit": "audit",
 }
-_DIGITS = {"of_noop": 2, "of_range": 2, "p50_ms": 1, "p95_ms": 1, "p99_ms": 1, "commits": 3}
+_DIGITS = {"of_noop": 2, "of_range": 2, "p50_ms": 1, "p95_ms": 1, "p99_ms": 1, "transactions": 3}
 
 _GROWN = {
     "goodput": "sold/s",
@@ -238,7 +238,7 @@ def _print(
         )
         print(
             f"{one['contender']}, {one['axis']} {one['from_size']:,} to {one['to_size']:,}: "
-            f"{costs}; " + (one["because"] or "flat, within a fifth or what one size varies by")
+            f"{costs}; " + (one["because"] or "flat")
         )
     for one in memory:
         print(

@@ -25,7 +25,7 @@ SHOWN = [
     "server_cpu_us",
     "database_cpu_us",
     "wal_bytes",
-    "commits",
+    "transactions",
     "audit",
 ]
 """The columns of a table that a reader is shown; costs are per purchase."""
@@ -56,7 +56,7 @@ class Throughput:
 
     def commits(self, allocator: str, connections: int) -> float:
         """Give the commits per purchase likewise."""
-        return float(self._row(allocator, connections)["commits"])
+        return float(self._row(allocator, connections)["transactions"])
 
     def of_durability(self, column: str) -> pd.DataFrame:
         """Give a column of `durability` by allocator, durable (True) beside not (False)."""

@@ -17,7 +17,7 @@ MEDIANS = (
     "server_cpu_us",
     "database_cpu_us",
     "wal_bytes",
-    "commits",
+    "transactions",
     "at_risk_purchases",
 )
 """What is given per case beside the goodput: the last five per purchase, but for the last one."""

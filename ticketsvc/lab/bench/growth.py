@@ -25,8 +25,8 @@ REASONS: Mapping[Axis, str] = {
         "together, and its pool row is written for fewer of them"
     ),
     "quantity": (
-        "an answer lists every number, which costs the ceiling as well; one row per ticket is "
-        "written for each of them too"
+        "an answer lists every number, which costs the ceiling as well; where each ticket is a "
+        "row, each is written too"
     ),
     "connections": (
         "more purchases wait at the same time: they overlap their round trips, and more of them "
@@ -75,8 +75,8 @@ def cases_along(
 def read_growth(axis: Axis, grown: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Judge each contender's rows: flat, or else by how much, and why.
 
-    Flat: least and most within a fifth, or no further apart than the repetitions of one size.
-    Costs are compared as well, last with first: they say more than a rate on a busy machine.
+    Flat: the rates lie within a fifth, or no further apart than the repetitions of one size do,
+    and what the last purchase costs is within a quarter of what the first does.
     *grown*: rows of `figures.summarise`.
     """
     column = _COLUMN[axis]
@@ -87,8 +87,11 @@ def read_growth(axis: Axis, grown: Sequence[Mapping[str, Any]]) -> list[dict[str
         if len(rows) < 2 or None in rates:
             continue
         overlap = max(row["goodput_min"] for row in rows) <= min(row["goodput_max"] for row in rows)
-        flat = overlap or min(rates) / max(rates) >= _FLAT
         first, last = rows[0], rows[-1]
+        costs = {cost: _times(first[cost], last[cost]) for cost in COSTS}
+        flat = (overlap or min(rates) / max(rates) >= _FLAT) and all(
+            _FLAT <= times <= 1 / _FLAT for times in costs.values() if times is not None
+        )
         judged.append(
             {
                 "contender": name,
@@ -96,7 +99,7 @@ def read_growth(axis: Axis, grown: Sequence[Mapping[str, Any]]) -> list[dict[str
                 "from_size": first[column],
                 "to_size": last[column],
                 "goodput": rates[-1] / rates[0],
-                **{cost: _times(first[cost], last[cost]) for cost in COSTS},
+                **costs,
                 "least_of_most": min(rates) / max(rates),
                 "flat": flat,
                 "because": "" if flat else REASONS[axis],

@@ -22,7 +22,8 @@ class Costs:
     server_cpu_s: float | None = None
     database_cpu_s: float | None = None
     wal_bytes: int | None = None
-    commits: int | None = None
+    transactions: int | None = None
+    """Those that wrote; rolled back ones too, as a retry leaves them."""
     unflushed_bytes: int | None = None
     """At the worst moment: written to the WAL and not yet on disk."""
 
@@ -37,7 +38,7 @@ class Costs:
             "server_cpu_us": each(self.server_cpu_s, 1e6),
             "database_cpu_us": each(self.database_cpu_s, 1e6),
             "wal_bytes": wal_bytes,
-            "commits": each(self.commits),
+            "transactions": each(self.transactions),
             "at_risk_purchases": (
                 self.unflushed_bytes / wal_bytes
                 if self.unflushed_bytes is not None and wal_bytes
@@ -51,9 +52,8 @@ def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
     """Meter what happens meanwhile, until all that was in flight is done.
 
     *server*: the service's processes; *stage*: None when nothing is known of its database.
-    WAL and transactions are the whole server's: measure on one that nobody else uses. A commit
-    is counted by its transaction number, at once: the counters of pg_stat_database are seconds
-    late.
+    WAL and transactions are the whole server's: measure on one that nobody else uses. The
+    latter are counted by their numbers, at once: pg_stat_database comes seconds late.
     """
     costs = Costs()
     processes = list(server)
@@ -66,7 +66,7 @@ def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
             yield costs
         stage.await_quiet()
         wal_bytes, transactions = stage.position()
-        costs.wal_bytes, costs.commits = wal_bytes - start[0], transactions - start[1]
+        costs.wal_bytes, costs.transactions = wal_bytes - start[0], transactions - start[1]
     costs.server_cpu_s = _spent(server_before, _cpu_s(processes))
     costs.database_cpu_s = _spent(database_before, _cpu_s(_backends(stage)))
 

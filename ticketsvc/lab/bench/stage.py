@@ -52,8 +52,9 @@ class Stage:
 
         Those lie in ranges of equal size, a million at the most.
         """
+        # Each sorts behind all that were made before: no one's index pages split otherwise.
         made = len(self._events)
-        names = [f"bench-{self._token}-{made + number}" for number in range(1, events + 1)]
+        names = [f"bench-{self._token}-{made + number:08}" for number in range(1, events + 1)]
         with self.connection.transaction():
             pools = "make_pools_with_next" if self._counts_forward else "make_pools"
             self._execute(pools, events=names, total=MAX_TOTAL, sold=sold)
