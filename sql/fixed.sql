@@ -24,7 +24,7 @@
 -- docs/decisions/0002-a-trigger-keeps-the-sequence.md, with measurements.
 
 CREATE SCHEMA fixed;
-COMMENT ON SCHEMA fixed IS 'ticketsvc schema 1: as it must be';
+COMMENT ON SCHEMA fixed IS 'ticketsvc schema 2: as it must be';
 
 -- One row an event, and the one row its sellers queue on.
 -- Room is left on the page, and no changed column is indexed: a sale normally is a HOT update.
@@ -172,6 +172,74 @@ END $$;
 CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_rows_in_sequence();
+
+-- Sell to everybody who waits for an event, in order of arrival: the one place of the rule for
+-- purchases that commit together. The pool row is locked first and once, so whoever comes second
+-- judges by what the first has committed; what cannot be sold is refused alone, and its
+-- neighbours are sold to. first_tickets has the first number of each purchase, or NULL; refusals
+-- is NULL when nobody was refused, else it has a reason where first_tickets has none. Without
+-- p_wait, nobody waits for a row that another transaction holds: the reason is then 'busy', for
+-- all of them, and nothing is written.
+-- The event comes first and the body is plpgsql, so that an engine that spreads events over
+-- machines can hand the whole call to the event's own.
+CREATE FUNCTION fixed.reserve(
+    p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
+    OUT first_tickets integer[], OUT refusals text[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    buyers   integer := cardinality(p_users);
+    unsold   integer;
+    next     integer;
+    before   integer;
+    quantity integer;
+    no_pool  text;
+    refusal  text;
+BEGIN
+    IF buyers IS DISTINCT FROM cardinality(p_quantities) THEN
+        RAISE EXCEPTION 'as many quantities as users are needed'
+        USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF p_wait THEN
+        SELECT available, next_ticket_number INTO unsold, next
+        FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE;
+    ELSE
+        SELECT available, next_ticket_number INTO unsold, next
+        FROM fixed.ticket_pools WHERE event_id = p_event FOR NO KEY UPDATE SKIP LOCKED;
+    END IF;
+    IF NOT FOUND THEN
+        no_pool := 'event_not_found';
+        IF NOT p_wait AND EXISTS (SELECT FROM fixed.ticket_pools WHERE event_id = p_event) THEN
+            no_pool := 'busy';
+        END IF;
+    END IF;
+    before := next;
+    first_tickets := array_fill(NULL::integer, ARRAY[buyers]);
+    FOR n IN 1 .. buyers LOOP
+        quantity := p_quantities[n];
+        refusal := CASE
+            WHEN no_pool IS NOT NULL THEN no_pool
+            WHEN quantity > 0 AND quantity % 8 = 0 THEN
+                CASE WHEN quantity > unsold THEN 'sold_out' END
+            ELSE 'invalid_quantity'
+        END;
+        IF refusal IS NULL THEN
+            first_tickets[n] := next;
+            next := next + quantity;
+            unsold := unsold - quantity;
+        ELSE
+            refusals := coalesce(refusals, array_fill(NULL::text, ARRAY[buyers]));
+            refusals[n] := refusal;
+        END IF;
+    END LOOP;
+    IF next > before THEN
+        UPDATE fixed.ticket_pools SET available = unsold, next_ticket_number = next
+        WHERE event_id = p_event;
+        INSERT INTO fixed.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
+        SELECT p_event, sold.user_id, sold.first, sold.first + sold.quantity - 1
+        FROM unnest(p_users, first_tickets, p_quantities) AS sold (user_id, first, quantity)
+        WHERE sold.first IS NOT NULL;
+    END IF;
+END $$;
 
 -- What is issued stays issued: its number never changes, and it goes only together with its
 -- event's pool, in one transaction. A ticket's holder may change.

@@ -12,6 +12,7 @@
     │   ├── Overloaded              too many purchases wait already
     │   └── Draining                the server is stopping
     ├── OutcomeUnknown          the answer was lost on the way: sold, or not
+    ├── WorkerEnded             one of several server processes ended unasked
     └── UsageError              a command or setting that cannot be carried out as given
         └── NoDatabase              no server could be reached or started
 
@@ -94,6 +95,12 @@ class OutcomeUnknown(TicketsvcError):
     """The connection broke after the purchase was sent: it may have been sold, or not."""
 
     code = "outcome_unknown"
+
+
+class WorkerEnded(TicketsvcError):
+    """One of several server processes ended unasked; the others were stopped."""
+
+    code = "worker_ended"
 
 
 class UsageError(TicketsvcError):

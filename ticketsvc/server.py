@@ -1,24 +1,21 @@
 """Run one server process: listen, announce, and stop without dropping a purchase."""
 
-import asyncio
 import contextlib
 import logging
-import os
-import signal
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 from psycopg import AsyncCursor
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.access_log import AccessLog
+from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import Settings
+from ticketsvc.stopping import stop_requests
 from ticketsvc.web import STATE, create_app
 
 
@@ -31,20 +28,23 @@ async def serve(
     announce: Callable[[str], None],
     trace: Path | None = None,
     end_with_input: bool = False,
+    share_port: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
 
     *announce* is called with the address once requests are taken. *trace*: a file that gets
     every statement. *end_with_input*: also stop when standard input closes, that is, when
-    whoever started this process is gone.
+    whoever started this process is gone. *share_port*: let other processes listen there too.
 
     Raise `UsageError` when the address cannot be listened on or the trace not be written.
     """
     with write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
-        app = create_app(pool, ALLOCATORS[allocator], schema)
-        await _serve_app(app, settings, announce, end_with_input=end_with_input)
+        app = create_app(pool, SERVABLE[allocator], schema, traced=record is not None)
+        await _serve_app(
+            app, settings, announce, end_with_input=end_with_input, share_port=share_port
+        )
 
 
 async def _serve_app(
@@ -53,16 +53,21 @@ async def _serve_app(
     announce: Callable[[str], None],
     *,
     end_with_input: bool,
+    share_port: bool,
 ) -> None:
     runner = web.AppRunner(
         app,
+        access_log_class=AccessLog,
         access_log=logging.getLogger("ticketsvc.access"),
         shutdown_timeout=settings.shutdown_timeout_s,
     )
     await runner.setup()
-    stop = _stop_requests()  # before the address is known, so that no early signal is missed
+    # Before the address is known, so that no early signal is missed.
+    stop = stop_requests(end_with_input=end_with_input)
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        site = web.TCPSite(
+            runner, settings.host, settings.port, backlog=1024, reuse_port=share_port or None
+        )
         try:
             await site.start()
         except OSError as problem:
@@ -72,33 +77,7 @@ async def _serve_app(
             ) from None
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         announce(f"http://{host}:{runner.addresses[0][1]}")
-        if end_with_input:
-            _stop_at_end_of_input(stop)
         await stop.wait()
         app[STATE]["draining"] = True
     finally:
         await runner.cleanup()
-
-
-def _stop_requests() -> asyncio.Event:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
-            loop.add_signal_handler(name, stop.set)
-    return stop
-
-
-def _stop_at_end_of_input(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    threading.Thread(
-        target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"
-    ).start()
-
-
-def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    with contextlib.suppress(OSError):
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(stop.set)

@@ -1,16 +1,16 @@
 """The HTTP face: an app factory, the routes, and which error gets which status."""
 
-import json
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from itertools import count
 from typing import Any
 
 import psycopg
 from aiohttp import web
+from pydantic_core import to_json
 
 from ticketsvc.allocators import Allocator
 from ticketsvc.allocators.selling import sell
@@ -54,12 +54,17 @@ _STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
     OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _log = logging.getLogger("ticketsvc.web")
-_dumps = partial(json.dumps, separators=(",", ":"))
+_JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def create_app(pool: Pool, allocator: type[Allocator], schema: SchemaName) -> web.Application:
-    """Make the application; it opens *pool* when it starts and closes it when it ends."""
+def create_app(
+    pool: Pool, allocator: type[Allocator], schema: SchemaName, *, traced: bool = False
+) -> web.Application:
+    """Make the application; it opens *pool* when it starts and closes it when it ends.
+
+    *traced*: give each purchase a number, under which its statements are recorded.
+    """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
     app[POOL] = pool
     app[ALLOCATOR] = allocator(pool, schema)
@@ -68,7 +73,9 @@ def create_app(pool: Pool, allocator: type[Allocator], schema: SchemaName) -> we
     app[SCHEMA] = schema
     app[STATE] = {"draining": False}
     app.cleanup_ctx.append(_pool_life)
-    app.router.add_post("/purchase", _numbered(purchase))
+    if app[METRICS].shared:
+        app.cleanup_ctx.append(_pool_told)
+    app.router.add_post("/purchase", _numbered(purchase) if traced else purchase)
     app.router.add_get("/events", events)
     app.router.add_get("/events/{event}", event)
     app.router.add_get("/events/{event}/tickets/{number}", ticket)
@@ -84,6 +91,12 @@ async def _pool_life(app: web.Application) -> AsyncIterator[None]:
     await app[POOL].open(wait=False)
     yield
     await app[POOL].close()
+
+
+async def _pool_told(app: web.Application) -> AsyncIterator[None]:
+    looking = asyncio.create_task(app[METRICS].keep_looking_at(app[POOL]))
+    yield
+    looking.cancel()
 
 
 async def purchase(request: web.Request) -> web.Response:
@@ -190,9 +203,11 @@ async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamR
     if code and request.path == "/purchase":
         request.app[METRICS].not_sold(code)
     resource = request.match_info.route.resource
-    request.app[METRICS].seconds.labels(
-        resource.canonical if resource else "unknown", response.status
-    ).observe(time.perf_counter() - began)
+    request.app[METRICS].answered(
+        resource.canonical if resource else "unknown",
+        response.status,
+        time.perf_counter() - began,
+    )
     return response
 
 
@@ -203,8 +218,8 @@ class _ErrorResponse(web.Response):
 def _error(status: int, message: str, code: str) -> _ErrorResponse:
     response = _ErrorResponse(
         status=status,
-        text=_dumps({"success": False, "error": message, "code": code}),
-        content_type="application/json",
+        body=to_json({"success": False, "error": message, "code": code}),
+        headers=_JSON_HEADERS,
     )
     response.error_code = code
     return response
@@ -272,4 +287,4 @@ def _pool(row: Any) -> dict[str, object]:
 
 
 def _json(body: Any) -> web.Response:
-    return web.json_response(body, dumps=_dumps)
+    return web.Response(body=to_json(body), headers=_JSON_HEADERS)

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from yarl import URL
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SERVABLE
 from ticketsvc.database import embedded
 from ticketsvc.database.embedded import home, start_kept
 from ticketsvc.database.pool import make_pool
@@ -245,9 +245,10 @@ def test_a_service_that_cannot_start_says_why(database):
         start_service(database, "range", schema="original")
 
 
-def test_naive_warns(database, cli):
+@pytest.mark.parametrize("allocator", ["naive", "noop"])
+def test_what_must_not_sell_warns(database, allocator):
     process = subprocess.Popen(
-        [sys.executable, "-m", "ticketsvc", "serve", "--allocator", "naive", "--port", "0"],
+        [sys.executable, "-m", "ticketsvc", "serve", "--allocator", allocator, "--port", "0"],
         env={**os.environ, "DATABASE_URL": database},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -257,4 +258,20 @@ def test_naive_warns(database, cli):
     process.terminate()
     _, words = process.communicate()
     assert process.returncode == 0
-    assert "WARNING: naive is unsafe on purpose" in words
+    assert f"WARNING: {allocator} is unsafe on purpose" in words
+
+
+async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, serve, http):
+    reset_event(connection, "fixed", "E", 8)
+    before = read_ledger(connection, "fixed")
+    url = serve(database, "noop").url
+    for _ in range(2):
+        code, answer, _ = await post(http, url)
+        assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})
+    assert (await post(http, url, quantity=7))[0] == 400
+    assert read_ledger(connection, "fixed") == before
+
+
+def test_noop_is_no_way_to_sell():
+    assert "noop" not in ALLOCATORS
+    assert "noop" in SERVABLE

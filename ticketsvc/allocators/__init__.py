@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from ticketsvc.allocators.advisory_lock import AdvisoryLock
+from ticketsvc.allocators.group_commit import GroupCommit
 from ticketsvc.allocators.naive import Naive
 from ticketsvc.allocators.naive_bulk import NaiveBulk
+from ticketsvc.allocators.noop import NoOp
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.allocators.range import Range
 from ticketsvc.allocators.repeatable_read import RepeatableRead
@@ -14,7 +16,7 @@ from ticketsvc.allocators.ticket_rows import TicketRows
 from ticketsvc.allocators.transaction import Transaction
 from ticketsvc.allocators.unique_only import UniqueOnly
 
-__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "Allocator", "Mechanism"]
+__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
 
 # As it was, then what people try first, then what is right.
 _EVERY: tuple[type[Allocator], ...] = (
@@ -28,8 +30,12 @@ _EVERY: tuple[type[Allocator], ...] = (
     Serializable,
     TicketRows,
     Range,
+    GroupCommit,
 )
 ALLOCATORS: Mapping[str, type[Allocator]] = {
     allocator.mechanism.name: allocator for allocator in _EVERY
 }
-DEFAULT_ALLOCATOR = Range.mechanism.name
+DEFAULT_ALLOCATOR = GroupCommit.mechanism.name
+
+# What `serve` takes: the allocators, and the ceiling that a measurement holds them against.
+SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, NoOp.mechanism.name: NoOp}

@@ -9,6 +9,7 @@ from ticketsvc.errors import (
     InvalidPurchase,
     OutcomeUnknown,
     RefusedByDatabase,
+    TicketsvcError,
     Unavailable,
 )
 from ticketsvc.purchases import Purchase, TicketRange
@@ -17,23 +18,37 @@ from ticketsvc.purchases import Purchase, TicketRange
 async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
     """Allocate *purchase*; a refusal of the database becomes one of `errors`.
 
-    Raise `RefusedByDatabase`, naming the constraint, when one was violated, `Unavailable` when
+    Raise what `in_our_terms` makes of it.
+    """
+    try:
+        return await allocator.allocate(purchase)
+    except psycopg.Error as problem:
+        known = in_our_terms(problem)
+        if known is None:
+            raise
+        raise known from problem
+
+
+def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:
+    """Give what the database said its name; None for what only a bug of ours can cause.
+
+    `RefusedByDatabase`, naming the constraint, when one was violated, `Unavailable` when
     the database rolled it back for another's sake or takes no writes, `InvalidPurchase` when it
     cannot hold the text, and `OutcomeUnknown` when the connection broke with the purchase under
     way. All by class of error, never by its text.
     """
-    try:
-        return await allocator.allocate(purchase)
-    except psycopg.IntegrityError as problem:
-        constraint = problem.diag.constraint_name or problem.sqlstate
-        raise RefusedByDatabase(f"the database refused it: {constraint}") from problem
-    except (SerializationFailure, DeadlockDetected) as problem:
-        raise Unavailable("another purchase was in the way: try again") from problem
-    except ReadOnlySqlTransaction as problem:
-        raise DatabaseUnavailable("the database takes no writes: try again shortly") from problem
-    except psycopg.DataError as problem:
-        raise InvalidPurchase("the database cannot hold this userId or eventId") from problem
-    except psycopg.OperationalError as problem:
-        raise OutcomeUnknown(
-            "the connection to the database broke: the purchase may have happened, or not"
-        ) from problem
+    match problem:
+        case psycopg.IntegrityError():
+            constraint = problem.diag.constraint_name or problem.sqlstate
+            return RefusedByDatabase(f"the database refused it: {constraint}")
+        case SerializationFailure() | DeadlockDetected():
+            return Unavailable("another purchase was in the way: try again")
+        case ReadOnlySqlTransaction():
+            return DatabaseUnavailable("the database takes no writes: try again shortly")
+        case psycopg.DataError():
+            return InvalidPurchase("the database cannot hold this userId or eventId")
+        case psycopg.OperationalError():
+            return OutcomeUnknown(
+                "the connection to the database broke: the purchase may have happened, or not"
+            )
+    return None

@@ -11,6 +11,7 @@ import click
 from ticketsvc import __version__
 from ticketsvc.console import complain
 from ticketsvc.errors import TicketsvcError, UsageError
+from ticketsvc.loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
@@ -66,12 +67,12 @@ def ticketsvc() -> None:
 
 
 def chosen_mechanism(name: str) -> Any:
-    """Give the allocator of this name; raise `UsageError` that names the others."""
-    from ticketsvc.allocators import ALLOCATORS
+    """Give what `serve` takes by this name; raise `UsageError` that names the others."""
+    from ticketsvc.allocators import SERVABLE
 
-    if name not in ALLOCATORS:
-        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(ALLOCATORS)}")
-    return ALLOCATORS[name].mechanism
+    if name not in SERVABLE:
+        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(SERVABLE)}")
+    return SERVABLE[name].mechanism
 
 
 def chosen_schema(name: str) -> Any:
@@ -85,7 +86,5 @@ def chosen_schema(name: str) -> Any:
 
 def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run *work* to its end in a loop of its own."""
-    # psycopg cannot use Windows' default loop.
-    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -27,9 +28,17 @@ from ticketsvc.settings import load_settings
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: any free one.")
 @click.option("--schema", help="original or fixed.")
 @click.option("--pool-size", type=click.IntRange(1, 1000), help="Database connections.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Server processes; they share the port, and each has its own connections.",
+)
 @click.option("--access-log/--no-access-log", default=True, help="Log each request.")
 @click.option("--trace", type=FILE, help="Write every statement to this file.")
 @click.option("--end-with-input", is_flag=True, hidden=True)
+@click.option("--share-port", is_flag=True, hidden=True)
 @as_json_option
 def serve(
     allocator: str | None,
@@ -37,15 +46,18 @@ def serve(
     port: int | None,
     schema: str | None,
     pool_size: int | None,
+    workers: int,
     access_log: bool,
     trace: Path | None,
     end_with_input: bool,
+    share_port: bool,
     as_json: bool,
 ) -> None:
     """Sell tickets over HTTP."""
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.database.locate import kept_database
     from ticketsvc.server import serve as run_server
+    from ticketsvc.workers import supervise
 
     mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
     served = schema or mechanism.schemas[0]
@@ -62,10 +74,10 @@ def serve(
     logging.getLogger("ticketsvc.access").setLevel(logging.INFO if access_log else logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
-    def announce(url: str) -> None:
+    def announce(url: str, pids: Sequence[int] = ()) -> None:
         if as_json:
             facts = {"url": url, "allocator": mechanism.name, "schema": served, "pid": os.getpid()}
-            print(json.dumps(facts), flush=True)
+            print(json.dumps({**facts, "workers": list(pids)} if pids else facts), flush=True)
             return
         print(f"ticketsvc listens on {url} (allocator {mechanism.name}, schema {served})")
         if not mechanism.safe:
@@ -78,6 +90,22 @@ def serve(
 
     with kept_database(settings) as conninfo:
         prepare_schemas(conninfo)
+        if workers > 1:
+            options = ["--allocator", mechanism.name, "--schema", served, "--host", settings.host]
+            options += ["--pool-size", str(settings.pool_size)]
+            options += ["--access-log" if access_log else "--no-access-log"]
+            options += ["--trace", str(trace)] if trace else []
+            run_async(
+                supervise(
+                    options,
+                    settings,
+                    conninfo,
+                    workers=workers,
+                    announce=announce,
+                    end_with_input=end_with_input,
+                )
+            )
+            return
         run_async(
             run_server(
                 conninfo=conninfo,
@@ -87,5 +115,6 @@ def serve(
                 announce=announce,
                 trace=trace,
                 end_with_input=end_with_input,
+                share_port=share_port,
             )
         )

@@ -12,7 +12,7 @@ from ticketsvc.purchases import TICKETS_PER_BLOCK, is_identifier
 
 SchemaName = Literal["original", "fixed"]
 SCHEMAS: tuple[SchemaName, ...] = get_args(SchemaName)
-VERSION_COMMENT = "ticketsvc schema 1"
+VERSION_COMMENT = "ticketsvc schema 2"
 MAX_TOTAL = 2_000_000_000  # ticket numbers are 4-byte integers
 
 

@@ -27,6 +27,11 @@ def tracing_purchase(purchase: str) -> Iterator[None]:
         _purchase.reset(token)
 
 
+def traced_purchase() -> str | None:
+    """Give the purchase that statements are attributed to here; None: to none."""
+    return _purchase.get()
+
+
 @contextlib.contextmanager
 def write_lines(file: Path) -> Iterator[Recorder]:
     """Give a recorder that appends one JSON object per statement to *file*.

@@ -22,6 +22,7 @@ COLOURS: Mapping[str, str] = {
     "serializable": "#777777",
     "ticket_rows": "#0072B2",
     "range": "#009E73",
+    "group_commit": "#332288",
 }
 _STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
 _STEP_LABELS = {

@@ -1,0 +1,231 @@
+"""Purchases that wait together commit together."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+import psycopg
+
+from ticketsvc.allocators.lines import Batch, Line, Waiting
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.allocators.selling import in_our_terms
+from ticketsvc.database.pool import Connection, Pool, checkout
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.database.trace import tracing_purchase
+from ticketsvc.errors import DatabaseUnavailable, Overloaded, Unavailable
+from ticketsvc.purchases import Purchase, TicketRange
+
+MAX_BATCH = 128  # purchases in one statement
+MAX_WAITING = 2_000  # of one event; whoever comes then is told at once
+LANES = 1  # statements under way at a time, those that wait for a rival's lock not counted
+
+_log = logging.getLogger("ticketsvc.allocators")
+
+
+class GroupCommit:
+    """A few lanes commit whoever waits, events in turn; no timer holds anybody back."""
+
+    mechanism: ClassVar = Mechanism(
+        name="group_commit",
+        summary="purchases that wait together commit in one statement",
+        safe=True,
+        schemas=("fixed",),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        self._pool = pool
+        statements = load("group_commit", schema)
+        self._reserve = statements["reserve"]
+        self._reserve_several = statements["reserve_several"]
+        self._lines: dict[str, Line] = {}  # of events with purchases waiting or under way
+        self._ready: deque[Line] = deque()  # those that no committer has taken
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # those, and who waits for a rival
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Wait in the event's line until a lane reserves for all who wait, or for one alone.
+
+        The database's `reserve` locks the pool row, then judges each in order of arrival as if
+        it were alone: rivals of other processes wait for the row and see what was committed. An
+        event is in one statement at a time. A caller that is cancelled leaves the line; once
+        under way, its batch goes on without it.
+
+        Raise `SoldOut`, `EventNotFound` or `RefusedByDatabase` for this purchase alone,
+        `Overloaded` when too many wait, `DatabaseUnavailable` when nothing was sent, and
+        `OutcomeUnknown` or `Unavailable` when the statement that carried it failed.
+
+        Writes: one pool update per event and one allocation row per purchase, in one commit.
+        """
+        event = purchase.event_id
+        line = self._lines.get(event)
+        if line is None:
+            line = self._lines[event] = Line(event)
+            self._ready.append(line)
+        if len(line.waiting) >= MAX_WAITING:
+            raise Overloaded("too many purchases are waiting: try again shortly")
+        one = Waiting(purchase, asyncio.get_running_loop().create_future())
+        line.waiting.append(one)
+        self._open_lane()
+        return await one.answer
+
+    # Lanes
+
+    def _open_lane(self) -> None:
+        if self._ready and len(self._lanes) < LANES:
+            self._lanes.add(self._start(self._work()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _leave_lane(self) -> None:
+        lane = asyncio.current_task()
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+
+    async def _work(self) -> None:
+        """Be a lane until no line is ready, or until a rival holds the row of a lone one."""
+        lane = asyncio.current_task()
+        try:
+            while self._ready and lane in self._lanes:
+                await self._commit_ready()
+        except Exception:
+            _log.exception("a bug: a lane of group commit ended")
+            self._turn_away_ready(Unavailable("nothing was sold: try again shortly"))
+        finally:
+            self._leave_lane()
+            self._open_lane()
+
+    async def _commit_ready(self) -> None:
+        """Sell to the lines that are ready, on a connection of the pool for one statement."""
+        batches: list[Batch] = []
+        busy: list[Batch] = []
+        try:
+            async with checkout(self._pool) as connection:
+                batches = self._take_ready()  # with all who came meanwhile
+                if batches:
+                    busy = await self._sell(connection, batches)
+                if busy and len(batches) == 1:
+                    self._leave_lane()
+                    self._open_lane()
+                    busy = []
+                    await self._sell(connection, batches, wait=True)
+        except Unavailable as problem:
+            self._turn_away_ready(problem)
+        finally:
+            for batch in batches:
+                if batch not in busy:
+                    self._end(batch)
+        for batch in busy:
+            self._start(self._wait_for_rival(batch))
+
+    async def _wait_for_rival(self, batch: Batch) -> None:
+        """Sell to a batch whose pool row was held, outside the lanes: nobody else waits for it."""
+        try:
+            async with checkout(self._pool) as connection:
+                await self._sell(connection, [batch], wait=True)
+        except Unavailable as problem:
+            batch.fail(problem)
+        finally:
+            self._end(batch)
+            self._open_lane()
+
+    def _take_ready(self) -> list[Batch]:
+        batches: list[Batch] = []
+        room = MAX_BATCH
+        while self._ready and room:
+            line = self._ready.popleft()
+            batch = line.take(room)
+            if batch.members:
+                batches.append(batch)
+                room -= len(batch.members)
+            else:  # all of it has left
+                del self._lines[line.event]
+        return batches
+
+    def _end(self, batch: Batch) -> None:
+        batch.tell()
+        if batch.line.waiting:
+            self._ready.append(batch.line)
+        else:
+            del self._lines[batch.line.event]
+
+    def _turn_away_ready(self, problem: Unavailable) -> None:
+        while self._ready:
+            line = self._ready.popleft()
+            line.turn_away(problem)
+            del self._lines[line.event]
+
+    # Statements
+
+    async def _sell(
+        self, connection: Connection, batches: list[Batch], *, wait: bool = False
+    ) -> list[Batch]:
+        """Give everybody an outcome, but for the batches that are given back: a rival is there."""
+        try:
+            if len(batches) == 1:
+                return await self._sell_one(connection, batches[0], wait=wait)
+            return await self._sell_several(connection, batches)
+        except psycopg.Error as problem:
+            # All of it was rolled back. In pieces, only who causes it is refused.
+            pieces = (
+                _pieces(batches)
+                if isinstance(problem, psycopg.IntegrityError | psycopg.DataError)
+                else []
+            )
+            for batch in batches if not pieces else ():
+                batch.fail(in_our_terms(problem) or problem)
+            for piece in pieces:
+                if connection.closed:
+                    piece.fail(DatabaseUnavailable("the database went away: try again shortly"))
+                else:
+                    await self._sell(connection, [piece], wait=True)
+            return []
+
+    async def _sell_one(self, connection: Connection, batch: Batch, *, wait: bool) -> list[Batch]:
+        with _tracing([batch]):
+            cursor = await self._reserve.execute(
+                connection,
+                event=batch.line.event,
+                users=[one.purchase.user_id for one in batch.members],
+                quantities=[one.purchase.quantity for one in batch.members],
+                wait=wait,
+            )
+        (answer,) = await cursor.fetchall()
+        return [] if batch.take_answer(answer.first_tickets, answer.refusals) else [batch]
+
+    async def _sell_several(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+        members = [one for batch in batches for one in batch.members]
+        with _tracing(batches):
+            cursor = await self._reserve_several.execute(
+                connection,
+                events=[one.purchase.event_id for one in members],
+                users=[one.purchase.user_id for one in members],
+                quantities=[one.purchase.quantity for one in members],
+            )
+        answers = {answer.event: answer for answer in await cursor.fetchall()}
+        return [
+            batch
+            for batch in batches
+            if not batch.take_answer(
+                answers[batch.line.event].first_tickets, answers[batch.line.event].refusals
+            )
+        ]
+
+
+def _pieces(batches: list[Batch]) -> list[Batch]:
+    if len(batches) > 1:
+        return batches
+    (whole,) = batches
+    return [Batch(whole.line, [one]) for one in whole.members] if len(whole.members) > 1 else []
+
+
+def _tracing(batches: list[Batch]) -> contextlib.AbstractContextManager[None]:
+    names = [one.trace for batch in batches for one in batch.members if one.trace]
+    return tracing_purchase(", ".join(names)) if names else contextlib.nullcontext()

@@ -1,0 +1,31 @@
+"""The ceiling of a measurement: the request path with no database behind it."""
+
+from typing import ClassVar
+
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.pool import Pool
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.purchases import Purchase, TicketRange
+
+
+class NoOp:
+    """Answer every purchase with the same numbers. Not in the registry: it sells nothing."""
+
+    mechanism: ClassVar = Mechanism(
+        name="noop",
+        summary="answers every purchase at once with the same numbers, and sells nothing",
+        safe=False,
+        schemas=("fixed", "original"),
+    )
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
+        pass
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Give numbers 1 to *purchase.quantity*, whatever the event.
+
+        Not safe: every buyer is told the same numbers, and nobody holds them.
+
+        Writes: nothing.
+        """
+        return TicketRange(1, purchase.quantity)
