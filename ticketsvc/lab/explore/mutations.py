@@ -26,6 +26,7 @@ from ticketsvc.purchases import Purchase
 from ticketsvc.settings import Settings
 
 NOBODY = "nobody"
+_INTEGRITY = "23"  # the class of SQLSTATEs that constraints raise
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ class AllocatorMutant:
     total: int = 8
     changes: tuple[str, ...] = ()
     hold_commits: bool = False
+    together: int = 1
 
 
 _CHECK_GONE = "ALTER TABLE fixed.ticket_pools DROP CONSTRAINT ticket_pools_available_in_range"
 _SEQUENCE_GONE = "DROP TRIGGER issue_in_sequence ON fixed.{table}"
+_KEY_GONE = "ALTER TABLE fixed.ticket_allocations DROP CONSTRAINT ticket_allocations_pkey"
+_STEP_GONE = "ALTER TABLE fixed.ticket_pools DROP CONSTRAINT ticket_pools_in_step"
 _CONDITION = " AND available >= %(quantity)s"
 
 
@@ -111,6 +115,40 @@ def allocator_mutants() -> list[AllocatorMutant]:
             ALLOCATORS["unique_only"],
             changes=number_free,
         ),
+        *_batch_mutants(unguarded_ranges),
+    ]
+
+
+def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
+    """Take the bookkeeping of `reserve` apart: two purchases together, at each of two servers."""
+    stock_kept = mutants.with_reserve("unsold := unsold - quantity;", "")
+    number_kept = mutants.with_reserve("next := next + quantity;", "")
+    row_free = mutants.with_reserve(" FOR NO KEY UPDATE SKIP LOCKED", "").replace(
+        " FOR NO KEY UPDATE", ""
+    )
+    others = "(SELECT array_agg(u ORDER BY u DESC) FROM unnest(p_users) AS u)"
+    wrong_hands = mutants.with_reserve("unnest(p_users,", f"unnest({others},")
+    all_unguarded = (*unguarded, _STEP_GONE)
+    parts: tuple[tuple[str, int, tuple[str, ...]], ...] = (
+        ("the batch's count of stock", 8, (stock_kept,)),
+        ("the batch's count of stock, and its checks", 8, (stock_kept, *all_unguarded)),
+        ("the batch's next number", 16, (number_kept,)),
+        ("who gets which of the batch's numbers", 16, (wrong_hands,)),
+        ("the batch's lock", 16, (row_free,)),
+        ("the batch's lock, and its checks", 16, (row_free, *all_unguarded, _KEY_GONE)),
+    )
+    return [
+        AllocatorMutant(
+            guard,
+            "group_commit",
+            "fixed",
+            ALLOCATORS["group_commit"],
+            total=total,
+            changes=changes,
+            hold_commits=True,
+            together=2,
+        )
+        for guard, total, changes in parts
     ]
 
 
@@ -118,7 +156,13 @@ async def try_allocator_mutants(url: str, chosen: Sequence[AllocatorMutant]) -> 
     """Explore each of *chosen* with two buyers, and say what gave it away."""
     caught = []
     for one in chosen:
-        case = Case(one.base, one.schema, total=one.total, hold_commits=one.hold_commits)
+        case = Case(
+            one.base,
+            one.schema,
+            total=one.total,
+            hold_commits=one.hold_commits,
+            together=one.together,
+        )
         found = await explore(
             url, case, allocator=one.mutant, changes=one.changes, tell=True, keep=True
         )
@@ -133,11 +177,9 @@ def _judge(found: Exploration) -> tuple[str, str]:
         kinds = {v.kind for run in found.runs for v in run.verdict.violations}
         named = ", ".join(sorted(kind.replace("_", " ") for kind in kinds))
         return "explorer", f"{found.violating:,} {of}: {named}"
-    refusals = {
-        a.sqlstate for run in found.runs for a in run.answers if a.code == "refused_by_database"
-    }
+    refusals = {state for state in found.sqlstates if state.startswith(_INTEGRITY)}
     if refusals:
-        named = ", ".join(sorted(refusal or "" for refusal in refusals))
+        named = ", ".join(sorted(refusals))
         return "database", f"refuses with {named}; no violation in {found.schedules:,} schedules"
     if found.turned_away:
         return "explorer", f"{found.turned_away:,} {of}: a buyer turned away with tickets left"
