@@ -8,6 +8,7 @@ by refusing what the mutant writes; the checker, by what is in the ledger afterw
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import psycopg
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
@@ -288,3 +289,11 @@ def _write(
         return refusal.diag.constraint_name or refusal.sqlstate or "refused", []
     verdicts = [check_event(ledger_of(event, found)) for event, found in rows.items()]
     return None, sorted({v.kind for verdict in verdicts for v in verdict.violations})
+
+
+def table(caught: Sequence[Caught]) -> pd.DataFrame:
+    """Give one row per mutant: guard, taken from, caught by, how."""
+    return pd.DataFrame(
+        [(one.guard, one.taken_from, one.by, one.how) for one in caught],
+        columns=["guard", "taken from", "caught by", "how"],
+    )
