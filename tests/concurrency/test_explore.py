@@ -9,17 +9,17 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout
+from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import explore, replay
 from ticketsvc.lab.explore.gallery import exhibits, explore_all, outcomes
+from ticketsvc.lab.explore.guards import allocator_mutants
 from ticketsvc.lab.explore.isolation_tester import run_tester
 from ticketsvc.lab.explore.mutations import (
     NOBODY,
-    allocator_mutants,
     try_allocator_mutants,
     try_schema_mutants,
     try_sign_check,
 )
-from ticketsvc.lab.explore.stage import Case
 from ticketsvc.lab.explore.transcripts import endings, rows
 
 EXHIBITS = {each.allocator: each for each in exhibits()}

@@ -8,9 +8,9 @@ import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
 from ticketsvc.lab.explore.runs import Run
-from ticketsvc.lab.explore.stage import Case
 
 STOCKS = ("none", "one", "all")
 _FEW = 100  # schedules that one still looks at one by one
