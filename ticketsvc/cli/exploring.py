@@ -21,9 +21,9 @@ from ticketsvc.purchases import MAX_QUANTITY, TICKETS_PER_BLOCK
 from ticketsvc.settings import load_settings
 
 if TYPE_CHECKING:
+    from ticketsvc.lab.explore.cases import Case
     from ticketsvc.lab.explore.exploration import Exploration
     from ticketsvc.lab.explore.runs import Run
-    from ticketsvc.lab.explore.stage import Case
 
 
 @ticketsvc.command()
@@ -82,8 +82,8 @@ def explore(
     Exit 0: all schedules accounted for and clean, 1: some are not, 3: could not tell.
     """
     from ticketsvc.database.locate import kept_database
+    from ticketsvc.lab.explore.cases import Case, NotRepeatable
     from ticketsvc.lab.explore.exploration import explore as run_exploration
-    from ticketsvc.lab.explore.stage import Case, NotRepeatable
 
     mechanism = chosen_mechanism(allocator)
     used = chosen_schema(schema or mechanism.schemas[0])

@@ -9,9 +9,10 @@ from typing import Any
 from scipy.stats import beta
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
+from ticketsvc.lab.explore.cases import Case, NotRepeatable
 from ticketsvc.lab.explore.runs import Run
 from ticketsvc.lab.explore.scratch import relied_upon, scratch_database
-from ticketsvc.lab.explore.stage import Case, NotRepeatable, Stage, open_stage
+from ticketsvc.lab.explore.stage import Stage, open_stage
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
 
 CONFIDENCE = 0.95

@@ -8,10 +8,12 @@ import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
-from ticketsvc.lab.explore.stage import Case
+from ticketsvc.lab.explore.runs import Run
 
 STOCKS = ("none", "one", "all")
+_FEW = 100  # schedules that one still looks at one by one
 _AT_ONCE = 2  # explorations side by side; while one waits for a lock, the other goes on
 
 
@@ -38,11 +40,11 @@ def exhibits() -> list[Exhibit]:
 
     The faithful naive is left out: it is naive_bulk with more steps.
     """
-    return [
-        Exhibit(name, "original" if "original" in allocator.mechanism.schemas else "fixed")
-        for name, allocator in ALLOCATORS.items()
-        if name != "naive"
-    ]
+    return [Exhibit(name, _schema_of(name)) for name in ALLOCATORS if name != "naive"]
+
+
+def _schema_of(name: str) -> SchemaName:
+    return "original" if "original" in ALLOCATORS[name].mechanism.schemas else "fixed"
 
 
 async def explore_all(
@@ -105,6 +107,58 @@ _COUNTS = (
 )
 
 
+async def atlas_runs(
+    url: str, names: Sequence[str], *, buyers: int, total: int, quantity: int
+) -> dict[str, list[Run]]:
+    """Give, per allocator, its schedules with the ledger after each step.
+
+    Every schedule where they are few enough to look at; else one of each class.
+    """
+    found = {}
+    for name in names:
+        exhibit = Exhibit(name, _schema_of(name))
+        case = Case(name, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe)
+        reduced = await explore(url, case, keep=True, tell=True)
+        few = reduced.schedules <= _FEW
+        whole = await explore(url, case, full=True, keep=True, tell=True) if few else reduced
+        found[name] = whole.runs
+    return found
+
+
+# What is said of what people try first, here and there; the table sets it against what happens.
+_BELIEFS = {
+    "transaction": "BEGIN and COMMIT are enough: nobody sees half a purchase",
+    "repeatable_read": "REPEATABLE READ oversells just as READ COMMITTED does",
+    "unique_only": "unique numbers mean that nothing can be oversold",
+}
+
+
+def near_misses(table: pd.DataFrame) -> pd.DataFrame:
+    """Set what people believe against what happened, in *table* as `explore_all` gives it.
+
+    One row per near miss: believed, then, over the cases with a stock for one and for all,
+    the fractions of schedules that oversell, issue a number twice and turn a buyer away with
+    tickets left, and the SQLSTATEs seen.
+    """
+    rows = []
+    for name, belief in _BELIEFS.items():
+        cases = table[(table["mechanism"] == name) & (table["stock"] != "none")]
+        by_stock = cases.groupby("stock")[list(_COUNTS)].sum()
+        short, enough = by_stock.loc["one"], by_stock.loc["all"]
+        rows.append(
+            {
+                "mechanism": name,
+                "isolation": cases["isolation"].iloc[0],
+                "people believe": belief,
+                "oversells (stock for one)": f"{short['oversold'] / short['schedules']:.1%}",
+                "duplicates (stock for all)": f"{enough['duplicate'] / enough['schedules']:.1%}",
+                "turns away (stock for all)": f"{enough['turned_away'] / enough['schedules']:.1%}",
+                "SQLSTATEs": ", ".join(sorted(set(filter(None, cases["sqlstates"])))) or "none",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 async def compare_with_full(
     url: str, chosen: Sequence[Exhibit], *, buyers: int, total: int, quantity: int
 ) -> pd.DataFrame:
@@ -140,3 +194,28 @@ def outcomes(found: Exploration) -> dict[tuple[object, ...], int]:
     for run in found.runs:
         counted[run.outcome] = counted.get(run.outcome, 0) + run.stands_for
     return counted
+
+
+def bad_fractions(table: pd.DataFrame, mechanism: str) -> pd.DataFrame:
+    """Give the fraction of schedules that break the invariant, with stock for all.
+
+    Columns: buyers, schedules, fraction.
+    """
+    cases = table[(table["mechanism"] == mechanism) & (table["stock"] == "all")]
+    return pd.DataFrame(
+        {
+            "buyers": cases["buyers"],
+            "schedules": cases["schedules"],
+            "fraction": 1 - cases["clean"] / cases["schedules"],
+        }
+    ).sort_values("buyers", ignore_index=True)
+
+
+def oversells(table: pd.DataFrame, mechanism: str) -> bool:
+    """Tell whether any schedule of *mechanism* issues more tickets than there are."""
+    return bool(table.loc[table["mechanism"] == mechanism, "oversold"].any())
+
+
+def turns_away(table: pd.DataFrame, mechanism: str) -> bool:
+    """Tell whether any schedule of *mechanism* refuses a buyer while enough tickets are left."""
+    return bool(table.loc[table["mechanism"] == mechanism, "turned_away"].any())

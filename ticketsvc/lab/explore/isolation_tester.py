@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.explore.cases import EVENT
 from ticketsvc.lab.explore.scratch import scratch_database
-from ticketsvc.lab.explore.stage import EVENT
 
 _WITHIN_PGXS = Path("src/test/isolation/isolationtester")
 _TIMEOUT_S = 300

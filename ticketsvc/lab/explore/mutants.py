@@ -12,7 +12,7 @@ from ticketsvc.allocators.row_lock import RowLock
 from ticketsvc.allocators.serializable import Serializable
 from ticketsvc.allocators.ticket_rows import TicketRows
 from ticketsvc.database.pool import Pool, checkout, transaction
-from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import Statement
 from ticketsvc.purchases import Purchase, TicketRange
 
@@ -30,6 +30,20 @@ def with_statement(base: type[Allocator], name: str, old: str, new: str) -> type
                 raise ValueError(f"{base.mechanism.name} has no {old!r} in a statement {name}")
 
     return Mutant
+
+
+def with_reserve(old: str, new: str) -> str:
+    """Give the DDL of the fixed schema's `reserve` with *old* replaced by *new*.
+
+    Raise `ValueError` when it has no such text: a mutant must differ.
+    """
+    text = ddl("fixed")
+    begin = text.index("CREATE FUNCTION fixed.reserve(")
+    function = text[begin : text.index("END $$;", begin)]
+    if old not in function:
+        raise ValueError(f"reserve has no {old!r}")
+    changed = function.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+    return changed.replace(old, new) + "END $$"
 
 
 def _replace(holder: Any, name: str, change: Callable[[str], str]) -> bool:

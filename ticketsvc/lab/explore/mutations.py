@@ -8,24 +8,26 @@ by refusing what the mutant writes; the checker, by what is in the ledger afterw
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import psycopg
 
-from ticketsvc.allocators import ALLOCATORS, Allocator
+from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.allocators.selling import sell
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SchemaName, reset_event
 from ticketsvc.database.statements import load
 from ticketsvc.errors import Refusal
 from ticketsvc.lab.checks import check_event
-from ticketsvc.lab.explore import mutants
+from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
+from ticketsvc.lab.explore.guards import SCHEMA_GUARDS, AllocatorMutant
 from ticketsvc.lab.explore.scratch import scratch_database
-from ticketsvc.lab.explore.stage import EVENT, Case
 from ticketsvc.lab.ledger import ledger_of, read_ledger
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import Settings
 
 NOBODY = "nobody"
+_INTEGRITY = "23"  # the class of SQLSTATEs that constraints raise
 
 
 @dataclass(frozen=True)
@@ -38,87 +40,17 @@ class Caught:
     how: str
 
 
-@dataclass(frozen=True)
-class AllocatorMutant:
-    """An allocator without a guard, and the case in which that must show."""
-
-    guard: str
-    base: str
-    schema: SchemaName
-    mutant: type[Allocator]
-    total: int = 8
-    changes: tuple[str, ...] = ()
-    hold_commits: bool = False
-
-
-_CHECK_GONE = "ALTER TABLE fixed.ticket_pools DROP CONSTRAINT ticket_pools_available_in_range"
-_SEQUENCE_GONE = "DROP TRIGGER issue_in_sequence ON fixed.{table}"
-_CONDITION = " AND available >= %(quantity)s"
-
-
-def allocator_mutants() -> list[AllocatorMutant]:
-    """Give every mutant of an allocator."""
-    rows, ranges = ALLOCATORS["ticket_rows"], ALLOCATORS["range"]
-    unguarded_rows = (_CHECK_GONE, _SEQUENCE_GONE.format(table="issued_tickets"))
-    unguarded_ranges = (_CHECK_GONE, _SEQUENCE_GONE.format(table="ticket_allocations"))
-    rows_anyway = mutants.with_statement(rows, "reserve", _CONDITION, "")
-    ranges_anyway = mutants.with_statement(ranges, "reserve_range", _CONDITION, "")
-    unlocked = mutants.with_statement(ALLOCATORS["row_lock"], "lock_pool", "FOR UPDATE", "")
-    no_advice = mutants.with_statement(
-        ALLOCATORS["advisory_lock"],
-        "take_lock",
-        "pg_advisory_xact_lock(hashtextextended(%(event)s::text, 0))",
-        "%(event)s::text",
-    )
-    number_free = (
-        "ALTER TABLE original.issued_tickets DROP CONSTRAINT issued_tickets_unique_number",
-    )
-    condition, transaction = "the condition available >=", "the transaction"
-    return [
-        AllocatorMutant(condition, "ticket_rows", "fixed", rows_anyway),
-        AllocatorMutant(
-            f"{condition}, and its checks",
-            "ticket_rows",
-            "fixed",
-            rows_anyway,
-            changes=unguarded_rows,
-        ),
-        AllocatorMutant(condition, "range", "fixed", ranges_anyway),
-        AllocatorMutant(
-            f"{condition}, and its checks",
-            "range",
-            "fixed",
-            ranges_anyway,
-            changes=unguarded_ranges,
-        ),
-        AllocatorMutant(transaction, "ticket_rows", "fixed", mutants.TicketRowsWithoutTransaction),
-        AllocatorMutant(transaction, "row_lock", "original", mutants.RowLockWithoutTransaction),
-        AllocatorMutant(
-            transaction, "advisory_lock", "original", mutants.AdvisoryLockWithoutTransaction
-        ),
-        AllocatorMutant("FOR UPDATE", "row_lock", "original", unlocked),
-        AllocatorMutant("the advisory lock", "advisory_lock", "original", no_advice),
-        AllocatorMutant(
-            "the isolation level", "serializable", "original", mutants.SerializableAtReadCommitted
-        ),
-        AllocatorMutant(
-            "the retry", "serializable", "original", mutants.SerializableWithoutRetry, total=16
-        ),
-        AllocatorMutant(
-            "the unique constraint",
-            "unique_only",
-            "original",
-            ALLOCATORS["unique_only"],
-            changes=number_free,
-        ),
-    ]
-
-
 async def try_allocator_mutants(url: str, chosen: Sequence[AllocatorMutant]) -> list[Caught]:
     """Explore each of *chosen* with two buyers, and say what gave it away."""
     caught = []
     for one in chosen:
-        case = Case(one.base, one.schema, total=one.total, hold_commits=one.hold_commits)
+        case = Case(
+            one.base,
+            one.schema,
+            total=one.total,
+            hold_commits=one.hold_commits,
+            together=one.together,
+        )
         found = await explore(
             url, case, allocator=one.mutant, changes=one.changes, tell=True, keep=True
         )
@@ -133,11 +65,9 @@ def _judge(found: Exploration) -> tuple[str, str]:
         kinds = {v.kind for run in found.runs for v in run.verdict.violations}
         named = ", ".join(sorted(kind.replace("_", " ") for kind in kinds))
         return "explorer", f"{found.violating:,} {of}: {named}"
-    refusals = {
-        a.sqlstate for run in found.runs for a in run.answers if a.code == "refused_by_database"
-    }
+    refusals = {state for state in found.sqlstates if state.startswith(_INTEGRITY)}
     if refusals:
-        named = ", ".join(sorted(refusal or "" for refusal in refusals))
+        named = ", ".join(sorted(refusals))
         return "database", f"refuses with {named}; no violation in {found.schedules:,} schedules"
     if found.turned_away:
         return "explorer", f"{found.turned_away:,} {of}: a buyer turned away with tickets left"
@@ -176,31 +106,6 @@ async def _sell_minus(url: str, name: str, schema: SchemaName) -> tuple[str, str
     if refusals:
         return "database", refusals[0]
     return NOBODY, "sold, and the ledger reads as clean"
-
-
-# What the schema forbids, and the DDL that allows it again.
-SCHEMA_GUARDS: dict[str, tuple[str, ...]] = {
-    **{
-        name: (f"ALTER TABLE fixed.{table} DROP CONSTRAINT {name}",)
-        for table, name in (
-            ("ticket_pools", "ticket_pools_available_in_range"),
-            ("ticket_pools", "ticket_pools_in_step"),
-            ("issued_tickets", "issued_tickets_pkey"),
-            ("ticket_allocations", "ticket_allocations_pkey"),
-            ("ticket_allocations", "ticket_allocations_whole_blocks"),
-        )
-    },
-    "issue_in_sequence": (
-        _SEQUENCE_GONE.format(table="issued_tickets"),
-        _SEQUENCE_GONE.format(table="ticket_allocations"),
-    ),
-    "issued_for_good": (
-        "DROP TRIGGER issued_for_good ON fixed.ticket_allocations",
-        "DROP TRIGGER issued_for_good_removal ON fixed.ticket_allocations",
-    ),
-    "pool_outlives_tickets": ("DROP TRIGGER pool_outlives_tickets ON fixed.ticket_pools",),
-    "pool_fits_tickets": ("DROP TRIGGER pool_fits_tickets ON fixed.ticket_pools",),
-}
 
 
 def try_schema_mutants(url: str) -> list[Caught]:
@@ -246,3 +151,11 @@ def _write(
         return refusal.diag.constraint_name or refusal.sqlstate or "refused", []
     verdicts = [check_event(ledger_of(event, found)) for event, found in rows.items()]
     return None, sorted({v.kind for verdict in verdicts for v in verdict.violations})
+
+
+def table(caught: Sequence[Caught]) -> pd.DataFrame:
+    """Give one row per mutant: guard, taken from, caught by, how."""
+    return pd.DataFrame(
+        [(one.guard, one.taken_from, one.by, one.how) for one in caught],
+        columns=["guard", "taken from", "caught by", "how"],
+    )

@@ -1,0 +1,96 @@
+"""What `explore` prints, and how it ends."""
+
+import json
+
+import pytest
+
+
+def explore(cli, database, *arguments):
+    return cli("explore", *arguments, DATABASE_URL=database)
+
+
+def test_naive_for_machines(cli, database):
+    ended = explore(cli, database, "--allocator", "naive", "--json")
+    found = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert ended.stderr == ""
+    assert (found["schedules"], found["classes"], found["clean"]) == (184_756, 4, 2)
+    assert found["oversold"] == found["duplicate"] == 184_754
+    names = {"refused", "blocked", "retries", "per_second", "executed_per_second", "complete"}
+    assert names <= found.keys()
+
+
+def test_a_right_one_is_exit_0(cli, database):
+    ended = explore(cli, database, "--allocator", "range", "--total", "16")
+    assert ended.returncode == 0
+    assert "schedules" in ended.stdout
+
+
+def test_what_is_not_complete_is_exit_3(cli, database):
+    for option in ("--sample", "--limit"):
+        ended = explore(cli, database, "--allocator", "row_lock", "--buyers", "3", option, "5")
+        assert ended.returncode == 3
+        assert "not all schedules" in ended.stdout
+
+
+def test_every_id_that_is_shown_can_be_replayed_twice_over(cli, database):
+    case = ("--allocator", "row_lock", "--total", "16", "--json")
+    found = json.loads(explore(cli, database, *case).stdout)
+    for word in found["examples"].values():
+        one, again = (explore(cli, database, *case, "--replay", word) for _ in range(2))
+        assert one.stdout == again.stdout
+        told = json.loads(one.stdout)
+        assert told["id"] == word
+        assert {step["buyer"] for step in told["steps"]} == {"A", "B"}
+        assert all(step["ledger after it"] for step in told["steps"])
+
+
+def test_a_replay_for_people(cli, database):
+    ended = explore(cli, database, "--allocator", "naive_bulk", "--replay", "2b")
+    assert ended.returncode == 1
+    for words in ("read_pool", "available 8", "duplicate", "A: 1-8", "B: 1-8"):
+        assert words in ended.stdout
+
+
+def test_beside_the_isolation_tester(cli, database):
+    ended = explore(
+        cli, database, "--allocator", "naive_bulk", "--beside-isolationtester", "--json"
+    )
+    found = json.loads(ended.stdout)
+    assert found["isolationtester_permutations"] == 20
+    assert found["ratio_accounted"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--allocator", "none"], "--allocator 'none'"),
+        (["--allocator", "range", "--schema", "original"], "range works on fixed"),
+        (["--quantity", "7"], "multiple of 8"),
+        (["--quantity", "-8"], "multiple of 8"),
+        (["--buyers", "0"], "--buyers"),
+        (["--buyers", "99"], "--buyers"),
+        (["--total", "-1"], "--total"),
+        (["--full", "--sample", "3"], "exclude each other"),
+        (["--replay", "!"], "--replay"),
+        (["--allocator", "naive_bulk", "--replay", "zz"], "no schedule of this case"),
+        (["--allocator", "range", "--beside-isolationtester"], "naive_bulk"),
+    ],
+)
+def test_wrong(cli, database, arguments, words):
+    ended = explore(cli, database, *arguments)
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
+
+
+def test_a_role_that_may_not_create_a_database(cli, server, database, connection):
+    connection.execute("CREATE ROLE visitor LOGIN PASSWORD 'visitor'")
+    try:
+        address = database.replace(database.split("//")[1].split("@")[0], "visitor:visitor")
+        ended = explore(cli, address, "--allocator", "naive_bulk")
+        assert ended.returncode == 2
+        assert "may not create one" in ended.stderr
+    finally:
+        connection.execute("DROP ROLE visitor")
