@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from IPython.display import HTML
 
 from ticketsvc.lab.explore.runs import Run
+from ticketsvc.lab.explore.transcripts import Step, findings, in_short, steps_of
 from ticketsvc.lab.fragments import fill_in
 from ticketsvc.lab.outcomes import KINDS, Look, look_of, shown
-from ticketsvc.lab.transcripts import Step, findings, in_short, steps_of
 
 
 @dataclass(frozen=True)

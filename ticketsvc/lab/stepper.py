@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from IPython.display import HTML
 
 from ticketsvc.lab.explore.runs import Event, Run
+from ticketsvc.lab.explore.transcripts import error_words, findings, letters_of, named, read_by
 from ticketsvc.lab.fragments import fill_in
 from ticketsvc.lab.outcomes import look_of
-from ticketsvc.lab.transcripts import error_words, findings, letters_of, named, read_by
 
 _ISSUED = re.compile(r"issued (\d+)")
 
