@@ -127,9 +127,16 @@ def test_stress_and_audit_of_the_fault(stressed, database, cli):
     assert row["oversold"] is True
     kinds = {violation["kind"] for violation in row["violations"]}
     assert kinds == {"oversold", "duplicate", "negative_stock"}
+    assert row["status"] == "violated"
+    assert {violation["cause"] for violation in row["violations"]} == {"race"}
+    bought = {json.loads(line)["purchase"] for line in history.read_text().splitlines()}
+    for violation in row["violations"]:
+        assert len(violation["purchases"]) == 2
+        assert set(violation["purchases"]) < bought
     words = cli(*audit, DATABASE_URL=database)
     assert words.returncode == 1
     assert "original E: duplicate: 232 tickets" in words.stdout
+    assert f"shown by {', '.join(row['violations'][0]['purchases'])}; cause: race" in words.stdout
 
 
 def test_stress_of_several_services_and_a_clean_audit(stressed, database, cli):
@@ -151,6 +158,20 @@ def test_audit_sees_that_a_confirmed_ticket_was_lost(stressed, database, connect
     told(cli(*plain, DATABASE_URL=database), 0)  # by itself the ledger looks well
     (row,) = told(cli(*plain, "--history", str(history), DATABASE_URL=database), 1)
     assert [v["kind"] for v in row["violations"]] == ["acknowledged_missing"]
+
+
+def test_audit_with_a_history_that_was_cut_short(stressed, database, cli):
+    """What was told to the others nobody knows: not clean, though nothing wrong is to be seen."""
+    _, history = stressed("range", 80, "--purchases", "3")
+    audit = ("audit", "--schema", "fixed", "--history", str(history))
+    told(cli(*audit, "--json", DATABASE_URL=database), 0)
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))
+    result = cli(*audit, "--json", DATABASE_URL=database)
+    assert "could not tell" in complaint(cli(*audit, DATABASE_URL=database), 3)
+    assert result.returncode == 3
+    (row,) = json.loads(result.stdout)
+    assert (row["status"], row["violations"]) == ("unknown", [])
+    assert "history lacks" in row["doubts"][0]
 
 
 def test_audit_with_a_history_and_both_schemas(stressed, database, cli):

@@ -1,10 +1,12 @@
+import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ticketsvc.lab.checks import check, check_event, check_schemas
+from ticketsvc.lab import checks
+from ticketsvc.lab.checks import check, check_event, check_schemas, judge
 from ticketsvc.lab.history import Attempt
 from ticketsvc.lab.records import EventLedger, Issue
 
@@ -14,7 +16,9 @@ def ledger(total, available, *spans, following=None, event="E"):
 
 
 def told(*tickets, user="u", event="E", outcome="ok"):
-    return Attempt("p", "http://h", user, event, 8, 0.0, 1.0, outcome, 200, tickets)
+    return Attempt(
+        "p", "http://h", user, event, max(8, len(tickets)), 0.0, 1.0, outcome, 200, tickets
+    )
 
 
 def found(verdict):
@@ -72,6 +76,63 @@ CASES = {
         [told(8, 9)],
         {"acknowledged_missing": 1},
     ),
+    "backward": (ledger(16, 8, (1, 8), (9, 8)), [], {"backward": 1}),
+    "refused, and not there": (ledger(8, 8), [told(outcome="refused")], {}),
+    "refused, and there": (
+        ledger(8, 0, (1, 8)),
+        [told(outcome="refused")],
+        {"issued_but_refused": 8},
+    ),
+    "never sent, and there": (
+        ledger(8, 0, (1, 8)),
+        [told(outcome="failed")],
+        {"issued_but_refused": 8},
+    ),
+    "no answer, and there": (ledger(8, 0, (1, 8)), [told(outcome="unknown")], {}),
+    "no answer, and not there": (ledger(8, 8), [told(outcome="unknown")], {}),
+    "no answer, and there in part": (
+        ledger(8, 5, (1, 3)),
+        [told(outcome="unknown")],
+        {"issued_in_part": 3},
+    ),
+    "no answer, and there twice": (
+        ledger(16, 0, (1, 8), (9, 16)),
+        [told(outcome="unknown")],
+        {"issued_beyond_asked": 8},
+    ),
+    "sold twice, and told once": (
+        ledger(16, 0, (1, 8), (9, 16)),
+        [told(*range(1, 9))],
+        {"issued_beyond_asked": 8},
+    ),
+    "no answer, then sold": (
+        ledger(8, 0, (1, 8)),
+        [told(outcome="unknown"), told(*range(1, 9))],
+        {},
+    ),
+    "answered twice with the same tickets": (
+        ledger(8, 0, (1, 8)),
+        [told(*range(1, 9)), told(*range(1, 9))],
+        {},
+    ),
+    "answered twice with other tickets": (
+        ledger(16, 0, (1, 8), (9, 16)),
+        [told(*range(1, 9)), told(*range(9, 17))],
+        {"issued_beyond_asked": 8},
+    ),
+    "answered twice with one ticket in common": (
+        ledger(8, 0, (1, 8)),
+        [told(1, 2), told(2, 3)],
+        {},
+    ),
+    "asked for less than nothing, and holds one": (
+        ledger(8, 7, (1, 1)),
+        [replace(told(), quantity=-8)],
+        {"issued_beyond_asked": 1},
+    ),
+    "sold without a number": (ledger(8, 0, (1, 8)), [told()], {}),
+    "another buyer's tickets": (ledger(8, 0, (1, 8)), [told(user="other", outcome="refused")], {}),
+    "another event's refusal": (ledger(8, 0, (1, 8)), [told(event="F", outcome="refused")], {}),
 }
 
 
@@ -88,9 +149,13 @@ def test_every_kind_has_a_case():
     kinds = {kind for _, _, expected in CASES.values() for kind in expected}
     assert kinds == {
         "acknowledged_missing",
+        "backward",
         "drift",
         "duplicate",
         "gap",
+        "issued_beyond_asked",
+        "issued_but_refused",
+        "issued_in_part",
         "negative_stock",
         "next_number_drift",
         "orphan",
@@ -188,7 +253,14 @@ def sequential(draw):
 
 
 def answers(state):
-    return [told(*range(i.first, i.last + 1), user=i.user) for i in state.issues]
+    return [
+        replace(
+            told(*range(issue.first, issue.last + 1), user=issue.user),
+            purchase=f"p{place}",
+            quantity=issue.last - issue.first + 1,
+        )
+        for place, issue in enumerate(state.issues)
+    ]
 
 
 @given(sequential())
@@ -220,6 +292,183 @@ def test_no_lost_confirmation_goes_unseen(state, data):
     taken = replace(lost, user="somebody else")
     kept = [taken if issue is lost else issue for issue in state.issues]
     assert "acknowledged_missing" in found(check_event(replace(state, issues=kept), answers(state)))
+
+
+# What cannot be judged
+
+
+def unknown(state, history=()):
+    verdict = judge(state, history)
+    return (verdict.status, verdict.clean, len(verdict.doubts)) == ("unknown", False, 1)
+
+
+def test_a_status_for_each_case():
+    assert judge(ledger(8, 8)).status == "clean"
+    assert judge(ledger(8, 0)).status == "violated"
+    assert judge(ledger(8, 8)).as_dict()["status"] == "clean"
+    assert unknown(EventLedger("E", 8, None))
+
+
+@pytest.mark.parametrize("number", [None, "1", object()])
+def test_a_number_that_is_none_is_never_clean(number):
+    state = EventLedger("E", 8, 7, None, [Issue("u", number, number)])
+    with pytest.raises(TypeError):
+        check_event(state)
+    assert unknown(state)
+    assert [verdict.status for verdict in check([state])] == ["unknown"]
+
+
+@pytest.mark.parametrize("pool", [(None, 8), (8, None), (True, True), (8.0, 8.0)])
+def test_a_pool_that_cannot_be_summed_up_is_never_clean(pool):
+    assert not judge(EventLedger("E", *pool)).clean
+    assert judge(EventLedger("E", *pool)).doubts
+
+
+def test_a_checker_that_raises_says_unknown(monkeypatch):
+    """The whole of it: and the same ledger is clean when it does not raise."""
+    state, history = ledger(8, 0, (1, 8)), [told(1)]
+    assert judge(state, history).clean
+
+    def broken(*_):
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(checks, "settle", broken)
+    assert unknown(state, history)
+    verdict = judge(state, history)
+    assert verdict.doubts == ("the check failed: ZeroDivisionError: broken",)
+    assert (verdict.issued, verdict.unique, verdict.duplicates) == (0, 0, 0)
+
+
+def test_a_violation_stands_though_its_cause_could_not_be_looked_for(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(checks, "explain", broken)
+    verdict = judge(ledger(8, 0, (1, 8), (1, 8)))
+    assert verdict.status == "violated"
+    assert found(verdict) == {"oversold": 8, "duplicate": 8, "drift": 8}
+    assert "broken" in verdict.doubts[0]
+
+
+CONTRADICTIONS = {
+    "refused, with tickets": told(1, outcome="refused"),
+    "no answer, with tickets": told(1, outcome="unknown"),
+    "answered before it was sent": replace(told(1), sent_s=2.0),
+    "sent at no time": replace(told(1), sent_s=float("nan")),
+}
+
+
+@pytest.mark.parametrize("attempt", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_history_that_contradicts_itself_proves_nothing(attempt):
+    assert unknown(ledger(8, 0, (1, 8)), [attempt])
+    # But what the ledger shows by itself stands.
+    verdict = judge(ledger(8, 0, (1, 8), (1, 8)), [attempt])
+    assert found(verdict) == {"oversold": 8, "duplicate": 8, "drift": 8}
+    assert verdict.doubts
+
+
+def of_run(number, *tickets, outcome="ok"):
+    user, name = f"buyer-0badcafe-{number}", f"0badcafe-{number}"
+    return replace(told(*tickets, user=user, outcome=outcome), purchase=name)
+
+
+def test_a_history_cut_short_is_never_clean():
+    issues = [Issue(f"buyer-0badcafe-{n}", 8 * n - 7, 8 * n) for n in (1, 2, 3)]
+    state = EventLedger("E", 24, 0, None, issues)
+    whole = [of_run(n, *range(8 * n - 7, 8 * n + 1)) for n in (1, 2, 3)]
+    assert judge(state, whole).clean
+    for cut in range(3):
+        # Of the last one only the tickets in a buyer's hands tell that it is lacking.
+        assert unknown(state, whole[:cut] + whole[cut + 1 :])
+    assert judge(state, []).clean
+
+
+def test_what_a_lacking_attempt_may_account_for_is_held_against_nobody():
+    state = ledger(16, 0, (1, 8), (9, 16))
+    state = replace(state, issues=[replace(one, user="buyer-0badcafe-2") for one in state.issues])
+    assert unknown(state, [of_run(2, *range(1, 9))])
+    complete = [of_run(1, outcome="refused"), of_run(2, *range(1, 9))]
+    assert found(judge(state, complete)) == {"issued_beyond_asked": 8}
+    lost = judge(state, [of_run(2, 99)])
+    assert found(lost) == {"acknowledged_missing": 1}
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        replace(told(1), sent_s=1.0),
+        replace(told(user="other", outcome="refused"), sent_s=2.0),  # before it was all sent
+    ],
+)
+def test_what_may_have_been_is_no_contradiction(attempt):
+    assert judge(ledger(8, 0, (1, 8)), [attempt]).clean
+
+
+@pytest.mark.parametrize("stranger", ["u", "buyer-0badcafe", "buyer-00000000-4", "buyer-0badcafe-"])
+def test_other_holders_do_not_cut_a_history_short(stranger):
+    state = EventLedger("E", 16, 0, None, [Issue("buyer-0badcafe-1", 1, 8), Issue(stranger, 9, 16)])
+    assert judge(state, [of_run(1, *range(1, 9))]).clean
+
+
+# Purchases without an answer
+
+
+@pytest.mark.parametrize(
+    ("spans", "quantities", "expected"),
+    [
+        ([], [8], (0, 1, 0)),
+        ([(1, 8)], [8], (1, 0, 0)),
+        ([(1, 3)], [8], (0, 0, 1)),
+        ([(1, 8)], [8, 8, 8], (1, 2, 0)),
+        ([(1, 24)], [8, 16], (2, 0, 0)),
+        ([(1, 8)], [8, 16], (0, 0, 2)),
+        ([(1, 24)], [8, 16, 24], (0, 0, 3)),
+        ([], [-8, 8], (0, 1, 1)),
+        ([(1, 16)], [0], (0, 0, 1)),
+    ],
+)
+def test_how_purchases_without_an_answer_turned_out(spans, quantities, expected):
+    history = [
+        replace(told(outcome="unknown"), purchase=f"p{place}", quantity=quantity)
+        for place, quantity in enumerate(quantities)
+    ]
+    sold = sum(last - first + 1 for first, last in spans)
+    unknowns = check_event(ledger(100, 100 - sold, *spans), history).unknowns
+    assert (unknowns.sold, unknowns.not_sold, unknowns.undecidable) == expected
+
+
+def test_where_a_sale_without_numbers_may_hold_them_it_cannot_be_decided():
+    history = [told(), replace(told(outcome="unknown"), purchase="q")]
+    unknowns = check_event(ledger(24, 16, (1, 8)), history).unknowns
+    assert (unknowns.sold, unknowns.not_sold, unknowns.undecidable) == (0, 0, 1)
+
+
+@given(st.lists(st.sampled_from([8, 16, 24, 40]), max_size=6), st.integers(0, 100))
+@example([8, 8, 40], 24)
+@example([8, 16], 12)
+@example([16, 16], 8)
+def test_any_subset_of_unknown_purchases_may_be_there_and_nothing_else(quantities, held):
+    history = [
+        replace(told(outcome="unknown"), purchase=f"p{place}", quantity=quantity)
+        for place, quantity in enumerate(quantities)
+    ]
+    verdict = check_event(ledger(200, 200 - held, *[(1, held)] * (held > 0)), history)
+    subsets = itertools.chain.from_iterable(
+        itertools.combinations(quantities, size) for size in range(len(quantities) + 1)
+    )
+    assert verdict.clean == (not history or held in map(sum, subsets))
+
+
+def test_thousands_of_unknown_purchases_of_one_buyer():
+    history = [
+        replace(told(outcome="unknown"), purchase=f"p{n}", quantity=8 + 8 * (n % 3))
+        for n in range(30_000)
+    ]
+    state = ledger(10**6, 10**6 - 400_000, (1, 400_000))
+    assert check_event(state, history).clean
+    assert found(check_event(ledger(10**6, 599_997, (1, 400_003)), history)) == {
+        "issued_in_part": 3
+    }
 
 
 def test_a_ticket_told_more_often_than_held():

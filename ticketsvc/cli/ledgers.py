@@ -88,7 +88,10 @@ def audit(
         complain(f"could not tell: no event {event!r} in schema {' or '.join(schemas)}")
         raise click.exceptions.Exit(COULD_NOT_TELL)
     _print_verdicts(verdicts, as_json)
-    raise click.exceptions.Exit(VIOLATION if any(row["violations"] for row in verdicts) else CLEAN)
+    statuses = {row["status"] for row in verdicts}
+    raise click.exceptions.Exit(
+        VIOLATION if "violated" in statuses else COULD_NOT_TELL if "unknown" in statuses else CLEAN
+    )
 
 
 def _audit(
@@ -113,11 +116,23 @@ def _print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
     print_table(
         [*names, "verdict"],
         [
-            [*(row[name] for name in names), "VIOLATION" if row["violations"] else "clean"]
+            [*(row[name] for name in names), "VIOLATION" if row["violations"] else row["status"]]
             for row in verdicts
         ],
     )
     for row in verdicts:
+        where = f"{row['schema']} {printable(row['event'])}"
         for violation in row["violations"]:
-            where = f"{row['schema']} {printable(row['event'])}"
             print(f"{where}: {violation['kind']}: {violation['message']}")
+            print(f"    {printable(_evidence(violation))}")
+        for doubt in row["doubts"]:
+            complain(f"could not tell: {where}: {printable(doubt)}")
+
+
+def _evidence(violation: dict[str, Any]) -> str:
+    """Say which purchases show a violation, its cause and why that."""
+    from ticketsvc.lab.checks import listed
+
+    shown = f"shown by {listed(violation['purchases'])}; " if violation["purchases"] else ""
+    why = f" ({violation['reason']})" if violation["reason"] else ""
+    return f"{shown}cause: {violation['cause'] or 'unexplained'}{why}"

@@ -11,7 +11,7 @@ from yarl import URL
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
-from ticketsvc.lab.checks import EventVerdict
+from ticketsvc.lab.checks import EventVerdict, listed
 from ticketsvc.lab.history import Attempt, summarise
 from ticketsvc.lab.services import running_services
 from ticketsvc.lab.session import Lab
@@ -157,8 +157,15 @@ async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:
 
 
 def violations(burst: Burst) -> pd.DataFrame:
-    """List what the checker found broken: one row per kind."""
+    """List what the checker found broken: one row per kind, who shows it, and what caused it."""
     return pd.DataFrame(
-        [asdict(violation) for violation in burst.verdict.violations],
-        columns=["kind", "count", "message"],
+        [
+            {
+                **asdict(violation),
+                "purchases": listed(violation.purchases),
+                "cause": violation.cause or "unexplained",
+            }
+            for violation in burst.verdict.violations
+        ],
+        columns=["kind", "count", "message", "purchases", "cause", "reason"],
     )

@@ -1,83 +1,124 @@
 """Judge a history and a ledger: pure functions, no database, no clock.
 
-The invariant, per event: the tickets issued are exactly the numbers 1 to N, each once; N is
-at most the total; N = total - available = next_ticket_number - 1; and every ticket that a
-buyer was told of is in that buyer's hands.
+Three ledgers have to agree: what clients were told, the rows and ranges, the pool. The
+invariant, per event: the tickets issued are exactly the numbers 1 to N, each once; N is at most
+the total; N = total - available = next_ticket_number - 1; every ticket that a buyer was told of
+is in that buyer's hands, and what else a known buyer holds is that of a purchase without an
+answer, all of it or nothing.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
+from ticketsvc.lab.checking import doubts
+from ticketsvc.lab.checking.accounts import Finding, settle
+from ticketsvc.lab.checking.asked import by_buyer
+from ticketsvc.lab.checking.causes import explain
+from ticketsvc.lab.checking.spans import Span, count, measure
+from ticketsvc.lab.checking.verdicts import (
+    Cause,
+    EventVerdict,
+    Status,
+    Unknowns,
+    Violation,
+    listed,
+)
 from ticketsvc.lab.history import Attempt
-from ticketsvc.lab.records import EventLedger, Issue
+from ticketsvc.lab.records import EventLedger
+
+__all__ = [
+    "Cause",
+    "EventVerdict",
+    "Status",
+    "Unknowns",
+    "Violation",
+    "check",
+    "check_event",
+    "check_schemas",
+    "judge",
+    "listed",
+]
 
 _EXAMPLES = 5
+_ACCOUNTS = {
+    "acknowledged_missing": "were confirmed to a buyer who does not hold them",
+    "issued_but_refused": "are held by a buyer whose purchase was refused",
+    "issued_beyond_asked": "are more than their buyer asked for",
+    "issued_in_part": "are of a purchase without an answer, of which the rest is not there",
+}
 
 
-@dataclass(frozen=True)
-class Violation:
-    """Where the invariant does not hold: what kind, how many tickets, and examples."""
+def check_event(
+    ledger: EventLedger, history: Iterable[Attempt] = (), *, explained: bool = True
+) -> EventVerdict:
+    """Judge one event's ledger, and the answers in *history* that concern it.
 
-    kind: str
-    count: int
-    message: str
-
-
-@dataclass(frozen=True)
-class EventVerdict:
-    """What was found of one event.
-
-    *issued* counts tickets in rows and ranges; *unique* the different numbers among them;
-    *duplicates* the rest. *oversold*: more were issued than the event has.
+    Purchases and causes of violations are found unless *explained* is false, which is faster.
     """
-
-    event: str
-    total: int | None
-    available: int | None
-    next_ticket_number: int | None
-    issued: int
-    unique: int
-    duplicates: int
-    oversold: bool
-    violations: tuple[Violation, ...]
-
-    @property
-    def clean(self) -> bool:
-        """Whether the invariant holds."""
-        return not self.violations
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give plain data, for JSON."""
-        return asdict(self)
-
-
-def check_event(ledger: EventLedger, history: Iterable[Attempt] = ()) -> EventVerdict:
-    """Judge one event's ledger, and the answers in *history* that concern it."""
-    backward = [(one.first, one.last) for one in ledger.issues if one.last < one.first]
-    spans = sorted((one.first, one.last) for one in ledger.issues if one.first <= one.last)
-    issued = sum(last - first + 1 for first, last in spans)
-    unique, overlapping, missing = _measure(spans)
-    violations = [
-        *_against_total(ledger, issued),
+    told = [attempt for attempt in history if attempt.event == ledger.event]
+    doubt = doubts.contradiction(told)
+    buyers = {} if doubt else by_buyer(told)
+    spans, backward = [], []
+    held: defaultdict[str, list[Span]] = defaultdict(list)
+    for issue in ledger.issues:
+        span = (issue.first, issue.last)
+        if issue.last < issue.first:
+            backward.append(span)
+            continue
+        spans.append(span)
+        if buyers:
+            held[issue.user].append(span)
+    spans.sort()
+    measured = measure(spans)
+    violations: list[Violation] = [
+        *_against_total(ledger, measured.issued),
         *_backward(backward),
-        *_count("duplicate", issued - unique, "issued more than once", overlapping),
-        *_count("gap", sum(last - first + 1 for first, last in missing), "left out", missing),
+        *_count("duplicate", "issued more than once", measured.again),
+        *_count("gap", "left out", measured.missing),
         *_out_of_range(ledger, spans),
-        *_against_pool(ledger, issued),
-        *_acknowledged(ledger, history),
+        *_against_pool(ledger, measured.issued),
     ]
+    findings: list[Finding] = []
+    unknowns = Unknowns()
+    if buyers:
+        doubt = doubts.incomplete(told, held)
+        findings, unknowns = settle(buyers, held)
+        if doubt:  # what a lacking attempt may account for is not held against anybody
+            findings = [one for one in findings if one.kind == "acknowledged_missing"]
+        violations += _accounts(findings)
+    if violations and explained:
+        violations = explain(violations, ledger, buyers, measured, findings)
     return EventVerdict(
         event=ledger.event,
         total=ledger.total,
         available=ledger.available,
         next_ticket_number=ledger.next_ticket_number,
-        issued=issued,
-        unique=unique,
-        duplicates=issued - unique,
-        oversold=ledger.total is not None and issued > ledger.total,
+        issued=measured.issued,
+        unique=measured.unique,
+        duplicates=measured.issued - measured.unique,
+        oversold=ledger.total is not None and measured.issued > ledger.total,
         violations=tuple(violations),
+        unknowns=unknowns,
+        doubts=tuple(why for why in (doubts.unjudgeable(ledger), doubt) if why),
+    )
+
+
+def judge(ledger: EventLedger, history: Sequence[Attempt] = ()) -> EventVerdict:
+    """Judge as `check_event` does, and never raise: a check that could not run proves nothing.
+
+    What it raised becomes a doubt. Violations stand even when their causes could not be found.
+    """
+    reasons: list[str] = []
+    for explained in (True, False):
+        try:
+            verdict = check_event(ledger, history, explained=explained)
+        except Exception as problem:
+            reasons.append(f"the check failed: {type(problem).__name__}: {problem}")
+        else:
+            return replace(verdict, doubts=(*verdict.doubts, *reasons))
+    return EventVerdict(
+        ledger.event, None, None, None, 0, 0, 0, False, (), doubts=tuple(dict.fromkeys(reasons))
     )
 
 
@@ -89,7 +130,7 @@ def check(ledgers: Sequence[EventLedger], history: Sequence[Attempt] = ()) -> li
     by_event = defaultdict(list)
     for attempt in history:
         by_event[attempt.event].append(attempt)
-    return [check_event(ledger, by_event[ledger.event]) for ledger in everything]
+    return [judge(ledger, by_event[ledger.event]) for ledger in everything]
 
 
 def check_schemas(
@@ -100,7 +141,7 @@ def check_schemas(
     A history tells of the sales of one schema: it is held against those that know any of its
     buyers, and against all of them when none does.
     """
-    buyers = {attempt.user for attempt in history if attempt.tickets}
+    buyers = {attempt.user for attempt in history}
     knowing = {
         schema
         for schema, found in ledgers.items()
@@ -111,26 +152,6 @@ def check_schemas(
         for schema, found in ledgers.items()
         for verdict in check(found, history if not knowing or schema in knowing else ())
     ]
-
-
-def _measure(
-    spans: Sequence[tuple[int, int]],
-) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
-    """Sweep over sorted spans: count distinct numbers, list overlaps, list gaps from 1 on."""
-    merged: list[tuple[int, int]] = []
-    overlaps, gaps = [], []
-    for first, last in spans:
-        if merged and first <= merged[-1][1]:
-            overlaps.append((first, min(last, merged[-1][1])))
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    expected = 1
-    for first, last in merged:
-        if first > expected:
-            gaps.append((expected, first - 1))
-        expected = max(expected, last + 1)
-    return sum(last - first + 1 for first, last in merged), overlaps, gaps
 
 
 def _against_total(ledger: EventLedger, issued: int) -> Iterable[Violation]:
@@ -150,7 +171,7 @@ def _against_total(ledger: EventLedger, issued: int) -> Iterable[Violation]:
         )
 
 
-def _backward(spans: Sequence[tuple[int, int]]) -> Iterable[Violation]:
+def _backward(spans: Sequence[Span]) -> Iterable[Violation]:
     """Find ranges that end before they begin: what a negative quantity mints stock with."""
     if spans:
         yield Violation(
@@ -158,14 +179,13 @@ def _backward(spans: Sequence[tuple[int, int]]) -> Iterable[Violation]:
         )
 
 
-def _count(
-    kind: str, count: int, what: str, spans: Sequence[tuple[int, int]]
-) -> Iterable[Violation]:
-    if count:
-        yield Violation(kind, count, f"{count} tickets {what}: {_examples(spans)}")
+def _count(kind: str, what: str, spans: Sequence[Span]) -> Iterable[Violation]:
+    if spans:
+        tickets = count(spans)
+        yield Violation(kind, tickets, f"{tickets} tickets {what}: {_examples(spans)}")
 
 
-def _out_of_range(ledger: EventLedger, spans: Sequence[tuple[int, int]]) -> Iterable[Violation]:
+def _out_of_range(ledger: EventLedger, spans: Sequence[Span]) -> Iterable[Violation]:
     if ledger.total is None:
         return
     outside = [span for span in spans if span[0] < 1 or span[1] > ledger.total]
@@ -197,26 +217,18 @@ def _against_pool(ledger: EventLedger, issued: int) -> Iterable[Violation]:
         )
 
 
-def _acknowledged(ledger: EventLedger, history: Iterable[Attempt]) -> Iterable[Violation]:
-    """Find tickets that a buyer was told of and does not hold, or not as often."""
-    held: defaultdict[str, list[Issue]] = defaultdict(list)
-    for issue in ledger.issues:
-        held[issue.user].append(issue)
-    missing = []
-    for attempt in history:
-        for number, times in Counter(attempt.tickets).items():
-            has = sum(issue.first <= number <= issue.last for issue in held[attempt.user])
-            missing += [number] * max(0, times - has)
-    if missing:
-        yield Violation(
-            "acknowledged_missing",
-            len(missing),
-            f"{len(missing)} tickets were confirmed to a buyer who does not hold them: "
-            f"{_examples([(number, number) for number in sorted(set(missing))])}",
-        )
+def _accounts(findings: Sequence[Finding]) -> Iterable[Violation]:
+    """Sum up buyers' accounts: one violation of each kind, with numbers as far as there are any."""
+    for kind, what in _ACCOUNTS.items():
+        found = [finding for finding in findings if finding.kind == kind]
+        if found:
+            tickets = sum(finding.tickets for finding in found)
+            numbers = {(number, number) for finding in found for number in finding.numbers}
+            examples = f": {_examples(tuple(numbers))}" if numbers else ""
+            yield Violation(kind, tickets, f"{tickets} tickets {what}{examples}")
 
 
-def _examples(spans: Sequence[tuple[int, int]]) -> str:
+def _examples(spans: Iterable[Span]) -> str:
     different = sorted(set(spans))
     shown = [str(a) if a == b else f"{a}-{b}" for a, b in different[:_EXAMPLES]]
     more = len(different) - len(shown)

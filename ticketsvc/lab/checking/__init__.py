@@ -1,0 +1,1 @@
+"""How the checker works: accounts, holdings, causes. Its face is `ticketsvc.lab.checks`."""
