@@ -1,7 +1,7 @@
 """Every mechanism side by side: which of its schedules are clean, for few and many buyers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +14,7 @@ from ticketsvc.lab.explore.runs import Run
 
 STOCKS = ("none", "one", "all")
 _FEW = 100  # schedules that one still looks at one by one
-_AT_ONCE = 2  # explorations side by side; while one waits for a lock, the other goes on
+_AT_ONCE = 3  # explorations side by side; while one waits for a lock, the other goes on
 
 
 @dataclass(frozen=True)
@@ -107,22 +107,55 @@ _COUNTS = (
 )
 
 
-async def atlas_runs(
-    url: str, names: Sequence[str], *, buyers: int, total: int, quantity: int
-) -> dict[str, list[Run]]:
-    """Give, per allocator, its schedules with the ledger after each step.
+@dataclass(frozen=True)
+class BothWays:
+    """A case explored reduced and, where its schedules are few, in full; runs tell their ledgers."""
 
-    Every schedule where they are few enough to look at; else one of each class.
-    """
+    reduced: Exploration
+    full: Exploration | None
+
+    @property
+    def runs(self) -> list[Run]:
+        """Give every schedule, or else one of each class."""
+        return (self.full or self.reduced).runs
+
+
+async def explore_both_ways(
+    url: str, *, buyers: int, total: int, quantity: int
+) -> dict[str, BothWays]:
+    """Explore every allocator reduced, and in full where that is a hundred schedules at most."""
     found = {}
-    for name in names:
+    for name in ALLOCATORS:
         exhibit = Exhibit(name, _schema_of(name))
         case = Case(name, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe)
         reduced = await explore(url, case, keep=True, tell=True)
         few = reduced.schedules <= _FEW
-        whole = await explore(url, case, full=True, keep=True, tell=True) if few else reduced
-        found[name] = whole.runs
+        full = await explore(url, case, full=True, keep=True, tell=True) if few else None
+        found[name] = BothWays(reduced, full)
     return found
+
+
+def compared(both: Mapping[str, BothWays]) -> pd.DataFrame:
+    """Hold what was found both ways together: one row per allocator explored in full.
+
+    An outcome is all that buyers were told and all that is in the ledger, who waited and who
+    tried again; with each, the number of schedules that end in it. Columns: mechanism,
+    classes, schedules, in_full (executed one by one), outcomes, same.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "mechanism": name,
+                "classes": one.reduced.classes,
+                "schedules": one.reduced.schedules,
+                "in_full": one.full.classes,
+                "outcomes": len(outcomes(one.full)),
+                "same": outcomes(one.reduced) == outcomes(one.full),
+            }
+            for name, one in both.items()
+            if one.full
+        ]
+    )
 
 
 # What is said of what people try first, here and there; the table sets it against what happens.
@@ -154,35 +187,6 @@ def near_misses(table: pd.DataFrame) -> pd.DataFrame:
                 "duplicates (stock for all)": f"{enough['duplicate'] / enough['schedules']:.1%}",
                 "turns away (stock for all)": f"{enough['turned_away'] / enough['schedules']:.1%}",
                 "SQLSTATEs": ", ".join(sorted(set(filter(None, cases["sqlstates"])))) or "none",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-async def compare_with_full(
-    url: str, chosen: Sequence[Exhibit], *, buyers: int, total: int, quantity: int
-) -> pd.DataFrame:
-    """Explore each exhibit both ways, reduced and in full, and hold the outcomes together.
-
-    An outcome is all that buyers were told and all that is in the ledger, who waited and who
-    tried again; with each, the number of schedules that end in it. One row per exhibit:
-    classes, schedules, in_full (executed one by one), outcomes, same.
-    """
-    rows = []
-    for exhibit in chosen:
-        case = Case(
-            exhibit.allocator, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe
-        )
-        reduced = await explore(url, case, keep=True)
-        full = await explore(url, case, full=True, keep=True)
-        rows.append(
-            {
-                "mechanism": exhibit.allocator,
-                "classes": reduced.classes,
-                "schedules": reduced.schedules,
-                "in_full": full.classes,
-                "outcomes": len(outcomes(full)),
-                "same": outcomes(reduced) == outcomes(full),
             }
         )
     return pd.DataFrame(rows)
