@@ -19,6 +19,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
 
 @dataclass
@@ -46,24 +47,57 @@ class Visit:
 
 
 Visitor = Callable[[Sequence[Path], Sequence[int], Sequence[str]], list[Visit]]
+Browser = Callable[[Path, int, Callable[[Page], object]], Visit]
 
 
 @pytest.fixture(scope="session")
-def visit() -> Visitor:
-    """Give what opens files at widths. No browser: a skip on a laptop, a failure in CI."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+def program() -> str:
+    """Give the browser. None: a skip on a laptop, a failure in CI."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
         missing = "no browser: neither chromium nor google-chrome is on PATH"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
+    return found
+
+
+@pytest.fixture(scope="session")
+def visit(program: str) -> Visitor:
+    """Give what opens files at widths, and notes what they do."""
 
     def visit(files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str] = ()) -> Any:
-        # In a thread: playwright's loop would stand in the way of the other tests'.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_visit_all, program, files, widths, selectors).result()
+        return _in_a_thread(_visit_all, program, files, widths, selectors)
 
     return visit
+
+
+@pytest.fixture(scope="session")
+def use(program: str) -> Browser:
+    """Give what opens a file at a width and does there what it is given; noted, as a visit is."""
+
+    def use(file: Path, width: int, act: Callable[[Page], object]) -> Any:
+        return _in_a_thread(_use, program, file, width, act)
+
+    return use
+
+
+def _in_a_thread(work: Callable[..., object], *arguments: object) -> object:
+    """Do it where playwright's loop does not stand in the way of the other tests'."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work, *arguments).result()
+
+
+def _use(program: str, file: Path, width: int, act: Callable[[Page], object]) -> Visit:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program, args=list(QUIET)) as browser,
+    ):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        seen = _visit(page, Visit(file, width), ())
+        act(page)
+        seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
+        return seen
 
 
 def _visit_all(
@@ -94,7 +128,7 @@ def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:
         "all => all.filter(one => !one.naturalWidth).length"
     )
     visit.links = page.locator("a[href]").evaluate_all("all => all.map(one => one.href)")
-    visit.overflow_px = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    visit.overflow_px = page.evaluate(OVERFLOW)
     for selector in selectors:
         found = page.locator(selector).all()
         visit.texts[selector] = [one.inner_text() for one in found if one.is_visible()]

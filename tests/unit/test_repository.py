@@ -53,6 +53,9 @@ FORBIDDEN = {
     "lab.bench.figures": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.bench.growth": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.bench.model": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.charts_schedules": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.atlas": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.stepper": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
 }
 
 
@@ -156,6 +159,8 @@ def test_imports_point_one_way() -> None:
         ("ticketsvc.lab.checks", "from ticketsvc.lab.ledger import read_ledger"),
         ("ticketsvc.lab.charts", "from ticketsvc.lab.bursts import Burst"),
         ("ticketsvc.lab.records", "import psycopg_pool"),
+        ("ticketsvc.lab.atlas", "from ticketsvc.lab.explore.stage import Stage"),
+        ("ticketsvc.lab.outcomes", "import psycopg"),
         ("ticketsvc.__init__", "from ticketsvc.errors import UsageError"),
         ("ticketsvc.helpers", "import os"),
     ],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from ticketsvc.lab.explore.runs import Run
-from ticketsvc.lab.explore.transcripts import Step, findings, in_short, steps_of
+from ticketsvc.lab.explore.runs import Event, Run
+from ticketsvc.lab.explore.transcripts import COLUMNS, findings, in_short, rows
 from ticketsvc.lab.fragments import fill_in
 from ticketsvc.lab.outcomes import KINDS, Look, look_of, shown
 
@@ -20,7 +20,7 @@ class _Cell:
     run: Run
     look: Look
     label: str
-    steps: Sequence[Step]
+    steps: Sequence[tuple[Event, Sequence[str]]]
     findings: Sequence[str]
 
 
@@ -41,6 +41,7 @@ def atlas(panels: Mapping[str, Sequence[Run]]) -> HTML:
     return fill_in(
         "atlas.html.j2",
         panels=[_panel(title, chosen) for title, chosen in panels.items()],
+        columns=COLUMNS,
         looks=shown(run.kind for run in runs),
         serial=any(run.serial for run in runs),
         reduced=any(run.stands_for > 1 for run in runs),
@@ -64,6 +65,6 @@ def _cell(run: Run) -> _Cell:
         run=run,
         look=look_of(run.kind),
         label=f"schedule {run.id}: {in_short(run)}",
-        steps=steps_of(run),
+        steps=list(zip(run.events, rows(run), strict=True)),
         findings=findings(run),
     )

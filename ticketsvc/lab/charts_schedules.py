@@ -19,8 +19,8 @@ def matrix(table: pd.DataFrame) -> Figure:
 
     *table*: mechanism, schema, safe, buyers, stock, complete, and counts of schedules, clean,
     turned_away, duplicate and oversold, as `gallery.explore_all` gives them. A schedule counts
-    as the worst that is true of it. In each bar, how many schedules there are: "≥" where not
-    all were accounted for.
+    as the worst that is true of it. In each bar: the mark of what most end in, and how many
+    schedules there are, "≥" where not all were accounted for.
     """
     mechanisms = list(dict.fromkeys(zip(table["mechanism"], table["schema"], strict=True)))
     columns = list(dict.fromkeys(zip(table["buyers"], table["stock"], strict=True)))
@@ -40,7 +40,7 @@ def matrix(table: pd.DataFrame) -> Figure:
     figure.suptitle(_finding(table), x=0.01, ha="left", fontsize="medium", fontweight="bold")
     seen = shown(kind for kind in KINDS if shares[kind].any())
     figure.legend(
-        handles=[Patch(facecolor=look.colour, label=look.kind) for look in seen],
+        handles=[Patch(facecolor=look.colour, label=f"{look.mark} {look.kind}") for look in seen],
         loc="outside lower center",
         ncols=len(seen),
         frameon=False,
@@ -84,11 +84,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     most = bad["buyers"].max()
     fraction = bad.loc[bad["buyers"] == most, "fraction"].iloc[0]
     at_most = measured.loc[measured["purchases"] == most, "probability"]
-    heard = (
-        f"{_percent(at_most.min())} to {_percent(at_most.max())} of bursts did it"
-        if len(at_most)
-        else "not measured"
-    )
+    heard = f"{_range(at_most)} of bursts did it" if len(at_most) else "bursts were not measured"
     say_finding(axes, f"{most} purchases: {_percent(fraction)} of schedules do damage; {heard}")
     axes.set_xlabel("purchases at a time")
     axes.set_ylabel("fraction of schedules;\nprobability of damage per burst")
@@ -124,11 +120,13 @@ def _draw_bars(
             share = float(shares.loc[index, look.kind])
             axes.barh(place, share, left=left, height=0.8, color=look.colour)
             if share > widest:
-                widest, middle, ink = share, left + share / 2, look.ink
+                widest, middle, most = share, left + share / 2, look
             left += share
         if widest:
-            words = f"{'' if case['complete'] else '≥ '}{case['schedules']:,}"
-            axes.text(middle, place, words, color=ink, ha="center", va="center", fontsize="small")
+            words = f"{most.mark} {'' if case['complete'] else '≥ '}{case['schedules']:,}"
+            axes.text(
+                middle, place, words, color=most.ink, ha="center", va="center", fontsize="small"
+            )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
     axes.set_xticks([0, 0.5, 1])
@@ -139,14 +137,17 @@ def _draw_bars(
 
 def _finding(table: pd.DataFrame) -> str:
     words = []
-    for safe, who in ((True, "of the right mechanisms"), (False, "of the others")):
+    for safe, who in ((True, "right mechanisms"), (False, "the others")):
         rows = table[table["safe"] == safe]
         if len(rows):
             total = int(rows["schedules"].sum())
             broken = total - int(rows["clean"].sum())
-            words.append(f"{who}: {broken:,} of {total:,} schedules break it")
-    sentence = "; ".join(words)
-    return sentence[:1].upper() + sentence[1:]
+            words.append(f"{who}, {broken:,} of {total:,}")
+    return f"Schedules that break the invariant: {'; '.join(words)}"
+
+
+def _range(shares: "pd.Series[float]") -> str:
+    return " to ".join(dict.fromkeys(map(_percent, (shares.min(), shares.max()))))
 
 
 def _percent(share: float) -> str:

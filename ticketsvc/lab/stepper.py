@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from IPython.display import HTML
 
 from ticketsvc.lab.explore.runs import Event, Run
-from ticketsvc.lab.explore.transcripts import error_words, findings, letters_of, named, read_by
+from ticketsvc.lab.explore.transcripts import blockers, findings, letters, what_it_read
 from ticketsvc.lab.fragments import fill_in
 from ticketsvc.lab.outcomes import look_of
 
@@ -55,39 +55,38 @@ def step_through(run: Run, *, total: int) -> HTML:
     *total*: the tickets of the event. The run has to be played with `tell=True`, or the frames
     say nothing of the ledger between the steps.
     """
-    letters = letters_of(run)
+    names = letters(run)
     ledgers = _ledgers(run, total)
-    steps = [_frame(run, place, letters, ledgers[place + 1]) for place in range(len(run.events))]
+    steps = [_frame(run, place, names, ledgers[place + 1]) for place in range(len(run.events))]
     before = _Frame(
         "before the first step",
         None,
         [
-            f"{' and '.join(letters)} each want {run.quantity} of {total} tickets.",
+            f"{' and '.join(names)} each want {run.quantity} of {total} tickets.",
             "Nothing has been sold yet.",
         ],
         "",
         ledgers[0],
-        _lanes(run, -1, letters),
+        _lanes(run, -1, names),
     )
-    after = _Frame("the verdict", None, [], "", ledgers[-1], _lanes(run, len(run.events), letters))
+    after = _Frame("the verdict", None, [], "", ledgers[-1], _lanes(run, len(run.events), names))
     return fill_in(
         "stepper.html.j2",
         run=run,
         frames=[before, *steps, after],
-        letters=letters,
+        names=names,
         look=look_of(run.kind),
         findings=findings(run),
         total=total,
     )
 
 
-def _frame(run: Run, place: int, letters: Sequence[str], ledger: _Ledger) -> _Frame:
+def _frame(run: Run, place: int, names: Sequence[str], ledger: _Ledger) -> _Frame:
     event = run.events[place]
-    who = letters[event.session]
-    said = [f"{who} runs {event.name}{_result(event, letters, waits=bool(event.waited_for))}"]
+    who = names[event.session]
+    said = [f"{who} runs {event.name}{_result(event, names, waits=bool(event.waited_for))}"]
     said += [
-        f"That lets {letters[other.session]}'s {other.name} go on"
-        f"{_result(other, letters, waits=False)}"
+        f"That lets {names[other.session]}'s {other.name} go on{_result(other, names, waits=False)}"
         for other in run.events[:place]
         if other.released_by == place
     ]
@@ -97,24 +96,24 @@ def _frame(run: Run, place: int, letters: Sequence[str], ledger: _Ledger) -> _Fr
         sentences=said,
         sql=event.text,
         ledger=ledger,
-        lanes=_lanes(run, place, letters),
+        lanes=_lanes(run, place, names),
     )
 
 
-def _result(event: Event, letters: Sequence[str], *, waits: bool) -> str:
+def _result(event: Event, names: Sequence[str], *, waits: bool) -> str:
     if waits:
-        return f" and has to wait for {named(event.waited_for, letters)}."
+        return f" and has to wait for {blockers(event, names)}."
+    read = what_it_read(event)
     if event.error:
-        return f". It fails: {error_words(event.error)}."
-    read = read_by(event)
+        return f". It {read}."
     return f": {read}." if read else "."
 
 
-def _lanes(run: Run, place: int, letters: Sequence[str]) -> list[list[_Box]]:
+def _lanes(run: Run, place: int, names: Sequence[str]) -> list[list[_Box]]:
     """Give each session's statements as they stand when the step at *place* has been taken."""
     return [
         [
-            _box(event, number, place, letters)
+            _box(event, number, place, names)
             for number, event in enumerate(run.events)
             if event.session == session
         ]
@@ -122,14 +121,14 @@ def _lanes(run: Run, place: int, letters: Sequence[str]) -> list[list[_Box]]:
     ]
 
 
-def _box(event: Event, number: int, place: int, letters: Sequence[str]) -> _Box:
-    state, words = "done", read_by(event)
+def _box(event: Event, number: int, place: int, names: Sequence[str]) -> _Box:
+    state, words = "done", what_it_read(event)
     if number > place:
         state, words = "to come", ""
     elif event.waited_for and (event.released_by is None or event.released_by > place):
-        state, words = "waits", f"waits for {named(event.waited_for, letters)}"
+        state, words = "waits", f"waits for {blockers(event, names)}"
     elif event.error:
-        state, words = "failed", error_words(event.error)
+        state, words = "failed", what_it_read(event)
     return _Box(number + 1, event.name, state, words, current=number == place)
 
 

@@ -1,0 +1,193 @@
+"""The atlas and the stepper in a real report page: they work by mouse and keyboard, no script."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests import sample_runs
+from tests.browser.conftest import Browser
+from tests.notebooks import samples
+from ticketsvc.lab.reports import run_notebooks
+
+WIDTHS = (400, 1280)
+IMPORTS = (
+    "import pickle\n"
+    "from pathlib import Path\n"
+    "from ticketsvc.lab.atlas import atlas\n"
+    "from ticketsvc.lab.notebook import verdict\n"
+    "from ticketsvc.lab.stepper import step_through\n"
+    "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
+)
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with an atlas, the same atlas again, and two steppers."""
+    folder = tmp_path_factory.mktemp("schedules")
+    file = folder / "runs.pickle"
+    chosen = [sample_runs.blocked(), sample_runs.oversold(), sample_runs.hostile()]
+    panels = {**sample_runs.panels(), "many": [sample_runs.oversold()] * 130}
+    file.write_bytes(pickle.dumps((panels, chosen)))
+    notebook = samples.write(
+        folder,
+        "07-schedules",
+        "Which schedules break it?",
+        IMPORTS.format(file=str(file)),
+        *("atlas(panels)", "atlas(panels)"),
+        *("step_through(chosen[0], total=16)", "step_through(chosen[1], total=8)"),
+        "atlas({chosen[2].events[0].text: [chosen[2]]})",
+        "verdict('It holds.', ('one is one', 1 == 1))",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", samples.DATABASE_URL)
+        [result] = run_notebooks([notebook], {}, folder / "reports", folder / "runs")
+    assert result.failure is None
+    return folder / "reports" / "07-schedules.html"
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def panel(page: Page, atlas: int, place: int) -> Locator:
+    return page.locator(".atlas").nth(atlas).locator(".panel").nth(place)
+
+
+def shown(where: Locator, selector: str) -> Locator:
+    return where.locator(selector).locator("visible=true")
+
+
+def test_a_cell_shows_its_transcript_and_hides_the_other(
+    report: Path, use: Browser, width: int
+) -> None:
+    def act(page: Page) -> None:
+        first, other = panel(page, 0, 0), panel(page, 0, 1)
+        twin = panel(page, 1, 0)
+        expect(shown(page.locator(".atlas"), ".transcript")).to_have_count(0)
+        first.locator("label.cell").nth(1).click()
+        expect(shown(first, ".transcript")).to_have_count(1)
+        expect(first.locator(".transcript").nth(1)).to_be_visible()
+        expect(first.locator(".transcript").nth(1)).to_contain_text("16 tickets issued of 8")
+        first.locator("label.cell").nth(4).click()
+        expect(first.locator(".transcript").nth(1)).to_be_hidden()
+        expect(first.locator(".transcript").nth(4)).to_contain_text("A until step 5")
+        # Neither the panel below nor the same atlas further down has moved.
+        expect(shown(other, ".transcript")).to_have_count(0)
+        expect(shown(twin, ".transcript")).to_have_count(0)
+        other.locator("label.cell").nth(0).click()
+        expect(first.locator(".transcript").nth(4)).to_be_visible()
+        first.get_by_text("Close the transcript").click()
+        expect(shown(first, ".transcript")).to_have_count(0)
+
+    seen = use(report, width, act)
+    assert seen.messages == []
+    assert seen.outside == []
+    assert seen.overflow_px <= 0
+
+
+def test_the_transcript_stands_below_all_cells(report: Path, use: Browser, width: int) -> None:
+    def act(page: Page) -> None:
+        many = panel(page, 0, 2)
+        many.locator("label.cell").first.click()
+        box = shown(many, ".transcript").bounding_box()
+        last = many.locator("label.cell").last.bounding_box()
+        assert box
+        assert last
+        assert box["y"] >= last["y"] + last["height"]
+        assert box["x"] + box["width"] <= width
+
+    use(report, width, act)
+
+
+def test_the_atlas_by_keyboard(report: Path, use: Browser) -> None:
+    def act(page: Page) -> None:
+        first = panel(page, 0, 0)
+        first.locator("input").first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(first.locator(".transcript").nth(0)).to_be_visible()
+        page.keyboard.press("ArrowRight")
+        expect(first.locator(".transcript").nth(1)).to_be_visible()
+        expect(first.locator(".transcript").nth(0)).to_be_hidden()
+        page.keyboard.press("ArrowLeft")
+        expect(first.locator(".transcript").nth(0)).to_be_visible()
+        outline = first.locator("label.cell").first.evaluate(
+            "e => getComputedStyle(e).outlineStyle"
+        )
+        assert outline == "solid"
+        page.keyboard.press("Tab")  # to the steps, which may have to be scrolled
+        assert page.evaluate("document.activeElement.className") == "sideways"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.name") == second_name(page)
+
+    def second_name(page: Page) -> str | None:
+        return panel(page, 0, 1).locator("input").first.get_attribute("name")
+
+    assert use(report, 1280, act).messages == []
+
+
+def test_the_stepper_by_mouse(report: Path, use: Browser, width: int) -> None:
+    def act(page: Page) -> None:
+        first, other = page.locator(".stepper").nth(0), page.locator(".stepper").nth(1)
+        expect(shown(first, ".place")).to_have_text("Before the first step")
+        for number in range(1, 6):
+            shown(first, "label.next").click()
+            expect(shown(first, ".place")).to_have_text(f"Step {number} of 5")
+        expect(shown(first, ".box.failed")).to_have_count(2)  # the box, and the legend's
+        shown(first, "label.next").click()
+        expect(shown(first, ".place")).to_have_text("The verdict")
+        expect(shown(first, ".said")).to_contain_text("turned away")
+        expect(shown(first, "label.next")).to_have_count(0)
+        shown(first, "label.previous").click()
+        expect(shown(first, ".place")).to_have_text("Step 5 of 5")
+        first.locator("label.at").nth(4).click()
+        expect(shown(first, ".sentences")).to_contain_text("has to wait for A")
+        expect(shown(first, ".lane .box.waits")).to_have_count(1)
+        expect(shown(other, ".place")).to_have_text("Before the first step")
+
+    seen = use(report, width, act)
+    assert seen.messages == []
+    assert seen.outside == []
+    assert seen.overflow_px <= 0
+
+
+def test_the_stepper_by_keyboard(report: Path, use: Browser) -> None:
+    def act(page: Page) -> None:
+        first = page.locator(".stepper").nth(0)
+        first.locator("input").first.focus()
+        for key, place in (
+            ("ArrowRight", "Step 1 of 5"),
+            ("ArrowRight", "Step 2 of 5"),
+            ("ArrowLeft", "Step 1 of 5"),
+            ("ArrowLeft", "Before the first step"),
+        ):
+            page.keyboard.press(key)
+            expect(shown(first, ".place")).to_have_text(place)
+
+    assert use(report, 1280, act).messages == []
+
+
+def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser) -> None:
+    def act(page: Page) -> None:
+        first = page.locator(".stepper").nth(0)
+        shown(first, "label.next").scroll_into_view_if_needed()
+        before = shown(first, "label.next").bounding_box()
+        shown(first, "label.next").click()
+        after = shown(first, "label.next").bounding_box()
+        assert before == after
+
+    use(report, 1280, act)
+
+
+def test_hostile_words_are_words(report: Path, use: Browser) -> None:
+    def act(page: Page) -> None:
+        third = panel(page, 2, 0)
+        expect(third.locator("legend b").first).to_have_text(sample_runs.HOSTILE)
+        third.locator("label.cell").click()
+        expect(shown(third, ".transcript")).to_contain_text(sample_runs.HOSTILE)
+
+    seen = use(report, 1280, act)
+    assert seen.messages == []
+    assert seen.overflow_px <= 0
