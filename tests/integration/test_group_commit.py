@@ -11,6 +11,7 @@ from ticketsvc.allocators import group_commit
 from ticketsvc.allocators.group_commit import GroupCommit
 from ticketsvc.allocators.selling import sell
 from ticketsvc.database import pool as pools
+from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import (
@@ -79,6 +80,14 @@ def locked(url, event="E"):
     with psycopg.connect(url) as holder:
         holder.execute("SELECT FROM fixed.ticket_pools WHERE event_id = %s FOR UPDATE", [event])
         yield holder
+
+
+def test_any_text_comes_back_from_an_array_as_it_was(any_connection):
+    texts = ["", "NULL", "null", " ", "a,b", "{}", '"', "\\", '\\"', "\n", "%s", "é🎫", "'"]
+    [back] = any_connection.execute("SELECT %s::varchar[]", [array_literal(texts)]).fetchone()
+    assert back == texts
+    [numbers] = any_connection.execute("SELECT %s::int[]", [array_literal([8, -8])]).fetchone()
+    assert numbers == [8, -8]
 
 
 # Batches

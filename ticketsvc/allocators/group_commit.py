@@ -12,6 +12,7 @@ import psycopg
 from ticketsvc.allocators.lines import Batch, Line, Waiting
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.allocators.selling import in_our_terms
+from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.pool import Connection, Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
@@ -193,8 +194,8 @@ class GroupCommit:
             cursor = await self._reserve.execute(
                 connection,
                 event=batch.line.event,
-                users=[one.purchase.user_id for one in batch.members],
-                quantities=[one.purchase.quantity for one in batch.members],
+                users=array_literal(one.purchase.user_id for one in batch.members),
+                quantities=array_literal(one.purchase.quantity for one in batch.members),
                 wait=wait,
             )
         (answer,) = await cursor.fetchall()
@@ -205,9 +206,9 @@ class GroupCommit:
         with _tracing(batches):
             cursor = await self._reserve_several.execute(
                 connection,
-                events=[one.purchase.event_id for one in members],
-                users=[one.purchase.user_id for one in members],
-                quantities=[one.purchase.quantity for one in members],
+                events=array_literal(one.purchase.event_id for one in members),
+                users=array_literal(one.purchase.user_id for one in members),
+                quantities=array_literal(one.purchase.quantity for one in members),
             )
         answers = {answer.event: answer for answer in await cursor.fetchall()}
         return [
