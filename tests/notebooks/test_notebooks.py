@@ -31,6 +31,20 @@ SMALL: dict[str, dict[str, str]] = {
         "purchases_rows": "20",
         "purchases_range": "40",
     },
+    "07-which-schedules": {
+        "buyers": "[2]",
+        "sample": "10",
+        "pool_sizes": "[10]",
+        "repetitions": "2",
+    },
+    "08-throughput": {
+        "connections": "[1, 32]",
+        "at": "32",
+        "seconds": "0.5",
+        "generator": "own",
+        "probes": "30",
+        "net_statements": "10",
+    },
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticketsvc.lab.checking.spans import overlapping_pairs
 from ticketsvc.lab.checks import check_event, listed
 from ticketsvc.lab.history import Attempt
 from ticketsvc.lab.records import EventLedger, Issue
@@ -137,7 +138,8 @@ def test_whoever_has_the_lower_numbers_at_once_after_is_no_race(spans):
 def test_an_answer_without_numbers_may_have_meant_any():
     history = [asked("a"), asked("b", at=TOGETHER)]
     assert explained(SAME, history) == {"duplicate": (("a", "b"), "race")}
-    assert explained(SAME, [*history[:1], asked("b", 1, 8, at=TOGETHER)])["duplicate"][1] == "race"
+    for some in ([history[0], asked("b", 1, 8, at=TOGETHER)], [asked("a", 1, 8), history[1]]):
+        assert explained(SAME, some) == {"duplicate": (("a", "b"), "race")}
 
 
 def test_the_last_of_the_stock_without_an_answer_is_no_race():
@@ -177,7 +179,9 @@ def test_one_number_told_to_two_purchases_of_a_buyer_who_holds_it_once():
     state = ledger(16, 0, ("A", 1, 8), ("A", 9, 16))
     history = [asked("a", 1, 8), asked("b", 8, 15, user="A", at=TOGETHER)]
     assert explained(state, history) == {"acknowledged_missing": (("a", "b"), "race")}
-    # One number alone is told of by fewer, and shows as much.
+    third = asked("d", 8, 8, quantity=1, user="A")
+    assert len(explained(state, [*history, third])["acknowledged_missing"][0]) == 2
+    # Another number was told to one alone, and shows it too.
     history.append(asked("c", 99, 99, quantity=1, user="A"))
     history[0] = asked("a", 1, 8)
     assert explained(state, history)["acknowledged_missing"][0] == ("c",)
@@ -304,6 +308,71 @@ def test_a_pool_that_counted_what_nobody_holds(outcome):
 def test_all_rows_are_there_and_the_pool_did_not_count_them():
     found = explained(ledger(8, 8, *rows("X", 1, 8)), [asked("x", outcome=UNKNOWN)])
     assert found == {"drift": (("x",), "partial failure")}
+
+
+def test_what_was_sold_and_is_not_all_there_comes_before_what_may_have_been():
+    """Acknowledged, it did not fail half-way for all that is known: it has no cause."""
+    maybe = asked("x", outcome=UNKNOWN)
+    lost = [maybe, asked("a", 1, 8), asked("b", 9, 16)]
+    state = ledger(24, 8, ("A", 1, 8))
+    assert explained(state, lost)["drift"] == (("b",), None)
+    part = ledger(24, 16, *rows("A", 1, 3))
+    assert explained(part, [maybe, asked("a")])["drift"] == (("a",), None)
+
+
+def test_an_answer_without_numbers_promises_nothing_that_the_pool_counted():
+    state = ledger(24, 8, ("B", 1, 8))
+    assert explained(state, [asked("a"), asked("b", 1, 8)])["drift"] == (("a",), None)
+    partly = [asked("a"), asked("b", 1, 8, quantity=16)]
+    assert explained(state, partly)["drift"] == (("b",), None)
+
+
+def test_no_answer_comes_before_a_refusal():
+    history = [asked("x", outcome=REFUSED), asked("y", outcome=UNKNOWN)]
+    assert explained(ledger(8, 0), history) == {"drift": (("y",), "partial failure")}
+
+
+def test_no_more_are_named_than_it_takes_though_all_come_to_the_same():
+    history = [
+        asked("x", outcome=REFUSED),
+        asked("y", outcome=REFUSED),
+        asked("b", 17, 32, quantity=16),
+    ]
+    state = ledger(40, 24, ("X", 1, 8), ("Y", 9, 16), ("B", 17, 24))
+    assert explained(state, history)["drift"] == (("x",), "partial failure")
+
+
+def test_what_more_would_explain_as_well_does_not_make_it_doubtful():
+    history = [
+        asked("x", outcome=REFUSED),
+        asked("m", quantity=-16),
+        asked("b", 17, 32, quantity=16),
+    ]
+    state = ledger(40, 32, ("X", 1, 8), ("B", 9, 16))
+    assert explained(state, history)["drift"] == (("x",), "partial failure")
+
+
+def test_a_purchase_that_was_never_sent_the_pool_did_not_count():
+    assert explained(ledger(8, 0), [asked("x", outcome=FAILED)]) == {"drift": ((), None)}
+
+
+def test_two_attempts_without_an_answer_left_rows_once():
+    history = [asked("x", outcome=UNKNOWN), asked("x", outcome=UNKNOWN, at=AFTERWARDS)]
+    found = explained(ledger(8, 8, *rows("X", 1, 8)), history)
+    assert found == {"drift": (("x",), "partial failure")}
+
+
+def test_more_rows_than_one_failure_leaves_are_not_one():
+    found = explained(ledger(16, 16, *rows("X", 1, 16)), [asked("x", outcome=UNKNOWN)])
+    assert found["drift"] == (("x",), None)
+
+
+@pytest.mark.parametrize("outcome", [UNKNOWN, REFUSED])
+def test_a_bad_quantity_may_have_been_given_back_without_an_answer(outcome):
+    history = [asked("a", 1, 8), asked("m", quantity=-8, outcome=outcome, at=AFTERWARDS)]
+    found = explained(ledger(8, 8, ("A", 1, 8)), history)
+    assert found == {"drift": (("m",), "bad quantity")}
+    assert explained(ledger(8, 0, ("A", 1, 8)), history) == {}
 
 
 def test_several_half_way_are_named_together():
@@ -533,6 +602,15 @@ def test_no_smaller_set_shows_it(some, total, known):
                 assert not any(
                     _shows(kind, part, total) for part in itertools.combinations(some, size)
                 )
+
+
+@given(small.map(lambda some: sorted((a, a + size - 1) for a, size in some)))
+def test_whoever_repeats_a_number_is_in_some_pair(some):
+    pairs = overlapping_pairs((span, place) for place, span in enumerate(some))
+    assert all(some[two][0] <= some[one][1] for one, two in pairs)
+    for place, (first, _) in enumerate(some):
+        repeats = any(last >= first for _, last in some[:place])
+        assert repeats == (place in {two for _, two in pairs})
 
 
 def test_a_set_too_large_to_be_read_is_not_named():

@@ -105,6 +105,16 @@ CASES = {
         [told(*range(1, 9))],
         {"issued_beyond_asked": 8},
     ),
+    "sold, and one ticket more": (
+        ledger(9, 0, (1, 9)),
+        [told(*range(1, 9))],
+        {"issued_beyond_asked": 1},
+    ),
+    "sold, and another without an answer in part": (
+        ledger(11, 0, (1, 11)),
+        [told(*range(1, 9)), replace(told(outcome="unknown"), purchase="q")],
+        {"issued_in_part": 3},
+    ),
     "no answer, then sold": (
         ledger(8, 0, (1, 8)),
         [told(outcome="unknown"), told(*range(1, 9))],
@@ -169,6 +179,24 @@ def test_the_reproduction_in_numbers():
     assert (verdict.issued, verdict.unique, verdict.duplicates) == (240, 8, 232)
     assert verdict.oversold
     assert found(verdict) == {"oversold": 232, "duplicate": 232, "negative_stock": 232}
+
+
+def test_what_is_said_of_a_violation():
+    some = [(1, 8), (1, 8), (10, 11), (11, 11), (14, 14), (16, 16), (18, 18), (20, 20), (22, 22)]
+    said = {
+        one.kind: one.message for one in check_event(ledger(20, 4, *some, following=7)).violations
+    }
+    assert said == {
+        "oversold": "24 tickets issued of 20",
+        "duplicate": "9 tickets issued more than once: 1-8, 11",
+        "gap": "7 tickets left out: 9, 12-13, 15, 17, 19 and 1 more",
+        "out_of_range": "numbers outside 1 to 20: 22",
+        "drift": "the pool says 16 are sold, 24 are issued",
+        "next_number_drift": "the next number is 7, the pool says 17",
+    }
+    assert check_event(ledger(8, 8), [told(*range(1, 9))]).violations[0].message == (
+        "8 tickets were confirmed to a buyer who does not hold them: 1, 2, 3, 4, 5 and 3 more"
+    )
 
 
 def test_stock_minted_by_a_negative_quantity_is_seen_though_the_pool_looks_healthy():
@@ -424,6 +452,7 @@ def test_other_holders_do_not_cut_a_history_short(stranger):
         ([(1, 8)], [8, 16], (0, 0, 2)),
         ([(1, 24)], [8, 16, 24], (0, 0, 3)),
         ([], [-8, 8], (0, 1, 1)),
+        ([], [-8], (0, 0, 1)),
         ([(1, 16)], [0], (0, 0, 1)),
     ],
 )

@@ -1,10 +1,11 @@
 """The command line: what each command is called, takes and prints. One module per topic."""
 
 # Importing a module registers its commands.
-from ticketsvc.cli import databases, exploring, ledgers, reporting, serving, stressing
+from ticketsvc.cli import benching, databases, exploring, ledgers, reporting, serving, stressing
 from ticketsvc.cli.root import main, ticketsvc
 
 __all__ = [
+    "benching",
     "databases",
     "exploring",
     "ledgers",

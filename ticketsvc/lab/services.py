@@ -82,6 +82,7 @@ def start_service(
     schema: str | None = None,
     port: int = 0,
     pool_size: int = 10,
+    workers: int = 1,
     trace: Path | None = None,
 ) -> Service:
     """Start `ticketsvc serve` and wait until it takes requests.
@@ -90,7 +91,13 @@ def start_service(
     one. Raise `UsageError` with its last words when it does not start.
     """
     service = _spawn(
-        database_url, allocator, schema=schema, port=port, pool_size=pool_size, trace=trace
+        database_url,
+        allocator,
+        schema=schema,
+        port=port,
+        pool_size=pool_size,
+        workers=workers,
+        trace=trace,
     )
     service.await_ready()
     return service
@@ -139,10 +146,13 @@ def _spawn(
     port: int,
     pool_size: int,
     trace: Path | None,
+    workers: int = 1,
 ) -> Service:
     command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
     command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
     command += ["--no-access-log"]
+    if workers > 1:
+        command += ["--workers", str(workers)]
     if schema:
         command += ["--schema", schema]
     if trace:

@@ -74,15 +74,16 @@ def end_of_transaction(changed: Relations, *, serializable: bool = False) -> Eff
 def dependent(one: Effect, other: Effect) -> bool:
     """Tell whether the order of two steps of different purchases could matter."""
     return (
-        _overlap(one.locks, other.locks)
-        or _overlap(one.publishes, other.sees)
-        or _overlap(other.publishes, one.sees)
-        or _overlap(one.reads, other.writes)
-        or _overlap(other.reads, one.writes)
+        overlap(one.locks, other.locks)
+        or overlap(one.publishes, other.sees)
+        or overlap(other.publishes, one.sees)
+        or overlap(one.reads, other.writes)
+        or overlap(other.reads, one.writes)
     )
 
 
-def _overlap(some: Relations, others: Relations) -> bool:
+def overlap(some: Relations, others: Relations) -> bool:
+    """Tell whether two sets have a relation in common; anything has one with all but nothing."""
     if not some or not others:
         return False
     return ANYTHING in some or ANYTHING in others or not some.isdisjoint(others)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.stats import beta
-
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.lab.explore.cases import Case, NotRepeatable
 from ticketsvc.lab.explore.runs import Run
@@ -69,6 +67,8 @@ class Exploration:
             return self.violating / self.schedules
         if not self.clean:
             return 1.0
+        from scipy.stats import beta  # noqa: PLC0415 - a second to import, and rarely needed
+
         return float(beta.ppf(CONFIDENCE, self.violating + 1, self.clean))
 
     def count(self, run: Run) -> None:

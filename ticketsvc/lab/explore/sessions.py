@@ -46,7 +46,9 @@ class Session:
         self._granted: asyncio.Future[None] | None = None
         self._free_connection = asyncio.Lock()
         self._touched = NOTHING
-        self._locked = False
+        self.locked = NOTHING
+        """Relations of which it holds locks: somebody could be waiting for this one."""
+
         self._begun = False
 
     # What an allocator's pool has to have.
@@ -61,11 +63,6 @@ class Session:
         self._free_connection.release()
 
     # What the stage does with it.
-
-    @property
-    def holds_locks(self) -> bool:
-        """Whether somebody could be waiting for this one: then a deadlock is possible."""
-        return self._locked
 
     def grant(self) -> Event:
         """Let the step go that is asked for, and give it."""
@@ -113,7 +110,8 @@ class Session:
         try:
             async with self._turn(event):
                 cursor = await execute()
-                self._locked = self._locked or bool(footprint.writes and (held or not alone))
+                if held or not alone:
+                    self.locked |= footprint.writes
                 event.rows = cursor.rowcount
                 if cursor.description:
                     event.read = await _first_row(cursor)
@@ -129,15 +127,17 @@ class Session:
         """Ask for a turn to end the transaction."""
         serializable = self.connection.isolation_level == IsolationLevel.SERIALIZABLE
         effect = end_of_transaction(self._touched, serializable=serializable)
-        self._forget()
-        if self.free:
-            await execute()
-            return
-        async with self._turn(Event(self.place, name, name, effect)):
-            await execute()
+        try:
+            if self.free:
+                await execute()
+                return
+            async with self._turn(Event(self.place, name, name, effect)):
+                await execute()
+        finally:
+            self._forget()
 
     def _forget(self) -> None:
-        self._touched, self._locked, self._begun = NOTHING, False, False
+        self._touched, self.locked, self._begun = NOTHING, NOTHING, False
 
     @contextlib.asynccontextmanager
     async def _turn(self, event: Event) -> AsyncIterator[None]:

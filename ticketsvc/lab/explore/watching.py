@@ -10,10 +10,13 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from ticketsvc.lab.explore.effects import overlap
 from ticketsvc.lab.explore.runs import Event
 from ticketsvc.lab.explore.sessions import Session
 
-_ASK_AFTER_S = 0.0004
+# Who can be blocked is asked for soon; who cannot, by what others have locked, is just slow.
+_ASK_SOON_S = 0.0004
+_ASK_LATE_S = 0.05
 DEADLOCK_TIMEOUT_MS = 1
 # Who waits and holds locks may close a cycle later. By then its own look for deadlocks is over,
 # so that the server always picks the one that closes it.
@@ -52,11 +55,20 @@ class Watch:
             waiting &= {s.place for s in moving}
             if not moving:
                 return
-            if any(s.place not in waiting for s in moving) and await self._change(_ASK_AFTER_S):
+            patience_s = _ASK_SOON_S if self._may_block(moving) else _ASK_LATE_S
+            if any(s.place not in waiting for s in moving) and await self._change(patience_s):
                 continue
             if await self._all_blocked(moving, seen_since, events):
                 return
-            await self._change(_ASK_AFTER_S)
+            await self._change(_ASK_SOON_S)
+
+    def _may_block(self, moving: Sequence[Session]) -> bool:
+        return any(
+            session.takes and overlap(session.takes.effect.locks, other.locked)
+            for session in moving
+            for other in self._sessions
+            if other is not session
+        )
 
     async def _all_blocked(
         self,
@@ -80,7 +92,7 @@ class Watch:
         for session in moving:
             since = seen_since.setdefault(session.place, now)
             fresh = session.takes is not None and not session.takes.waited_for
-            if fresh and session.holds_locks and now - since < _LOOK_IS_OVER_S:
+            if fresh and session.locked and now - since < _LOOK_IS_OVER_S:
                 return False
         _refuse_overtaking(events, blocked)
         for session in moving:
