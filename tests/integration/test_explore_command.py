@@ -48,7 +48,7 @@ def test_every_id_that_is_shown_can_be_replayed_twice_over(cli, database):
 def test_a_replay_for_people(cli, database):
     ended = explore(cli, database, "--allocator", "naive_bulk", "--replay", "2b")
     assert ended.returncode == 1
-    for words in ("read_pool", "available = 8", "duplicate", "A: 1-8", "B: 1-8"):
+    for words in ("read_pool", "available 8", "duplicate", "A: 1-8", "B: 1-8"):
         assert words in ended.stdout
 
 

@@ -38,6 +38,10 @@ def matrix(table: pd.DataFrame) -> Figure:
     panels[0].set_yticklabels([f"{name} · {schema}" for name, schema in mechanisms])
     panels[0].invert_yaxis()
     figure.suptitle(_finding(table), x=0.01, ha="left", fontsize="medium", fontweight="bold")
+    figure.supxlabel(
+        "in each bar: the mark of what most end in, and how many schedules there are",
+        fontsize="small",
+    )
     seen = shown(kind for kind in KINDS if shares[kind].any())
     figure.legend(
         handles=[Patch(facecolor=look.colour, label=f"{look.mark} {look.kind}") for look in seen],

@@ -12,6 +12,7 @@ from tests.notebooks import samples
 from ticketsvc.lab.reports import run_notebooks
 
 WIDTHS = (400, 1280)
+TOO_WIDE = "element => element.scrollWidth - element.clientWidth"
 IMPORTS = (
     "import pickle\n"
     "from pathlib import Path\n"
@@ -100,6 +101,18 @@ def test_the_transcript_stands_below_all_cells(report: Path, use: Browser, width
         assert box["x"] + box["width"] <= width
 
     use(report, width, act)
+
+
+def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> None:
+    def act(page: Page) -> None:
+        first = panel(page, 0, 0)
+        first.locator("label.cell").nth(4).click()
+        assert shown(first, ".transcript .sideways").evaluate(TOO_WIDE) > 0
+        areas = page.locator(".jp-OutputArea-output:has(.schedules)").all()
+        assert len(areas) == 5
+        assert all(area.evaluate(TOO_WIDE) <= 0 for area in areas)
+
+    use(report, 400, act)
 
 
 def test_the_atlas_by_keyboard(report: Path, use: Browser) -> None:
