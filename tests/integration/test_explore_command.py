@@ -1,6 +1,11 @@
 """What `explore` prints, and how it ends."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -27,10 +32,61 @@ def test_a_right_one_is_exit_0(cli, database):
 
 
 def test_what_is_not_complete_is_exit_3(cli, database):
-    for option in ("--sample", "--limit"):
+    for option, words in (("--sample", "95 % confidence"), ("--limit", "not all schedules")):
         ended = explore(cli, database, "--allocator", "row_lock", "--buyers", "3", option, "5")
         assert ended.returncode == 3
-        assert "not all schedules" in ended.stdout
+        assert words in ended.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--total", "0"), ("--quantity", "8000")])
+def test_where_nobody_could_buy_nothing_is_claimed(cli, database, arguments):
+    ended = explore(cli, database, "--allocator", "naive_bulk", *arguments)
+    assert ended.returncode == 3
+    assert "shows nothing" in ended.stdout
+
+
+@pytest.mark.parametrize("seconds", [2.0, 2.5, 3.0])
+def test_ctrl_c_ends_it_and_leaves_no_database(database, connection, eventually, seconds):
+    command = [sys.executable, "-m", "ticketsvc", "explore", "--buyers", "3", "--sample", "100000"]
+    running = subprocess.Popen(
+        command, env={**os.environ, "DATABASE_URL": database}, stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: _explorers(connection))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(seconds)  # in the midst of it, at various moments
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    finally:
+        running.kill()
+        running.wait()
+    assert _databases(connection) == []
+
+
+def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, connection, eventually):
+    command = [sys.executable, "-m", "ticketsvc", "explore", "--buyers", "3", "--sample", "100000"]
+    running = subprocess.Popen(
+        command, env={**os.environ, "DATABASE_URL": database}, stdout=subprocess.DEVNULL
+    )
+    eventually(lambda: _explorers(connection))
+    running.kill()
+    running.wait()
+    eventually(lambda: not _explorers(connection))
+    [left] = _databases(connection)
+    assert explore(cli, database, "--allocator", "range").returncode == 0
+    assert left not in _databases(connection)
+
+
+def _explorers(connection):
+    return connection.execute(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'ticketsvc-explore'"
+    ).fetchall()
+
+
+def _databases(connection):
+    return connection.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE 'ticketsvc_explore_%'"
+    ).fetchall()
 
 
 def test_every_id_that_is_shown_can_be_replayed_twice_over(cli, database):
@@ -73,6 +129,8 @@ def test_beside_the_isolation_tester(cli, database):
         (["--total", "-1"], "--total"),
         (["--full", "--sample", "3"], "exclude each other"),
         (["--replay", "!"], "--replay"),
+        (["--replay", ""], "--replay"),
+        (["--allocator", "noop"], "--allocator 'noop'"),
         (["--allocator", "naive_bulk", "--replay", "zz"], "no schedule of this case"),
         (["--allocator", "range", "--beside-isolationtester"], "naive_bulk"),
     ],

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ticketsvc.errors import UsageError
@@ -81,7 +81,7 @@ programs = st.lists(
 
 
 @given(programs)
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_exhaustive_plays_every_interleaving_once(program):
     played = [choices for choices, _ in explore(program, Exhaustive())]
     assert len(played) == len(set(played))
@@ -89,7 +89,7 @@ def test_exhaustive_plays_every_interleaving_once(program):
 
 
 @given(programs)
-@settings(max_examples=120)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 def test_reduced_plays_one_of_each_class_and_knows_its_size(program):
     sizes = {}
     for choices in interleavings(program):

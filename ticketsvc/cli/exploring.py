@@ -10,7 +10,6 @@ from ticketsvc.cli.root import (
     COULD_NOT_TELL,
     VIOLATION,
     as_json_option,
-    chosen_mechanism,
     chosen_schema,
     run_async,
     ticketsvc,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 4),
     default=1,
     show_default=True,
-    help="Purchases that arrive together at each buyer's server.",
+    help="Purchases that arrive at once at each buyer's server, which has one connection.",
 )
 @click.option(
     "--hold-commits/--no-hold-commits",
@@ -79,13 +78,17 @@ def explore(
 ) -> None:
     """Drive an allocator through every interleaving of a few purchases.
 
-    Exit 0: all schedules accounted for and clean, 1: some are not, 3: could not tell.
+    Exit 0: all schedules accounted for and clean, 1: some are not, 3: could not tell, as when
+    they are too many or nobody could buy. Counts are of schedules.
     """
+    from ticketsvc.allocators import ALLOCATORS
     from ticketsvc.database.locate import kept_database
     from ticketsvc.lab.explore.cases import Case, NotRepeatable
     from ticketsvc.lab.explore.exploration import explore as run_exploration
 
-    mechanism = chosen_mechanism(allocator)
+    if allocator not in ALLOCATORS:
+        raise UsageError(f"--allocator {allocator!r}: must be one of {', '.join(ALLOCATORS)}")
+    mechanism = ALLOCATORS[allocator].mechanism
     used = chosen_schema(schema or mechanism.schemas[0])
     if used not in mechanism.schemas:
         raise UsageError(f"--schema {used}: {allocator} works on {' or '.join(mechanism.schemas)}")
@@ -94,14 +97,14 @@ def explore(
             f"--quantity {quantity}: must be a positive multiple of {TICKETS_PER_BLOCK}, "
             f"at most {MAX_QUANTITY}"
         )
-    if sum(map(bool, (full, sample, replay))) > 1:
+    if sum((full, sample is not None, replay is not None)) > 1:
         raise UsageError("--full, --sample and --replay exclude each other")
     if beside_isolationtester and (allocator != "naive_bulk" or used != "original"):
         raise UsageError("--beside-isolationtester goes with --allocator naive_bulk")
     held = mechanism.safe if hold_commits is None else hold_commits
     case = Case(allocator, used, buyers, total, quantity, together, held)
     with kept_database(load_settings()) as url:
-        if replay:
+        if replay is not None:
             _replay(url, case, replay, as_json)
             return
         with counter("schedules") as advance:
@@ -122,8 +125,9 @@ def explore(
         facts = found.as_dict()
         if beside_isolationtester:
             facts |= _beside(url, case, facts)
-    _print(found, facts, as_json)
-    code = VIOLATION if found.violating else CLEAN if found.complete else COULD_NOT_TELL
+    _print(found, facts, as_json, sampled=sample is not None)
+    told = found.complete and found.selling
+    code = VIOLATION if found.violating else CLEAN if told else COULD_NOT_TELL
     raise click.exceptions.Exit(code)
 
 
@@ -169,14 +173,28 @@ def _could_not_tell(reason: str, as_json: bool) -> None:
     raise click.exceptions.Exit(COULD_NOT_TELL)
 
 
-def _print(found: "Exploration", facts: dict[str, Any], as_json: bool) -> None:
-    facts = {**facts, "examples": found.examples}
+def _print(found: "Exploration", facts: dict[str, Any], as_json: bool, *, sampled: bool) -> None:
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps({**facts, "examples": found.examples}))
         return
-    print_facts(f"{found.case.buyers} purchases by {found.case.allocator}", facts)
-    if not found.complete:
+    shown = {name: value for name, value in facts.items() if name != "bound"}
+    print_facts(
+        f"{found.case.buyers} purchases by {found.case.allocator}",
+        {name: f"{n:,}" if type(n) is int else n for name, n in shown.items()},
+    )
+    for kind, word in found.examples.items():
+        print(f"for one that ends {kind}: --replay {word}")
+    if not found.selling:
+        print("nobody was sold a ticket in any of them: that shows nothing")
+    if sampled:
         print(
-            f"not all schedules: of those drawn alike, at most {found.bound:.2%} do damage "
-            "(95 % confidence)"
+            f"a sample: of all schedules, at most {found.bound:.2%} do damage, as they are drawn "
+            "here (95 % confidence)"
+        )
+    elif not found.complete:
+        print("not all schedules: stopped at --limit; how many there are is not known")
+    else:
+        print(
+            f"all {found.schedules:,} schedules accounted for: {found.clean:,} clean, "
+            f"{found.violating:,} break the invariant"
         )

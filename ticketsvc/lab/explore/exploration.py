@@ -21,16 +21,18 @@ DEFAULT_LIMIT = 250_000
 class Exploration:
     """What came of the schedules of a case. Every count is of schedules.
 
-    *classes*: how many were executed, each standing for itself and its equals. *clean*: no
-    violation. *refused*: a buyer was turned away, *turned_away*: with enough tickets left.
-    *blocked*: a step waited for a lock. *retries*: a purchase was begun anew. *torn*: a crash
-    between two steps would leave a ledger that is not clean (known when runs tell).
+    *classes*: how many were executed, each standing for itself and its equals. *selling*:
+    somebody was sold tickets. *clean*: no violation. *refused*: a buyer was turned away,
+    *turned_away*: with enough tickets left. *blocked*: a step waited for a lock. *retries*: a
+    purchase was begun anew. *torn*: a crash between two steps would leave a ledger that is not
+    clean (known when runs tell).
     *complete*: all there are were accounted for.
     """
 
     case: Case
     schedules: int = 0
     classes: int = 0
+    selling: int = 0
     clean: int = 0
     oversold: int = 0
     duplicate: int = 0
@@ -78,6 +80,7 @@ class Exploration:
         self.examples.setdefault(run.kind, run.id)
         self.classes += 1
         self.schedules += times
+        self.selling += times * any(answer.sold for answer in run.answers)
         self.clean += times * run.verdict.clean
         self.oversold += times * run.verdict.oversold
         self.duplicate += times * ("duplicate" in kinds)
@@ -103,6 +106,7 @@ class Exploration:
             "hold_commits": case.hold_commits,
             "schedules": self.schedules,
             "classes": self.classes,
+            "selling": self.selling,
             "clean": self.clean,
             "oversold": self.oversold,
             "duplicate": self.duplicate,

@@ -12,6 +12,8 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.errors import UsageError
 
+_PREFIX = "ticketsvc_explore_"
+
 
 @contextlib.contextmanager
 def scratch_database(url: str, changes: Sequence[str] = ()) -> Iterator[str]:
@@ -19,8 +21,10 @@ def scratch_database(url: str, changes: Sequence[str] = ()) -> Iterator[str]:
 
     Raise `UsageError` when the role may not create one.
     """
-    name = f"ticketsvc_explore_{secrets.token_hex(6)}"
-    with psycopg.connect(url, autocommit=True) as owner:
+    name = f"{_PREFIX}{secrets.token_hex(6)}"
+    # By its name, others see that the database is somebody's.
+    with psycopg.connect(url, autocommit=True, application_name=name) as owner:
+        _drop_left_behind(owner)
         try:
             owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(_named(name)))
         except psycopg.errors.InsufficientPrivilege:
@@ -37,6 +41,21 @@ def scratch_database(url: str, changes: Sequence[str] = ()) -> Iterator[str]:
             yield address
         finally:
             owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_named(name)))
+
+
+def _drop_left_behind(connection: psycopg.Connection) -> None:
+    """Drop the databases of runs that were killed: ours, and nobody is connected by their name."""
+    left = connection.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, %s) "
+        "AND datdba = current_user::regrole AND NOT EXISTS "
+        "(SELECT FROM pg_stat_activity WHERE application_name = pg_database.datname)",
+        [_PREFIX],
+    ).fetchall()
+    for (name,) in left:
+        with contextlib.suppress(psycopg.errors.InvalidCatalogName):  # another run was faster
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(_named(name))
+            )
 
 
 def relied_upon(mechanism: Mechanism, schema: str) -> list[str]:

@@ -36,7 +36,7 @@ class Watch:
         self._sessions = sessions
         self._by_pid = {s.connection.info.backend_pid: s for s in sessions}
         self._pids = {s.place: s.connection.info.backend_pid for s in sessions}
-        self._changed: asyncio.Future[None] | None = None
+        self._changed: asyncio.Future[bool] | None = None
         for session in sessions:
             session.changed = self.wake
 
@@ -102,23 +102,21 @@ class Watch:
 
     def wake(self, _: object = None) -> None:
         """Look again: a session asks, or one has ended."""
+        self._answer(True)
+
+    def _answer(self, changed: bool) -> None:
         if self._changed and not self._changed.done():
-            self._changed.set_result(None)
+            self._changed.set_result(changed)
 
     async def _change(self, patience_s: float) -> bool:
         """Wait until a session asks or ends; False when none did in time."""
         loop = asyncio.get_running_loop()
         self._changed = loop.create_future()
-        timer = loop.call_later(patience_s, self._changed.cancel)
+        timer = loop.call_later(patience_s, self._answer, False)
         try:
-            await self._changed
-        except asyncio.CancelledError:
-            if not self._changed.cancelled():
-                raise
-            return False
+            return await self._changed
         finally:
             timer.cancel()
-        return True
 
 
 def _release(events: Sequence[Event], place: int) -> None:
