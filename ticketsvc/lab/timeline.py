@@ -34,6 +34,22 @@ async def traced_burst(
         return burst, read_steps(trace)
 
 
+async def traced_damage(
+    lab: Lab, *, event: str, total: int, purchases: int, quantity: int = 8, tries: int
+) -> tuple[Burst, pd.DataFrame]:
+    """Run such bursts until one does damage, or *tries* did none; give the last one.
+
+    Few purchases do not always meet: a burst that was clean explains nothing.
+    """
+    for _ in range(tries - 1):
+        burst, steps = await traced_burst(
+            lab, event=event, total=total, purchases=purchases, quantity=quantity
+        )
+        if not burst.verdict.clean:
+            return burst, steps
+    return await traced_burst(lab, event=event, total=total, purchases=purchases, quantity=quantity)
+
+
 def read_steps(trace: Path) -> pd.DataFrame:
     """Read a trace of *naive* on the original schema: one row per statement, in order of time.
 
