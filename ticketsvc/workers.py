@@ -107,6 +107,7 @@ def _reserved(settings: Settings) -> Iterator[int]:
     with socket.socket(family) as probe, socket.socket(family) as holder:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
             probe.close()

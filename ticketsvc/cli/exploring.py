@@ -125,7 +125,7 @@ def explore(
         facts = found.as_dict()
         if beside_isolationtester:
             facts |= _beside(url, case, facts)
-    _print(found, facts, as_json, sampled=sample is not None)
+    _print(found, facts, as_json)
     told = found.complete and found.selling
     code = VIOLATION if found.violating else CLEAN if told else COULD_NOT_TELL
     raise click.exceptions.Exit(code)
@@ -173,7 +173,7 @@ def _could_not_tell(reason: str, as_json: bool) -> None:
     raise click.exceptions.Exit(COULD_NOT_TELL)
 
 
-def _print(found: "Exploration", facts: dict[str, Any], as_json: bool, *, sampled: bool) -> None:
+def _print(found: "Exploration", facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({**facts, "examples": found.examples}))
         return
@@ -186,7 +186,7 @@ def _print(found: "Exploration", facts: dict[str, Any], as_json: bool, *, sample
         print(f"for one that ends {kind}: --replay {word}")
     if not found.selling:
         print("nobody was sold a ticket in any of them: that shows nothing")
-    if sampled:
+    if found.sampled:
         print(
             f"a sample: of all schedules, at most {found.bound:.2%} do damage, as they are drawn "
             "here (95 % confidence)"

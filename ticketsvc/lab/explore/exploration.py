@@ -44,6 +44,7 @@ class Exploration:
     torn: int = 0
     sqlstates: Counter[str] = field(default_factory=Counter)
     complete: bool = False
+    sampled: bool = False
     overtaken: int = 0
     seconds: float = 0.0
     examples: dict[str, str] = field(default_factory=dict)
@@ -58,16 +59,16 @@ class Exploration:
 
     @property
     def bound(self) -> float:
-        """Bound the fraction of violating schedules from above (Clopper and Pearson, 95 %).
+        """Bound the fraction of violating schedules from above.
 
-        Of all schedules when they were drawn at random and alike; 0 or the exact fraction when
-        all are accounted for.
+        Exact when all are accounted for; Clopper and Pearson's bound (95 %) when they were
+        drawn at random; else 1: of the rest nothing is known.
         """
         if not self.schedules:
             return 1.0
         if self.complete:
             return self.violating / self.schedules
-        if not self.clean:
+        if not self.sampled or not self.clean:
             return 1.0
         from scipy.stats import beta  # noqa: PLC0415 - a second to import, and rarely needed
 
@@ -147,7 +148,7 @@ async def explore(
     """
     seller = allocator or ALLOCATORS[case.allocator]
     ddl = [*relied_upon(seller.mechanism, case.schema), *changes]
-    found = Exploration(case)
+    found = Exploration(case, sampled=sample > 0)
     with scratch_database(url, ddl) as scratch:
         async with open_stage(scratch, case, seller) as stage:
             strategy = await _strategy(stage, full=full, sample=sample, seed=seed)

@@ -7,6 +7,7 @@ two statements runs on; BEGIN does too, since it takes no snapshot and no lock.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -116,7 +117,10 @@ class Session:
                 if cursor.description:
                     event.read = await _first_row(cursor)
         except psycopg.Error:
-            self._forget()  # its transaction is gone, and with it the locks
+            # Its transaction is gone, and with it the locks: that is seen by who waits for them.
+            published = event.effect.publishes | self._touched
+            event.effect = replace(event.effect, publishes=published)
+            self._forget()
             if held:
                 await self.connection.plainly("ROLLBACK")
             raise

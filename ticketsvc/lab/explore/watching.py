@@ -18,8 +18,8 @@ from ticketsvc.lab.explore.sessions import Session
 _ASK_SOON_S = 0.0004
 _ASK_LATE_S = 0.05
 DEADLOCK_TIMEOUT_MS = 1
-# Who waits and holds locks may close a cycle later. By then its own look for deadlocks is over,
-# so that the server always picks the one that closes it.
+# Who waits and holds locks may be part of a cycle later. By then its own look for deadlocks is
+# normally over, so that the server picks the one that closes it.
 _LOOK_IS_OVER_S = 0.003
 _BLOCKERS = "SELECT pid, pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
 
