@@ -1,7 +1,7 @@
 """Write arrays as the database reads them.
 
 A list that psycopg adapts has an array type of psycopg's choice, which the database converts
-element by element: a fifth of the time of a purchase. A literal has the type it is cast to.
+element by element. A literal has the type it is cast to.
 """
 
 from collections.abc import Iterable
