@@ -1,7 +1,6 @@
 """Every mechanism side by side: which of its schedules are clean, for few and many buyers."""
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
 from ticketsvc.lab.explore.runs import Run
+from ticketsvc.loop import new_event_loop
 
 STOCKS = ("none", "one", "all")
 _FEW = 100  # schedules that one still looks at one by one
@@ -89,9 +89,8 @@ def _case(exhibit: Exhibit, buyers: int, stock: str, quantity: int) -> Case:
 
 
 def _explore(url: str, case: Case, limit: int) -> Exploration:
-    """Explore in this process; psycopg cannot use Windows' default loop."""
-    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    """Explore in this process."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(explore(url, case, limit=limit))
 
 
