@@ -46,6 +46,7 @@ class GroupCommit:
         self._ready: deque[Line] = deque()  # those that no committer has taken
         self._lanes: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()  # those, and who waits for a rival
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Wait in the event's line until a lane reserves for all who wait, or for one alone.
@@ -68,7 +69,9 @@ class GroupCommit:
             self._ready.append(line)
         if len(line.waiting) >= MAX_WAITING:
             raise Overloaded("too many purchases are waiting: try again shortly")
-        one = Waiting(purchase, asyncio.get_running_loop().create_future())
+        if self._loop is None:  # asked once: up to Python 3.11 each asking is a system call
+            self._loop = asyncio.get_running_loop()
+        one = Waiting(purchase, self._loop.create_future())
         line.waiting.append(one)
         self._open_lane()
         return await one.answer

@@ -84,6 +84,7 @@ def start_service(
     pool_size: int = 10,
     workers: int = 1,
     trace: Path | None = None,
+    access_log: bool = False,
 ) -> Service:
     """Start `ticketsvc serve` and wait until it takes requests.
 
@@ -98,6 +99,7 @@ def start_service(
         pool_size=pool_size,
         workers=workers,
         trace=trace,
+        access_log=access_log,
     )
     service.await_ready()
     return service
@@ -147,10 +149,11 @@ def _spawn(
     pool_size: int,
     trace: Path | None,
     workers: int = 1,
+    access_log: bool = False,
 ) -> Service:
     command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
     command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
-    command += ["--no-access-log"]
+    command += ["--access-log" if access_log else "--no-access-log"]
     if workers > 1:
         command += ["--workers", str(workers)]
     if schema:

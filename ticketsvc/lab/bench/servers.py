@@ -123,6 +123,7 @@ def _start(contender: Contender, conninfo: str, pool_size: int) -> Service:
         schema=_schema(contender),
         pool_size=pool_size,
         workers=contender.workers,
+        access_log=True,  # as it is served: logging is part of what a purchase costs
     )
 
 
