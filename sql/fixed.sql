@@ -19,12 +19,13 @@
 --   a pool removed under its tickets             pool_outlives_tickets
 --   a total lowered below what is issued, or a
 --   new or renamed pool over tickets left behind pool_fits_tickets
+--   a purchase made twice under one key          idempotency_keys_pkey
 --
 -- Why triggers and not the foreign-key chain or an exclusion constraint: see
 -- docs/decisions/0002-a-trigger-keeps-the-sequence.md, with measurements.
 
 CREATE SCHEMA fixed;
-COMMENT ON SCHEMA fixed IS 'ticketsvc schema 2: as it must be';
+COMMENT ON SCHEMA fixed IS 'ticketsvc schema 3: as it must be';
 
 -- One row an event, and the one row its sellers queue on.
 -- Room is left on the page, and no changed column is indexed: a sale normally is a HOT update.
@@ -67,6 +68,35 @@ CREATE TABLE fixed.issued_tickets (
     CONSTRAINT issued_tickets_from_one CHECK (ticket_number >= 1)
 );
 COMMENT ON TABLE fixed.issued_tickets IS 'One row per ticket';
+
+-- One row a purchase that came with a key, written in the transaction that sells: whoever asks
+-- again under the key is told what is stored here. What was refused has no row.
+CREATE TABLE fixed.idempotency_keys (
+    key          varchar(128) NOT NULL,
+    event_id     varchar(50) NOT NULL,
+    user_id      varchar(50) NOT NULL,
+    quantity     integer NOT NULL,
+    first_ticket integer NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    -- One purchase per key, whatever its event: the second is rolled back, tickets and all.
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key)
+);
+COMMENT ON TABLE fixed.idempotency_keys IS 'The answer to each purchase that came with a key';
+
+-- Keys are kept for a day at least. Run by the service, which may not delete by itself: so it can
+-- forget no key that is younger.
+CREATE FUNCTION fixed.forget_old_keys() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    WITH forgotten AS (
+        DELETE FROM fixed.idempotency_keys
+        WHERE key IN (SELECT key FROM fixed.idempotency_keys
+                      WHERE created_at < now() - interval '24 hours'
+                      LIMIT 10000 FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    )
+    SELECT count(*) FROM forgotten
+$$;
+REVOKE EXECUTE ON FUNCTION fixed.forget_old_keys FROM PUBLIC;
 
 -- Every ticket one row, however it was sold: what a range saves in writing, a reader still gets.
 CREATE VIEW fixed.tickets AS
@@ -176,7 +206,9 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
 -- Sell to everybody who waits for an event, in order of arrival: the one place of the rule for
 -- purchases that commit together. The pool row is locked first and once, so whoever comes second
 -- judges by what the first has committed; what cannot be sold is refused alone, and its
--- neighbours are sold to. first_tickets has the first number of each purchase, or NULL; refusals
+-- neighbours are sold to. A purchase may come with a key, in p_keys: it is stored with the numbers,
+-- and who comes under a key that is stored already is refused as 'key_used', before all else.
+-- first_tickets has the first number of each purchase, or NULL; refusals
 -- is NULL when nobody was refused, else it has a reason where first_tickets has none. Without
 -- p_wait, nobody waits for a row that another transaction holds: the reason is then 'busy', for
 -- all of them, and nothing is written.
@@ -184,6 +216,7 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
 -- machines can hand the whole call to the event's own.
 CREATE FUNCTION fixed.reserve(
     p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
+    p_keys varchar[] DEFAULT NULL,
     OUT first_tickets integer[], OUT refusals text[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -194,9 +227,13 @@ DECLARE
     quantity integer;
     no_pool  text;
     refusal  text;
+    asked    varchar[] := array_remove(p_keys, NULL);
+    used     varchar[] := '{}';
 BEGIN
-    IF buyers IS DISTINCT FROM cardinality(p_quantities) THEN
-        RAISE EXCEPTION 'as many quantities as users are needed'
+    IF buyers IS DISTINCT FROM cardinality(p_quantities)
+       OR buyers <> coalesce(cardinality(p_keys), buyers)
+    THEN
+        RAISE EXCEPTION 'as many quantities, and keys if any, as users are needed'
         USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF p_wait THEN
@@ -212,11 +249,17 @@ BEGIN
             no_pool := 'busy';
         END IF;
     END IF;
+    IF cardinality(asked) > 0 THEN
+        -- After the lock, so that this sees what whoever held it has stored.
+        used := ARRAY(SELECT key FROM fixed.idempotency_keys WHERE key = ANY (asked));
+    END IF;
     before := next;
     first_tickets := array_fill(NULL::integer, ARRAY[buyers]);
     FOR n IN 1 .. buyers LOOP
         quantity := p_quantities[n];
         refusal := CASE
+            WHEN no_pool = 'busy' THEN no_pool
+            WHEN p_keys[n] = ANY (used) THEN 'key_used'
             WHEN no_pool IS NOT NULL THEN no_pool
             WHEN quantity > 0 AND quantity % 8 = 0 THEN
                 CASE WHEN quantity > unsold THEN 'sold_out' END
@@ -238,6 +281,13 @@ BEGIN
         SELECT p_event, sold.user_id, sold.first, sold.first + sold.quantity - 1
         FROM unnest(p_users, first_tickets, p_quantities) AS sold (user_id, first, quantity)
         WHERE sold.first IS NOT NULL;
+        IF cardinality(asked) > 0 THEN
+            INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)
+            SELECT sold.key, p_event, sold.user_id, sold.quantity, sold.first
+            FROM unnest(p_keys, p_users, first_tickets, p_quantities)
+                 AS sold (key, user_id, first, quantity)
+            WHERE sold.first IS NOT NULL AND sold.key IS NOT NULL;
+        END IF;
     END IF;
 END $$;
 

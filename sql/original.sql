@@ -2,7 +2,7 @@
 -- Kept so, because the bug can only be shown where nothing stops it.
 
 CREATE SCHEMA original;
-COMMENT ON SCHEMA original IS 'ticketsvc schema 2: as it was';
+COMMENT ON SCHEMA original IS 'ticketsvc schema 3: as it was';
 
 -- One row an event. `available` is what a purchase reads, decides upon, and writes later.
 -- No CHECK: the subtraction may take it below zero, and does.

@@ -6,10 +6,13 @@
     │   ├── EventNotFound
     │   ├── TicketNotFound
     │   ├── SoldOut                 not enough tickets left
+    │   ├── KeyUsed                 its key was claimed by a purchase that was sold
+    │   ├── KeyReused               its key belongs to a purchase that asks for something else
+    │   ├── KeysUnsupported         this service keeps no keys
     │   └── RefusedByDatabase       a constraint of the schema said no
     ├── Unavailable             nothing was sold; try again later
     │   ├── DatabaseUnavailable
-    │   ├── Overloaded              too many purchases wait already
+    │   ├── Overloaded              too many purchases are under way already
     │   └── Draining                the server is stopping
     ├── OutcomeUnknown          the answer was lost on the way: sold, or not
     ├── WorkerEnded             one of several server processes ended unasked
@@ -57,6 +60,27 @@ class SoldOut(Refusal):
     code = "sold_out"
 
 
+class KeyUsed(Refusal):
+    """The purchase's key was claimed already: what was sold under it is stored.
+
+    For whoever sells; a client is told what is stored, or `KeyReused`.
+    """
+
+    code = "key_used"
+
+
+class KeyReused(Refusal):
+    """The key came before with another user, event or quantity."""
+
+    code = "key_reused"
+
+
+class KeysUnsupported(Refusal):
+    """Here nothing is stored under a key, so that asking again would buy again."""
+
+    code = "keys_unsupported"
+
+
 class RefusedByDatabase(Refusal):
     """A constraint of the schema refused what the allocator wrote.
 
@@ -80,7 +104,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """Too many purchases wait for a connection already."""
+    """Too many purchases are under way, or wait for a connection, already."""
 
     code = "overloaded"
 
@@ -95,6 +119,13 @@ class OutcomeUnknown(TicketsvcError):
     """The connection broke after the purchase was sent: it may have been sold, or not."""
 
     code = "outcome_unknown"
+
+    def __init__(
+        self,
+        message: str = "the purchase may have happened, or not: who sent an Idempotency-Key is "
+        "told when asking again with the same one",
+    ) -> None:
+        super().__init__(message)
 
 
 class WorkerEnded(TicketsvcError):

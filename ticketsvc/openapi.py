@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ticketsvc import __version__
-from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_KEY_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK
 
 MAX_TICKET_NUMBER = 2**31 - 1
 
@@ -59,8 +59,9 @@ def _retry_later(description: str) -> dict[str, Any]:
 
 _AWAY = "database away, queue full, or the server is stopping: nothing was sold"
 _UNKNOWN = (
-    "; or, with the code outcome_unknown and without Retry-After, the connection to the database "
-    "broke with the purchase under way: it may have happened"
+    "; or, with the code outcome_unknown, the connection to the database broke with the purchase "
+    "under way: it may have happened. Asked again under the same key the answer is true; without "
+    "a key there is no Retry-After"
 )
 _UNAVAILABLE = {"503": _retry_later(_AWAY)}
 _EVENT = {"name": "event", "in": "path", "required": True, "schema": _IDENTIFIER}
@@ -70,10 +71,25 @@ _NUMBER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
 }
-_PATHS = {
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Whoever asks again under the same key is told what was sold under it, and "
+    "buys nothing more. Kept for 24 hours at least. Only what was sold is stored: after a "
+    "refusal the purchase is judged anew. In quotation marks or without.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH,
+        "pattern": r"^[!#-\[\]-~]+$",
+    },
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+}
+_PATHS: Mapping[str, Any] = {
     "/purchase": {
         "post": {
             "summary": "Buy consecutive tickets of one event, all or none",
+            "parameters": [_KEY],
             "requestBody": {
                 "required": True,
                 "content": {
@@ -85,6 +101,7 @@ _PATHS = {
                 "400": _answer("malformed, missing or out of bounds", "Error"),
                 "404": _answer("no such event", "Error"),
                 "409": _answer("not enough tickets left", "Error"),
+                "422": _answer("the key came before with another purchase", "Error"),
                 "413": _answer("the body is too large", "Error"),
                 "415": _answer("the body is not declared as JSON", "Error"),
                 "503": _retry_later(_AWAY + _UNKNOWN),
@@ -148,6 +165,17 @@ _PATHS = {
         }
     },
 }
+
+
+def document(*, keys: bool) -> Mapping[str, Any]:
+    """Give the contract of a service that takes idempotency keys, or of one that does not."""
+    if keys:
+        return DOCUMENT
+    purchase = {**_PATHS["/purchase"]["post"]}
+    del purchase["parameters"]
+    return {**DOCUMENT, "paths": {**_PATHS, "/purchase": {"post": purchase}}}
+
+
 DOCUMENT: Mapping[str, Any] = {
     "openapi": "3.1.0",
     "info": {

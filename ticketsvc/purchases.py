@@ -13,6 +13,7 @@ from ticketsvc.errors import InvalidPurchase
 TICKETS_PER_BLOCK = 8
 MAX_QUANTITY = 8_000
 MAX_ID_LENGTH = 50  # characters, as in the tables' varchar(50)
+MAX_KEY_LENGTH = 128  # likewise
 
 _ID_RULE = f"must be a string of 1 to {MAX_ID_LENGTH} characters without control characters"
 _RULES: Mapping[str, str] = {
@@ -40,25 +41,59 @@ def is_identifier(text: str) -> bool:
 Identifier = Annotated[str, Field(pattern=rf"^\P{{Cc}}{{1,{MAX_ID_LENGTH}}}$")]
 
 
-class Purchase(BaseModel):
-    """One buyer's wish: *quantity* tickets of one event, all or none."""
+# A structured field's string, without what would have to be escaped in it.
+_is_key = re.compile(rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}").fullmatch
+_KEY_RULE = (
+    f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, "
+    "without backslash, best a UUID in quotation marks"
+)
 
-    model_config = ConfigDict(frozen=True, strict=True, validate_by_name=True)
 
-    user_id: Identifier = Field(alias="userId")
-    event_id: Identifier = Field(alias="eventId")
+class _Body(BaseModel):
+    """A purchase as it is asked for."""
+
+    model_config = ConfigDict(strict=True)
+
+    userId: Identifier  # noqa: N815 - the API's names
+    eventId: Identifier  # noqa: N815
     quantity: int = Field(gt=0, le=MAX_QUANTITY, multiple_of=TICKETS_PER_BLOCK)
 
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One buyer's wish: *quantity* tickets of one event, all or none.
+
+    *key*: whoever asks again under it is given the same tickets, not others.
+    """
+
+    user_id: str
+    event_id: str
+    quantity: int
+    key: str | None = None
+
     @classmethod
-    def from_json(cls, body: bytes) -> "Purchase":
-        """Read a purchase from a request's body.
+    def from_json(cls, body: bytes, key: str | None = None) -> "Purchase":
+        """Read a purchase from a request's body; its key is not part of that.
 
         Raise `InvalidPurchase` with one line that names the field and its rule.
         """
         try:
-            return cls.model_validate_json(body, by_alias=True, by_name=False)
+            asked = _Body.model_validate_json(body)
         except ValidationError as problem:
             raise InvalidPurchase(_explain(problem)) from None
+        return cls(asked.userId, asked.eventId, asked.quantity, key)
+
+
+def read_key(sent: str) -> str:
+    """Give the key that an `Idempotency-Key` header names, with quotation marks or without.
+
+    Raise `InvalidPurchase` when it is none: 1 to 128 visible ASCII characters.
+    """
+    quoted = len(sent) > 1 and sent[0] == sent[-1] == '"'
+    key = sent[1:-1] if quoted else sent
+    if _is_key(key) is None:
+        raise InvalidPurchase(_KEY_RULE)
+    return key
 
 
 @dataclass(frozen=True, slots=True)

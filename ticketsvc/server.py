@@ -44,7 +44,13 @@ async def serve(
     with write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
-        app = create_app(pool, SERVABLE[allocator], schema, traced=record is not None)
+        app = create_app(
+            pool,
+            SERVABLE[allocator],
+            schema,
+            max_waiting=settings.max_waiting,
+            traced=record is not None,
+        )
         await _serve_app(
             app, settings, announce, end_with_input=end_with_input, share_port=share_port
         )

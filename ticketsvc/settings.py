@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """How long a purchase waits for a connection before it is told 503."""
 
     max_waiting: Annotated[int, Field(ge=1)] = 2000
-    """How many may wait for a connection; beyond that 503 at once."""
+    """How many purchases may be under way; beyond that 503 at once."""
 
     shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long a stopping server waits for what it accepted."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from ticketsvc.allocators import Allocator
-from ticketsvc.allocators.selling import sell
+from ticketsvc.allocators.seller import Seller
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
@@ -23,6 +23,8 @@ from ticketsvc.errors import (
     Draining,
     EventNotFound,
     InvalidPurchase,
+    KeyReused,
+    KeysUnsupported,
     OutcomeUnknown,
     RefusedByDatabase,
     SoldOut,
@@ -31,13 +33,13 @@ from ticketsvc.errors import (
     Unavailable,
 )
 from ticketsvc.metrics import Metrics
-from ticketsvc.openapi import DOCUMENT, MAX_TICKET_NUMBER
-from ticketsvc.purchases import Purchase, is_identifier
+from ticketsvc.openapi import MAX_TICKET_NUMBER, document
+from ticketsvc.purchases import Purchase, is_identifier, read_key
 
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = 1
 
-ALLOCATOR = web.AppKey("allocator", Allocator)
+SELLER = web.AppKey("seller", Seller)
 POOL = web.AppKey("pool", Pool)
 METRICS = web.AppKey("metrics", Metrics)
 READING = web.AppKey("reading", Mapping[str, Statement])
@@ -49,6 +51,8 @@ _STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
     EventNotFound: HTTPStatus.NOT_FOUND,
     TicketNotFound: HTTPStatus.NOT_FOUND,
     SoldOut: HTTPStatus.CONFLICT,
+    KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    KeysUnsupported: HTTPStatus.BAD_REQUEST,
     RefusedByDatabase: HTTPStatus.CONFLICT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -59,20 +63,28 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(
-    pool: Pool, allocator: type[Allocator], schema: SchemaName, *, traced: bool = False
+    pool: Pool,
+    allocator: type[Allocator],
+    schema: SchemaName,
+    *,
+    max_waiting: int,
+    traced: bool = False,
 ) -> web.Application:
     """Make the application; it opens *pool* when it starts and closes it when it ends.
 
+    *max_waiting*: how many purchases may be under way; beyond that 503 at once.
     *traced*: give each purchase a number, under which its statements are recorded.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
     app[POOL] = pool
-    app[ALLOCATOR] = allocator(pool, schema)
+    app[SELLER] = Seller(allocator, pool, schema, max_waiting)
     app[METRICS] = Metrics(allocator.mechanism.name)
     app[READING] = load("reading", schema)
     app[SCHEMA] = schema
     app[STATE] = {"draining": False}
     app.cleanup_ctx.append(_pool_life)
+    if app[SELLER].takes_keys:
+        app.cleanup_ctx.append(_keys_expire)
     if app[METRICS].shared:
         app.cleanup_ctx.append(_pool_told)
     app.router.add_post("/purchase", _numbered(purchase) if traced else purchase)
@@ -99,6 +111,12 @@ async def _pool_told(app: web.Application) -> AsyncIterator[None]:
     looking.cancel()
 
 
+async def _keys_expire(app: web.Application) -> AsyncIterator[None]:
+    expiring = asyncio.create_task(app[SELLER].keep_forgetting_keys())
+    yield
+    expiring.cancel()
+
+
 async def purchase(request: web.Request) -> web.Response:
     """Sell, or say in one line why not."""
     app = request.app
@@ -110,10 +128,24 @@ async def purchase(request: web.Request) -> web.Response:
         body = await request.read()
     except (web.RequestPayloadError, ConnectionResetError):
         raise InvalidPurchase("the body could not be decoded, or broke off") from None
-    wanted = Purchase.from_json(body)
-    tickets = await sell(app[ALLOCATOR], wanted)
+    tickets = await app[SELLER].sell(Purchase.from_json(body, _key(request)))
     app[METRICS].sold(len(tickets))
     return _json({"success": True, "tickets": tickets.numbers()})
+
+
+def _key(request: web.Request) -> str | None:
+    sent = request.headers.getall("Idempotency-Key", ())
+    if not sent:
+        return None
+    if len(sent) > 1:
+        raise InvalidPurchase("Idempotency-Key must be sent once")
+    key = read_key(sent[0])
+    if not request.app[SELLER].takes_keys:
+        raise KeysUnsupported(
+            "this service keeps no idempotency keys, so that asking again would buy again: "
+            "send none, or buy of one that sells by a safe allocator from the schema fixed"
+        )
+    return key
 
 
 async def events(request: web.Request) -> web.Response:
@@ -165,9 +197,9 @@ async def metrics(request: web.Request) -> web.Response:
     )
 
 
-async def contract(_: web.Request) -> web.Response:
+async def contract(request: web.Request) -> web.Response:
     """Serve the OpenAPI document."""
-    return _json(DOCUMENT)
+    return _json(document(keys=request.app[SELLER].takes_keys))
 
 
 def _numbered(handler: _Handler) -> _Handler:
@@ -189,8 +221,10 @@ async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamR
         response = await handler(request)
     except TicketsvcError as problem:
         response = _error(_status(problem), str(problem), problem.code)
-        # Not when the outcome is unknown: who obeyed it might buy twice.
-        if isinstance(problem, Unavailable):
+        # Not when the outcome is unknown and there is no key: who obeyed it might buy twice.
+        if isinstance(problem, Unavailable) or (
+            isinstance(problem, OutcomeUnknown) and "Idempotency-Key" in request.headers
+        ):
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
     except web.HTTPException as problem:
         response = _error(problem.status, *_protocol_fault(problem))

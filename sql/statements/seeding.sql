@@ -10,6 +10,10 @@ DELETE FROM {schema}.issued_tickets WHERE event_id = %(event)s
 -- Take out an event's ranges.
 DELETE FROM {schema}.ticket_allocations WHERE event_id = %(event)s
 
+-- name: remove_keys
+-- Forget the answers given for an event: its tickets are gone.
+DELETE FROM {schema}.idempotency_keys WHERE event_id = %(event)s
+
 -- name: insert_pool_original
 -- A pool as the original has it.
 INSERT INTO {schema}.ticket_pools (event_id, total, available)

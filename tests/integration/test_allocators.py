@@ -175,7 +175,7 @@ async def test_naive_sells_minted_stock_twice(database, connection):
 
 
 def unvalidated(quantity):
-    return Purchase.model_construct(user_id="u", event_id="E", quantity=quantity)
+    return Purchase(user_id="u", event_id="E", quantity=quantity)
 
 
 # What the database says, in our terms.

@@ -14,7 +14,7 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.lab.ledger import read_ledger
 from ticketsvc.lab.services import start_service
-from ticketsvc.openapi import DOCUMENT
+from ticketsvc.openapi import DOCUMENT, document
 from ticketsvc.web import MAX_BODY_BYTES
 
 JSON = {"Content-Type": "application/json"}
@@ -23,8 +23,10 @@ JSON = {"Content-Type": "application/json"}
 class Shop:
     """A service, its database, and a client that holds every answer against the contract."""
 
-    def __init__(self, url, schema, connection):
-        self.url, self.schema, self.connection = url, schema, connection
+    def __init__(self, url, allocator, connection):
+        mechanism = ALLOCATORS[allocator].mechanism
+        self.url, self.schema, self.connection = url, mechanism.schemas[0], connection
+        self.takes_keys = mechanism.claims_keys
 
     def ledgers(self):
         return [read_ledger(self.connection, schema) for schema in SCHEMAS]
@@ -36,9 +38,10 @@ class Shop:
             _hold_against_contract(method, path, response, text)
             return response.status, json.loads(text), response.headers
 
-    async def buy(self, http, quantity=8, event="E", user="u"):
+    async def buy(self, http, quantity=8, event="E", user="u", key=None):
         body = {"userId": user, "eventId": event, "quantity": quantity}
-        return await self.ask(http, "POST", "/purchase", json=body)
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.ask(http, "POST", "/purchase", json=body, headers=headers)
 
 
 def _hold_against_contract(method, path, response, text):
@@ -65,13 +68,12 @@ def _hold_against_contract(method, path, response, text):
 
 @pytest.fixture(scope="module", params=ALLOCATORS)
 def shop(request, server):
-    schema = ALLOCATORS[request.param].mechanism.schemas[0]
     with (
         server.clone() as url,
         psycopg.connect(url, autocommit=True) as connection,
         start_service(url, request.param) as service,
     ):
-        yield Shop(service.url, schema, connection)
+        yield Shop(service.url, request.param, connection)
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +268,44 @@ async def test_health_and_readiness(shop, http):
 
 
 async def test_the_contract_is_served(shop, http):
-    assert (await shop.ask(http, "GET", "/openapi.json"))[:2] == (200, DOCUMENT)
+    served = document(keys=shop.takes_keys)
+    assert (await shop.ask(http, "GET", "/openapi.json"))[:2] == (200, served)
+    assert ("parameters" in served["paths"]["/purchase"]["post"]) == shop.takes_keys
+
+
+async def test_a_purchase_that_is_asked_for_again_under_its_key(shop, http):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, key='"again"')
+    if not shop.takes_keys:
+        assert (status, answer["code"]) == (400, "keys_unsupported")
+        assert shop.ledgers() == before
+        return
+    assert (status, answer["tickets"]) == (200, list(range(17, 25)))
+    after = shop.ledgers()
+    for key in ('"again"', "again"):
+        assert (await shop.buy(http, key=key))[:2] == (200, answer)
+    status, refusal, _ = await shop.buy(http, 16, key="again")
+    assert (status, refusal["code"]) == (422, "key_reused")
+    status, refusal, _ = await shop.buy(http, 800, key="again")
+    assert (status, refusal["code"]) == (422, "key_reused")
+    assert shop.ledgers() == after
+
+
+@pytest.mark.parametrize("key", ["", "a b", 'a"', "k" * 129])
+async def test_what_is_no_key(shop, http, key):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, key=key)
+    assert (status, answer["code"]) == (400, "invalid_purchase")
+    assert "Idempotency-Key" in answer["error"]
+    assert shop.ledgers() == before
+
+
+async def test_two_keys(shop, http):
+    before = shop.ledgers()
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a"), *JSON.items()]
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    assert (status, answer["code"]) == (400, "invalid_purchase")
+    assert shop.ledgers() == before
 
 
 async def metrics(shop, http):
@@ -314,7 +353,7 @@ async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve,
     with server.clone(other) as url, psycopg.connect(url, autocommit=True) as connection:
         ensure_schemas(connection)
         reset_event(connection, "fixed", "E", 80)
-        shop = Shop(serve(url, "range").url, "fixed", connection)
+        shop = Shop(serve(url, "range").url, "range", connection)
         assert (await shop.buy(http, user="é"))[0] == 200
         assert (await shop.buy(http, user="Ω"))[0] == 400
         assert (await shop.buy(http, event="Ω"))[0] == 400

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import strategies as st
 from ticketsvc.errors import InvalidPurchase
 from ticketsvc.purchases import (
     MAX_ID_LENGTH,
+    MAX_KEY_LENGTH,
     MAX_QUANTITY,
     TICKETS_PER_BLOCK,
     Purchase,
     TicketRange,
     is_identifier,
+    read_key,
 )
 
 
@@ -85,8 +88,34 @@ def test_ids_follow_one_rule_everywhere(name):
 
 def test_purchase_does_not_change():
     purchase = Purchase.from_json(body())
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         purchase.quantity = -8
+
+
+KEYS = [
+    ("k", "k"),
+    ('"k"', "k"),
+    ("8e03978e-40d5-43e8-bc93-6894a57f9324", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
+    ('"' + "k" * MAX_KEY_LENGTH + '"', "k" * MAX_KEY_LENGTH),
+]
+
+
+@pytest.mark.parametrize(("sent", "key"), KEYS)
+def test_a_key_is_the_same_with_quotation_marks_and_without(sent, key):
+    assert read_key(sent) == key
+    assert Purchase.from_json(body(), read_key(sent)).key == key
+
+
+@pytest.mark.parametrize(
+    "sent", ["", '""', '"', "a b", 'a"b', '"a', "a\\b", "é", "k" * (MAX_KEY_LENGTH + 1), "\t"]
+)
+def test_what_is_no_key_is_refused(sent):
+    with pytest.raises(InvalidPurchase, match="Idempotency-Key"):
+        read_key(sent)
+
+
+def test_a_key_cannot_come_in_the_body():
+    assert Purchase.from_json(body(key="k")).key is None
 
 
 def test_range_counts_both_ends():

@@ -18,6 +18,7 @@ class AdvisoryLock:
         summary="an advisory lock per event, then check-then-act",
         safe=True,
         schemas=("fixed", "original"),
+        claims_keys=True,
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -6,10 +6,11 @@ first, an isolation level with a retry. Each of those is a file of its own.
 
 from typing import Any
 
+from ticketsvc.allocators.keys import Keys
 from ticketsvc.database.pool import Connection
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
-from ticketsvc.errors import EventNotFound, SoldOut
+from ticketsvc.errors import EventNotFound, KeyUsed, SoldOut
 from ticketsvc.purchases import Purchase, TicketRange
 
 
@@ -33,6 +34,7 @@ class CheckThenAct:
         naive = load("naive", schema)
         self.read_pool = naive["read_pool"]
         self.insert_tickets = load("ticket_rows", schema)["insert_tickets"]
+        self._keys = Keys(schema)
         self.decrement = naive["decrement" if schema == "original" else "decrement_in_step"]
 
     async def purchase(
@@ -40,13 +42,16 @@ class CheckThenAct:
     ) -> TicketRange:
         """Run the three on *connection*, in whatever transaction it is in.
 
-        *read*: another way to read the stock. Raise as `decide` does.
+        *read*: another way to read the stock. Raise as `decide` does, and `KeyUsed`.
 
-        Writes: one row per ticket and one pool update.
+        Writes: one row per ticket, one pool update, and a key if there is one.
         """
         event = purchase.event_id
         cursor = await (read or self.read_pool).execute(connection, event=event)
-        tickets = decide(await cursor.fetchone(), purchase)
+        stock = await cursor.fetchone()
+        if await self._keys.find(connection, purchase.key):
+            raise KeyUsed("the purchase's key was used")
+        tickets = decide(stock, purchase)
         await self.insert_tickets.execute(
             connection,
             event=event,
@@ -55,4 +60,5 @@ class CheckThenAct:
             last=tickets.last,
         )
         await self.decrement.execute(connection, event=event, quantity=purchase.quantity)
+        await self._keys.claim(connection, purchase, tickets)
         return tickets

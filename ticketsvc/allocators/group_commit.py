@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar
 
 import psycopg
+from psycopg.errors import DeadlockDetected
 
 from ticketsvc.allocators.lines import Batch, Line, Waiting
 from ticketsvc.allocators.protocol import Mechanism
@@ -17,12 +18,14 @@ from ticketsvc.database.pool import Connection, Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
 from ticketsvc.database.trace import tracing_purchase
-from ticketsvc.errors import DatabaseUnavailable, Overloaded, Unavailable
+from ticketsvc.errors import DatabaseUnavailable, Unavailable
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_BATCH = 128  # purchases in one statement
-MAX_WAITING = 2_000  # of one event; whoever comes then is told at once
 LANES = 1  # statements under way at a time, those that wait for a rival's lock not counted
+
+# What one purchase can bring upon all that are in the statement with it.
+_OF_ONE = psycopg.IntegrityError | psycopg.DataError | DeadlockDetected
 
 _log = logging.getLogger("ticketsvc.allocators")
 
@@ -35,6 +38,7 @@ class GroupCommit:
         summary="purchases that wait together commit in one statement",
         safe=True,
         schemas=("fixed",),
+        claims_keys=True,
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
@@ -56,19 +60,18 @@ class GroupCommit:
         event is in one statement at a time. A caller that is cancelled leaves the line; once
         under way, its batch goes on without it.
 
-        Raise `SoldOut`, `EventNotFound` or `RefusedByDatabase` for this purchase alone,
-        `Overloaded` when too many wait, `DatabaseUnavailable` when nothing was sent, and
-        `OutcomeUnknown` or `Unavailable` when the statement that carried it failed.
+        Raise `SoldOut`, `EventNotFound`, `KeyUsed` or `RefusedByDatabase` for this purchase
+        alone, `DatabaseUnavailable` when nothing was sent, and `OutcomeUnknown` or `Unavailable`
+        when the statement that carried it failed.
 
-        Writes: one pool update per event and one allocation row per purchase, in one commit.
+        Writes: one pool update per event, and one allocation row and a key, if there is one, per
+        purchase, in one commit.
         """
         event = purchase.event_id
         line = self._lines.get(event)
         if line is None:
             line = self._lines[event] = Line(event)
             self._ready.append(line)
-        if len(line.waiting) >= MAX_WAITING:
-            raise Overloaded("too many purchases are waiting: try again shortly")
         if self._loop is None:  # asked once: up to Python 3.11 each asking is a system call
             self._loop = asyncio.get_running_loop()
         one = Waiting(purchase, self._loop.create_future())
@@ -178,11 +181,7 @@ class GroupCommit:
             return await self._sell_several(connection, batches)
         except psycopg.Error as problem:
             # All of it was rolled back. In pieces, only who causes it is refused.
-            pieces = (
-                _pieces(batches)
-                if isinstance(problem, psycopg.IntegrityError | psycopg.DataError)
-                else []
-            )
+            pieces = _pieces(batches) if isinstance(problem, _OF_ONE) else []
             for batch in batches if not pieces else ():
                 batch.fail(in_our_terms(problem) or problem)
             for piece in pieces:
@@ -200,6 +199,7 @@ class GroupCommit:
                 users=array_literal(one.purchase.user_id for one in batch.members),
                 quantities=array_literal(one.purchase.quantity for one in batch.members),
                 wait=wait,
+                keys=_keys(batch.members),
             )
         (answer,) = await cursor.fetchall()
         return [] if batch.take_answer(answer.first_tickets, answer.refusals) else [batch]
@@ -212,6 +212,7 @@ class GroupCommit:
                 events=array_literal(one.purchase.event_id for one in members),
                 users=array_literal(one.purchase.user_id for one in members),
                 quantities=array_literal(one.purchase.quantity for one in members),
+                keys=_keys(members),
             )
         answers = {answer.event: answer for answer in await cursor.fetchall()}
         return [
@@ -221,6 +222,11 @@ class GroupCommit:
                 answers[batch.line.event].first_tickets, answers[batch.line.event].refusals
             )
         ]
+
+
+def _keys(members: Sequence[Waiting]) -> str | None:
+    keys = [one.purchase.key for one in members]
+    return array_literal(keys) if any(keys) else None
 
 
 def _pieces(batches: list[Batch]) -> list[Batch]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ticketsvc.database.trace import traced_purchase
 from ticketsvc.errors import (
     EventNotFound,
+    KeyUsed,
     OutcomeUnknown,
     RefusedByDatabase,
     SoldOut,
@@ -33,9 +34,7 @@ class Waiting:
         if isinstance(self.outcome, TicketRange):
             self.answer.set_result(self.outcome)
         else:  # none: its batch was cancelled with the loop, or met a bug
-            self.answer.set_exception(
-                self.outcome or OutcomeUnknown("the purchase may have happened, or not")
-            )
+            self.answer.set_exception(self.outcome or OutcomeUnknown())
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +90,8 @@ class Batch:
 
 
 def _refusal(reason: str, event: str) -> TicketsvcError:
+    if reason == "key_used":
+        return KeyUsed("the purchase's key was used")
     if reason == "sold_out":
         return SoldOut("not enough tickets available")
     if reason == "event_not_found":

@@ -21,6 +21,9 @@ class Mechanism:
     schemas: tuple[SchemaName, ...]
     """Where it can work; the first is where it belongs."""
 
+    claims_keys: bool = False
+    """Whether it stores a purchase's key with the tickets, on `fixed`; the others get none."""
+
     isolation: str = "READ COMMITTED"
     """The level its statements run at."""
 
@@ -37,4 +40,8 @@ class Allocator(Protocol):
         """Work with connections of *pool* on the tables of *schema*."""
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Issue *purchase.quantity* consecutive tickets, or raise a `Refusal`."""
+        """Issue *purchase.quantity* consecutive tickets, or raise a `Refusal`.
+
+        One that claims keys stores the purchase's in the transaction that sells, and raises
+        `KeyUsed`, before any other refusal, when it was claimed already.
+        """

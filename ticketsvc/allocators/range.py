@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from ticketsvc.allocators.keys import Keys
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.allocators.refusals import why_nothing_reserved
 from ticketsvc.database.pool import Pool, checkout
@@ -18,11 +19,15 @@ class Range:
         summary="conditional update and one row per purchase, in one statement",
         safe=True,
         schemas=("fixed",),
+        claims_keys=True,
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
         self._pool = pool
-        self._reserve_range = load("range", schema)["reserve_range"]
+        statements = load("range", schema)
+        self._reserve_range = statements["reserve_range"]
+        self._reserve_range_once = statements["reserve_range_once"]
+        self._keys = Keys(schema)
         self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -31,17 +36,24 @@ class Range:
         The check and the decrement are one statement: a rival blocks on the pool row and
         re-tests the condition against the committed value.
 
-        Raise `SoldOut` when the pool is short and `EventNotFound` when there is none.
+        Raise `SoldOut` when the pool is short, `EventNotFound` when there is none, and `KeyUsed`.
 
-        Writes: one pool update and one allocation row, whatever the quantity, in one commit.
+        Writes: one pool update and one allocation row, whatever the quantity, and a key if
+        there is one, in one commit.
         """
-        event = purchase.event_id
+        asked = {
+            "event": purchase.event_id,
+            "user": purchase.user_id,
+            "quantity": purchase.quantity,
+        }
         async with checkout(self._pool) as connection:
-            reserved = await (
-                await self._reserve_range.execute(
-                    connection, event=event, user=purchase.user_id, quantity=purchase.quantity
+            if purchase.key is None:
+                cursor = await self._reserve_range.execute(connection, **asked)
+            else:
+                cursor = await self._reserve_range_once.execute(
+                    connection, **asked, key=purchase.key
                 )
-            ).fetchone()
+            reserved = await cursor.fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, event)
+                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
         return TicketRange(reserved.first, reserved.last)

@@ -1,12 +1,19 @@
-"""Tell why a conditional update found nothing to update."""
+"""Tell why a purchase was not sold to."""
 
+from ticketsvc.allocators.keys import Keys
 from ticketsvc.database.pool import Connection
 from ticketsvc.database.statements import Statement
-from ticketsvc.errors import EventNotFound, Refusal, SoldOut
+from ticketsvc.errors import EventNotFound, KeyUsed, Refusal, SoldOut
+from ticketsvc.purchases import Purchase
 
 
-async def why_nothing_reserved(connection: Connection, one_pool: Statement, event: str) -> Refusal:
-    """Give `EventNotFound` when there is no pool, else `SoldOut`."""
+async def why_nothing_reserved(
+    connection: Connection, one_pool: Statement, keys: Keys, purchase: Purchase
+) -> Refusal:
+    """Give `KeyUsed` when it was sold to before, else `EventNotFound` or `SoldOut`."""
+    if await keys.find(connection, purchase.key):
+        return KeyUsed("the purchase's key was used")
+    event = purchase.event_id
     if await (await one_pool.execute(connection, event=event)).fetchone() is None:
         return EventNotFound(f"event {event!r} not found")
     return SoldOut("not enough tickets available")

@@ -18,6 +18,7 @@ class RowLock:
         summary="SELECT … FOR UPDATE on the pool row, then check-then-act",
         safe=True,
         schemas=("fixed", "original"),
+        claims_keys=True,
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

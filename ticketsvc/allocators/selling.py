@@ -3,10 +3,12 @@
 import psycopg
 from psycopg.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
 
+from ticketsvc.allocators import keys
 from ticketsvc.allocators.protocol import Allocator
 from ticketsvc.errors import (
     DatabaseUnavailable,
     InvalidPurchase,
+    KeyUsed,
     OutcomeUnknown,
     RefusedByDatabase,
     TicketsvcError,
@@ -29,15 +31,18 @@ async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
         raise known from problem
 
 
-def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:
+def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0911
     """Give what the database said its name; None for what only a bug of ours can cause.
 
-    `RefusedByDatabase`, naming the constraint, when one was violated, `Unavailable` when
+    `KeyUsed` when the purchase's key was claimed already, `RefusedByDatabase`, naming the
+    constraint, when another one was violated, `Unavailable` when
     the database rolled it back for another's sake or takes no writes, `InvalidPurchase` when it
     cannot hold the text, and `OutcomeUnknown` when the connection broke with the purchase under
     way. All by class of error, never by its text.
     """
     match problem:
+        case psycopg.errors.UniqueViolation() if problem.diag.constraint_name == keys.CONSTRAINT:
+            return KeyUsed("the purchase's key was used")
         case psycopg.IntegrityError():
             constraint = problem.diag.constraint_name or problem.sqlstate
             return RefusedByDatabase(f"the database refused it: {constraint}")
@@ -48,7 +53,5 @@ def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:
         case psycopg.DataError():
             return InvalidPurchase("the database cannot hold this userId or eventId")
         case psycopg.OperationalError():
-            return OutcomeUnknown(
-                "the connection to the database broke: the purchase may have happened, or not"
-            )
+            return OutcomeUnknown()
     return None

@@ -23,6 +23,7 @@ class Serializable:
         summary="check-then-act under SERIALIZABLE, tried again on 40001",
         safe=True,
         schemas=("fixed", "original"),
+        claims_keys=True,
         isolation="SERIALIZABLE",
     )
 

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from ticketsvc.allocators.keys import Keys
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.allocators.refusals import why_nothing_reserved
 from ticketsvc.database.pool import Pool, checkout
@@ -18,6 +19,7 @@ class TicketRows:
         summary="conditional update, one row per ticket in one insert",
         safe=True,
         schemas=("fixed",),
+        claims_keys=True,
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
@@ -25,6 +27,7 @@ class TicketRows:
         statements = load("ticket_rows", schema)
         self._reserve = statements["reserve"]
         self._insert_tickets = statements["insert_tickets"]
+        self._keys = Keys(schema)
         self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -33,9 +36,9 @@ class TicketRows:
         The check and the decrement are one statement: a rival blocks on the pool row until
         this transaction ends, then tests its own condition against what was committed.
 
-        Raise `SoldOut` when the pool is short and `EventNotFound` when there is none.
+        Raise `SoldOut` when the pool is short, `EventNotFound` when there is none, and `KeyUsed`.
 
-        Writes: one pool update and one row per ticket, in one commit.
+        Writes: one pool update, one row per ticket, and a key if there is one, in one commit.
         """
         event = purchase.event_id
         async with checkout(self._pool) as connection, connection.transaction():
@@ -43,7 +46,7 @@ class TicketRows:
                 await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
             ).fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, event)
+                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
             await self._insert_tickets.execute(
                 connection,
                 event=event,
@@ -51,4 +54,6 @@ class TicketRows:
                 first=reserved.first,
                 last=reserved.last,
             )
-        return TicketRange(reserved.first, reserved.last)
+            tickets = TicketRange(reserved.first, reserved.last)
+            await self._keys.claim(connection, purchase, tickets)
+        return tickets

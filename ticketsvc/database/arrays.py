@@ -7,7 +7,15 @@ element by element. A literal has the type it is cast to.
 from collections.abc import Iterable
 
 
-def array_literal(values: Iterable[str | int]) -> str:
-    """Give the literal of a one-dimensional array; any text comes back as it was."""
-    quoted = (str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return '{"' + '","'.join(quoted) + '"}'
+def array_literal(values: Iterable[str | int | None]) -> str:
+    """Give the literal of a one-dimensional array; any text comes back as it was, None as NULL."""
+    return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def _element(value: str | int | None) -> str:
+    if value is None:
+        return "NULL"
+    text = str(value)
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

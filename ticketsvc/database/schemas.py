@@ -12,7 +12,7 @@ from ticketsvc.purchases import TICKETS_PER_BLOCK, is_identifier
 
 SchemaName = Literal["original", "fixed"]
 SCHEMAS: tuple[SchemaName, ...] = get_args(SchemaName)
-VERSION_COMMENT = "ticketsvc schema 2"
+VERSION_COMMENT = "ticketsvc schema 3"
 MAX_TOTAL = 2_000_000_000  # ticket numbers are 4-byte integers
 
 
@@ -90,7 +90,9 @@ def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
     statements = load("seeding", schema)
     steps = [statements["remove_pool"], statements["remove_rows"]]
     if schema == "fixed":
-        steps += [statements["remove_ranges"], statements["insert_pool_fixed"]]
+        steps += [
+            statements[name] for name in ("remove_ranges", "remove_keys", "insert_pool_fixed")
+        ]
     else:
         steps += [statements["insert_pool_original"]]
     if sold:

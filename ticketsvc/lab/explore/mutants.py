@@ -89,7 +89,7 @@ class TicketRowsWithoutTransaction(TicketRows):
                 await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
             ).fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, event)
+                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
             await self._insert_tickets.execute(
                 connection,
                 event=event,

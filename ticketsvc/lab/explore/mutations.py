@@ -93,7 +93,7 @@ async def _sell_minus(url: str, name: str, schema: SchemaName) -> tuple[str, str
         async with make_pool(scratch, Settings(pool_size=1)) as pool:
             seller = ALLOCATORS[name](pool, schema)
             for quantity in (8, -8, 8, 8):
-                purchase = Purchase.model_construct(user_id="u", event_id=EVENT, quantity=quantity)
+                purchase = Purchase(user_id="u", event_id=EVENT, quantity=quantity)
                 try:
                     await sell(seller, purchase)
                 except Refusal as refusal:

@@ -151,9 +151,7 @@ class Stage:
 
     async def _buy(self, seller: Allocator, buyer: str) -> Answer:
         # Not validated: what the allocator and the database do with nonsense is explored too.
-        purchase = Purchase.model_construct(
-            user_id=buyer, event_id=EVENT, quantity=self.case.quantity
-        )
+        purchase = Purchase(user_id=buyer, event_id=EVENT, quantity=self.case.quantity)
         try:
             tickets = await sell(seller, purchase)
         except TicketsvcError as problem:

@@ -1,0 +1,13 @@
+-- name: claim
+-- Store the answer under its key, in the transaction that sells; a second claim is refused.
+INSERT INTO {schema}.idempotency_keys (key, event_id, user_id, quantity, first_ticket)
+VALUES (%(key)s, %(event)s, %(user)s, %(quantity)s, %(first)s)
+
+-- name: find
+-- What was sold under a key, and to whom.
+SELECT event_id, user_id, quantity, first_ticket FROM {schema}.idempotency_keys
+WHERE key = %(key)s
+
+-- name: forget_old
+-- Drop keys that are a day old, some at a time; their number.
+SELECT {schema}.forget_old_keys() AS forgotten
