@@ -56,6 +56,7 @@ def serve(
     """Sell tickets over HTTP."""
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.database.locate import kept_database
+    from ticketsvc.database.roles import as_service
     from ticketsvc.server import serve as run_server
     from ticketsvc.workers import supervise
 
@@ -88,8 +89,13 @@ def serve(
             )
         sys.stdout.flush()
 
-    with kept_database(settings) as conninfo:
-        prepare_schemas(conninfo)
+    with kept_database(settings) as owner:
+        prepare_schemas(owner)
+        conninfo = owner
+        if settings.database_url is None:
+            conninfo = as_service(owner)
+        elif not share_port:  # a worker's parent has said so already
+            _warn_of_power(owner, served)
         if workers > 1:
             options = ["--allocator", mechanism.name, "--schema", served, "--host", settings.host]
             options += ["--pool-size", str(settings.pool_size)]
@@ -118,3 +124,17 @@ def serve(
                 share_port=share_port,
             )
         )
+
+
+def _warn_of_power(conninfo: str, schema: str) -> None:
+    import psycopg
+
+    from ticketsvc.database.roles import SELLER, is_more_than_a_seller
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        if is_more_than_a_seller(connection, schema):
+            logging.getLogger("ticketsvc").warning(
+                "the role %s can do more than sell and read: use one that is only in %s",
+                connection.info.user,
+                SELLER,
+            )

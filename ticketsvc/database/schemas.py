@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from psycopg import Connection
-from psycopg.errors import DuplicateSchema
+from psycopg.errors import DuplicateSchema, InsufficientPrivilege
 
+from ticketsvc.database.roles import ensure_seller
 from ticketsvc.database.statements import SQL_FOLDER, Statement, load
 from ticketsvc.errors import UsageError
 from ticketsvc.purchases import TICKETS_PER_BLOCK, is_identifier
@@ -39,8 +40,10 @@ SIX_EVENTS = (
 def ensure_schemas(connection: Connection, *, recreate: bool = False) -> None:
     """Create the schemas that are missing; with *recreate*, drop and create both.
 
-    Raise `UsageError` when a schema of the name is there but of another make.
+    Raise `UsageError` when a schema of the name is there but of another make, or is missing and
+    the connected role may not create it.
     """
+    made = False
     with connection.transaction():
         for schema in SCHEMAS:
             if recreate:
@@ -53,13 +56,21 @@ def ensure_schemas(connection: Connection, *, recreate: bool = False) -> None:
                 try:
                     with connection.transaction():
                         connection.execute(ddl(schema).encode())
+                        made = True
                 except DuplicateSchema:  # another command made it meanwhile
                     continue
+                except InsufficientPrivilege:
+                    raise UsageError(
+                        f"the database has no schema {schema}, and this role may not create it: "
+                        f"run `ticketsvc seed` as the database's owner"
+                    ) from None
             elif not str(found[0]).startswith(VERSION_COMMENT):
                 raise UsageError(
                     f"the database has a schema {schema} that is not '{VERSION_COMMENT}': "
                     f"use another database, or `ticketsvc seed --recreate` to drop and rebuild it"
                 )
+        if made:
+            ensure_seller(connection)
 
 
 def ddl(schema: SchemaName) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from ticketsvc.database.roles import as_service
 from ticketsvc.errors import UsageError
 
 _STOP_PATIENCE_S = 40
@@ -87,6 +88,8 @@ def start_service(
     access_log: bool = False,
 ) -> Service:
     """Start `ticketsvc serve` and wait until it takes requests.
+
+    *database_url* is the owner's: the service gets the login that only sells and reads.
 
     It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
     one. Raise `UsageError` with its last words when it does not start.
@@ -167,7 +170,7 @@ def _spawn(
         stdout=subprocess.PIPE,
         stderr=words,
         # The address goes through the environment: arguments can be read by everyone.
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, "DATABASE_URL": as_service(database_url)},
         start_new_session=True,  # Ctrl-C reaches us, and we stop it
     )
     return Service(process, words)
