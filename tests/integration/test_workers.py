@@ -11,6 +11,7 @@ import psutil
 import pytest
 from yarl import URL
 
+from ticketsvc.database.roles import as_service
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checks import check
 from ticketsvc.lab.ledger import read_ledger
@@ -26,7 +27,7 @@ class Crew:
         command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--workers", "2"]
         self.parent = subprocess.Popen(
             [*command, "--port", "0", "--pool-size", "2", "--no-access-log", *options],
-            env={**os.environ, "DATABASE_URL": database},
+            env={**os.environ, "DATABASE_URL": as_service(database)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import socket
 
+import pytest
 from aiohttp import web
 
 from ticketsvc.lab import workload as workload_module
 from ticketsvc.lab.history import summarise
-from ticketsvc.lab.workload import Workload, _Body, _Gate, fire
+from ticketsvc.lab.workload import Workload, _Body, _Gate, fire, takes_keys
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -132,3 +133,71 @@ async def test_every_answer_is_told_as_it_comes():
     assert sorted(told, key=lambda attempt: attempt.purchase) == sorted(
         history, key=lambda attempt: attempt.purchase
     )
+
+
+def cutting(*, first=1, code=None):
+    """Sell once per key, but lose the first answers of each: cut them, or say *code*."""
+    sold, asked = {}, {}
+
+    async def handler(request):
+        key = request.headers.get("Idempotency-Key")
+        await request.read()
+        number = sold.setdefault(key, len(sold) + 1) if key else len(asked) + 1
+        name = request.headers["X-Request-Id"]
+        asked[name] = asked.get(name, 0) + 1
+        if asked[name] > first:
+            return web.json_response({"tickets": [number]})
+        if code is None:
+            request.transport.abort()
+        return web.json_response({"error": "?", "code": code}, status=503)
+
+    return handler
+
+
+@pytest.mark.parametrize("code", [None, "outcome_unknown"])
+async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(code):
+    async with service(cutting(first=2, code=code)) as url:
+        history = await fire([url], Workload("E", 5, concurrency=5, keys=True, retry_s=60))
+    assert [attempt.outcome for attempt in history] == ["unknown"] * 10 + ["ok"] * 5
+    assert len({attempt.key for attempt in history}) == 5
+    assert len({(attempt.key, attempt.purchase) for attempt in history}) == 5
+    told = summarise(history)
+    assert (told["purchases"], told["successes"], told["unknown"]) == (5, 5, 0)
+    assert (told["tickets"], told["duplicates"], told["retried"]) == (5, 0, {"ok": 5})
+
+
+async def test_without_patience_nothing_is_asked_for_again():
+    async with service(cutting()) as url:
+        unknown = await fire([url], Workload("E", 3, keys=True))
+    async with service(cutting(code="overloaded")) as url:
+        refused = await fire([url], Workload("E", 3, keys=True, retry_s=60))
+    assert [attempt.outcome for attempt in unknown + refused] == ["unknown"] * 3 + ["refused"] * 3
+
+
+async def test_the_patient_ask_again_what_was_not_sold_for_now():
+    async with service(cutting(code="overloaded")) as url:
+        history = await fire([url], Workload("E", 3, keys=True, retry_s=60, patient=True))
+    assert summarise(history)["retried"] == {"ok": 3}
+
+
+async def test_it_ends_when_time_is_up():
+    async with service(cutting(first=1000)) as url:
+        history = await fire([url], Workload("E", 1, keys=True, retry_s=0.3))
+    assert len(history) > 1
+    assert summarise(history)["retried"] == {"unknown": 1}
+
+
+async def test_no_purchase_is_begun_once_there_are_enough():
+    done = []
+    async with service(sell) as url:
+        workload = Workload("E", 1000, concurrency=2)
+        history = await fire([url], workload, on_answer=done.append, enough=lambda: len(done) >= 10)
+    assert 10 <= len(history) <= 12
+
+
+async def test_whether_a_service_takes_keys(database, serve):
+    assert await takes_keys(serve(database, "range").url)
+    assert not await takes_keys(serve(database, "naive").url)
+    assert not await takes_keys(NOBODY)
+    async with service(sell) as url:
+        assert not await takes_keys(url)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.history import Attempt, read_history, recording, summarise
+from ticketsvc.lab.history import Attempt, outcome_of, read_history, recording, summarise
 
 
 def write_history(history, file):
@@ -113,3 +113,35 @@ def test_summary():
 def test_the_same_number_of_two_events_is_no_duplicate():
     other = Attempt("p", "http://h", "u", "F", 8, 0.0, 1.0, "ok", 200, (1, 2, 3))
     assert summarise([SOLD, other])["duplicates"] == 0
+
+
+def tries(*outcomes, key="k"):
+    return [
+        Attempt("p", "", "u", "E", 8, at, at + 0.5, outcome, status, key=key)
+        for at, (outcome, status) in enumerate(outcomes)
+    ]
+
+
+NO_ANSWER, TOLD, SOLD_OUT, LATER = (
+    ("unknown", None),
+    ("ok", 200),
+    ("refused", 409),
+    ("refused", 503),
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "keyed", "without"),
+    [
+        ([NO_ANSWER, TOLD], "ok", "ok"),
+        ([NO_ANSWER, SOLD_OUT], "refused", "unknown"),
+        ([NO_ANSWER, LATER], "unknown", "unknown"),
+        ([LATER, LATER], "refused", "refused"),
+        ([NO_ANSWER, NO_ANSWER], "unknown", "unknown"),
+        ([("failed", None), ("failed", None)], "failed", "failed"),
+        ([("failed", None), TOLD], "ok", "ok"),
+    ],
+)
+def test_the_outcome_of_a_purchase_that_was_asked_for_again(answers, keyed, without):
+    assert outcome_of(tries(*answers)) == keyed
+    assert outcome_of(tries(*answers, key=None)) == without

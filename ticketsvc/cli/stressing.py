@@ -11,6 +11,8 @@ from ticketsvc.console import complain, print_facts, progress
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
 
+_RETRY_S = 10.0
+
 
 @ticketsvc.command()
 @click.option("--url", "urls", multiple=True, help="A service; repeat for several.")
@@ -31,6 +33,16 @@ from ticketsvc.settings import ROOT, load_settings
     show_default=True,
     help="Seconds to wait for an answer.",
 )
+@click.option(
+    "--keys/--no-keys",
+    default=None,
+    help="Send an Idempotency-Key with each; if not given, where the service says it takes them.",
+)
+@click.option(
+    "--retry-for",
+    type=click.FloatRange(0, 3600),
+    help="Seconds to go on asking, after an unknown outcome; 10 with keys, 0 without.",
+)
 @click.option("--history", type=FILE, help="Where the history goes; runs/ if not given.")
 @as_json_option
 def stress(
@@ -40,32 +52,45 @@ def stress(
     quantity: int,
     concurrency: int,
     timeout: float,
+    keys: bool | None,
+    retry_for: float | None,
     history: Path | None,
     as_json: bool,
 ) -> None:
     """Fire purchases at any service that speaks the API, and count what it answers."""
     from ticketsvc.lab.history import Attempt, recording, summarise
-    from ticketsvc.lab.workload import Workload, fire, purchase_url
+    from ticketsvc.lab.workload import Workload, fire, purchase_url, takes_keys
 
     targets = urls or (f"http://127.0.0.1:{load_settings().port}",)
     for target in targets:
         purchase_url(target)
-    workload = Workload(event, purchases, quantity, concurrency, timeout)
+    if keys is None:
+        keys = all(run_async(takes_keys(target)) for target in targets)
+    if retry_for is None:
+        retry_for = _RETRY_S if keys else 0.0
+    if retry_for and not keys:
+        complain("without keys, a purchase that is asked for again may be sold twice")
+    workload = Workload(
+        event, purchases, quantity, concurrency, timeout, keys=keys, retry_s=retry_for
+    )
     file = history or ROOT / "runs" / f"stress-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.jsonl"
     with recording(file) as record, progress("purchases", purchases) as advance:
+        begun: set[str] = set()
 
         def on_answer(attempt: Attempt) -> None:
             record(attempt)
-            advance()
+            if attempt.purchase not in begun:
+                begun.add(attempt.purchase)
+                advance()
 
         attempts = run_async(fire(targets, workload, on_answer=on_answer))
-    summary = {**summarise(attempts), "history": str(file)}
+    summary = {**summarise(attempts), "keys": keys, "history": str(file)}
     if as_json:
         print(json.dumps(summary))
     else:
         print_facts(f"{purchases} purchases of {quantity} of {event}", summary)
     unsent = [attempt for attempt in attempts if attempt.outcome == "failed"]
-    if len(unsent) == purchases:
+    if len(unsent) == len(attempts):
         raise UsageError(f"no purchase could be sent: {unsent[0].message}")
     if unsent:
         complain(f"{len(unsent)} purchases could not be sent: {unsent[0].message}")

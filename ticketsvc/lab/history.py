@@ -3,8 +3,9 @@
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,20 +34,54 @@ class Attempt:
     status: int | None = None
     tickets: tuple[int, ...] = ()
     message: str = ""
+    key: str | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether its answer settles the purchase: sold, or refused for good."""
+        nothing_sold_yet = self.status == HTTPStatus.SERVICE_UNAVAILABLE
+        return self.outcome == "ok" or (self.outcome == "refused" and not nothing_sold_yet)
+
+
+def outcome_of(tries: Sequence[Attempt]) -> Outcome:
+    """Give the outcome of one purchase by all attempts at it, in the order they were sent.
+
+    Sold once is sold, and unanswered once may have been, unless a later answer under the same key
+    has settled it.
+    """
+    outcomes = {attempt.outcome for attempt in tries}
+    if "ok" in outcomes:
+        return "ok"
+    last = tries[-1]
+    if last.decided and last.key is not None and len({attempt.key for attempt in tries}) == 1:
+        return last.outcome
+    if "unknown" in outcomes:
+        return "unknown"
+    return "refused" if "refused" in outcomes else "failed"
+
+
+def by_purchase(history: Iterable[Attempt]) -> list[list[Attempt]]:
+    """Gather attempts by purchase, each's in the order they were sent."""
+    gathered: dict[tuple[str, str], list[Attempt]] = {}
+    for one in history:
+        gathered.setdefault((one.user, one.purchase), []).append(one)
+    return [sorted(tries, key=lambda one: one.sent_s) for tries in gathered.values()]
 
 
 def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
-    """Count the outcomes, and the ticket numbers as the buyers were told them.
+    """Count the outcomes of purchases, and the ticket numbers as the buyers were told them.
 
     Numbers are counted per event: `tickets` in all, `unique` different ones, `duplicates` the
-    rest.
+    rest. Of purchases that were asked for again, `retried`, it says how each ended.
     """
-    outcomes = Counter(attempt.outcome for attempt in history)
+    purchases = by_purchase(history)
+    outcomes = Counter(map(outcome_of, purchases))
+    retried = Counter(outcome_of(tries) for tries in purchases if len(tries) > 1)
     told = [(attempt.event, number) for attempt in history for number in attempt.tickets]
     unique = len(set(told))
     statuses = Counter(str(attempt.status) for attempt in history if attempt.status is not None)
     return {
-        "purchases": len(history),
+        "purchases": len(purchases),
         "successes": outcomes["ok"],
         "refused": outcomes["refused"],
         "failed": outcomes["failed"],
@@ -54,6 +89,7 @@ def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
         "tickets": len(told),
         "unique": unique,
         "duplicates": len(told) - unique,
+        "retried": dict(sorted(retried.items())),
         "statuses": dict(sorted(statuses.items())),
     }
 

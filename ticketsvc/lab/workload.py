@@ -10,6 +10,7 @@ import itertools
 import json
 import secrets
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from ticketsvc.lab.history import Attempt
 
 # How long a connection may take to open, and those that are ready wait for those that are not.
 _PATIENCE_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.4  # before asking again
 _OUR_UNKNOWN = "outcome_unknown"
 
 
@@ -30,7 +32,9 @@ class Workload:
     """What to fire: so many purchases of one event, so many at a time.
 
     *arrivals_s*: when each purchase is sent, in seconds after the start; None: as soon as one
-    of the *concurrency* buyers is free.
+    of the *concurrency* buyers is free. *keys*: send an `Idempotency-Key` with each. *retry_s*: how
+    long one whose outcome is unknown is asked for again, under the same key if it has one;
+    *patient*: also one that could not be sent, or was told that nothing was sold for now.
     """
 
     event: str
@@ -39,6 +43,15 @@ class Workload:
     concurrency: int = 30
     timeout_s: float = 30.0
     arrivals_s: tuple[float, ...] | None = None
+    keys: bool = False
+    retry_s: float = 0.0
+    patient: bool = False
+
+    def asks_again(self, answered: Attempt) -> bool:
+        """Tell whether it takes another attempt after this one."""
+        if answered.outcome == "unknown":
+            return True
+        return self.patient and not answered.decided
 
 
 def purchase_url(url: str) -> URL:
@@ -58,8 +71,11 @@ async def fire(
     workload: Workload,
     *,
     on_answer: Callable[[Attempt], None] = lambda _: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> list[Attempt]:
-    """Fire *workload* at *urls* in turn, and give one attempt per purchase.
+    """Fire *workload* at *urls* in turn, and give every attempt, in the order they were sent.
+
+    No new purchase is begun once *enough* says so; those begun are seen to their end.
 
     The first purchases, one per concurrent buyer, are sent but for their last byte, over
     connections opened beforehand; the last bytes then go out together. So they meet at the
@@ -84,26 +100,53 @@ async def fire(
         async def buy() -> None:
             held_by: _Gate | None = gate
             for number in queue:
+                if enough():
+                    return
                 if workload.arrivals_s is not None:
                     await asyncio.sleep(start + workload.arrivals_s[number] - time.monotonic())
-                target = targets[number % len(targets)]
                 asked = Attempt(
                     purchase=f"{run}-{number + 1}",
-                    url=str(target.with_user(None)),  # a history holds no password
+                    url="",
                     user=f"buyer-{run}-{number + 1}",
                     event=workload.event,
                     quantity=workload.quantity,
-                    sent_s=time.monotonic(),
+                    sent_s=0.0,
                     answered_s=0.0,
                     outcome="unknown",
+                    key=str(uuid.uuid4()) if workload.keys else None,
                 )
-                answered = await _attempt(session, target, asked, held_by, workload.timeout_s)
-                held_by = None
-                history.append(answered)
-                on_answer(answered)
+                deadline = None
+                for tries in itertools.count():
+                    target = targets[(number + tries) % len(targets)]
+                    trying = replace(
+                        asked, sent_s=time.monotonic(), url=str(target.with_user(None))
+                    )  # a history holds no password
+                    answered = await _attempt(session, target, trying, held_by, workload.timeout_s)
+                    held_by = None
+                    history.append(answered)
+                    on_answer(answered)
+                    deadline = deadline or answered.answered_s + workload.retry_s
+                    pause = min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)
+                    if time.monotonic() + pause > deadline or not workload.asks_again(answered):
+                        break
+                    await asyncio.sleep(pause)
 
         await asyncio.gather(*(buy() for _ in range(buyers)))
     return sorted(history, key=lambda attempt: attempt.sent_s)
+
+
+async def takes_keys(url: str) -> bool:
+    """Ask a service's OpenAPI document whether it takes an `Idempotency-Key`; no answer is no."""
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(purchase_url(url).parent / "openapi.json") as response,
+        ):
+            document = await response.json()
+            parameters = document["paths"]["/purchase"]["post"]["parameters"]
+            return any(each["name"].lower() == "idempotency-key" for each in parameters)
+    return False
 
 
 async def _open_connections(session: aiohttp.ClientSession, targets: Sequence[URL]) -> None:
@@ -184,6 +227,8 @@ async def _attempt(
         "Content-Length": str(len(content)),
         "X-Request-Id": asked.purchase,
     }
+    if asked.key is not None:
+        headers["Idempotency-Key"] = f'"{asked.key}"'
     body = _Body(content, gate)
     answered = await _post(session, target, asked, headers, body, timeout_s=timeout_s)
     body.give_up()

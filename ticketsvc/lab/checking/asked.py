@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ticketsvc.lab.history import Attempt, Outcome
+from ticketsvc.lab.history import Attempt, Outcome, by_purchase, outcome_of
 from ticketsvc.purchases import TICKETS_PER_BLOCK
 
 
@@ -49,12 +49,9 @@ class Asked(NamedTuple):
 
 def by_buyer(history: Iterable[Attempt]) -> dict[str, list[Asked]]:
     """Gather attempts into purchases, by buyer, in the order they were first sent."""
-    attempts: dict[tuple[str, str], list[Attempt]] = {}
-    for one in history:
-        attempts.setdefault((one.user, one.purchase), []).append(one)
     buyers: dict[str, list[Asked]] = {}
-    for (user, _), tries in attempts.items():
-        buyers.setdefault(user, []).append(_asked(tries))
+    for tries in by_purchase(history):
+        buyers.setdefault(tries[0].user, []).append(_asked(tries))
     for bought in buyers.values():
         bought.sort(key=lambda asked: asked.sent_s)
     return buyers
@@ -64,9 +61,7 @@ def _asked(tries: Sequence[Attempt]) -> Asked:
     one = tries[0]
     quantity, outcome, told = one.quantity, one.outcome, one.tickets
     if len(tries) > 1:
-        # The answer decides: sold once is sold, and unanswered once may have been.
-        ranks: tuple[Outcome, ...] = ("ok", "unknown", "refused", "failed")
-        outcome = min((each.outcome for each in tries), key=ranks.index)
+        outcome = outcome_of(tries)
         quantity = max(each.quantity for each in tries if each.outcome == outcome)
         often: Counter[int] = Counter()
         for each in tries:
