@@ -106,6 +106,7 @@ def test_summary():
         "tickets": 6,
         "unique": 5,
         "duplicates": 1,
+        "retried": {},
         "statuses": {"200": 1, "201": 1, "409": 1},
     }
 
@@ -122,12 +123,8 @@ def tries(*outcomes, key="k"):
     ]
 
 
-NO_ANSWER, TOLD, SOLD_OUT, LATER = (
-    ("unknown", None),
-    ("ok", 200),
-    ("refused", 409),
-    ("refused", 503),
-)
+NO_ANSWER, TOLD = ("unknown", None), ("ok", 200)
+SOLD_OUT, LATER = ("refused", 409), ("refused", 503)
 
 
 @pytest.mark.parametrize(
