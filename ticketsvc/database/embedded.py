@@ -49,11 +49,17 @@ class EmbeddedServer:
     password: str = field(repr=False)
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     temporary: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
         """The database's address, password included: for connecting, never for showing."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @property
+    def postmaster(self) -> int:
+        """The process id of the server itself: the parent of all its processes."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         """Shut the server down and wait until it is gone; twice does no harm."""
@@ -97,6 +103,28 @@ def start_temporary(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) -> None:
+    """Start a temporary *server* that has ended by itself, or crashed, where it was before.
+
+    It recovers what was committed and flushed. Raise `NoDatabase` when it does not start.
+    """
+    if server.process is not None:
+        server.process.wait(_START_TIMEOUT_S)
+        if server.process.stdin:
+            server.process.stdin.close()
+    again = _spawn(
+        find_binaries(binaries_folder, home(None)),
+        server.folder,
+        server.password,
+        server.settings,
+        port=server.port,
+        temporary=server.temporary,
+        lasting=False,
+    )
+    server.process = again.process
+    _await_ready(server)
 
 
 def start_kept(folder: Path, *, binaries_folder: Path | None, lasting: bool) -> EmbeddedServer:
@@ -212,7 +240,15 @@ def _launch(
 ) -> EmbeddedServer:
     attempts = _START_ATTEMPTS
     while True:
-        server = _spawn(binaries, folder, password, settings, temporary=temporary, lasting=lasting)
+        server = _spawn(
+            binaries,
+            folder,
+            password,
+            settings,
+            port=free_port(),
+            temporary=temporary,
+            lasting=lasting,
+        )
         try:
             _await_ready(server)
         except NoDatabase as problem:
@@ -231,10 +267,10 @@ def _spawn(
     password: str,
     settings: Mapping[str, str],
     *,
+    port: int,
     temporary: bool,
     lasting: bool,
 ) -> EmbeddedServer:
-    port = free_port()
     chosen = {
         **_DURABLE_SETTINGS,
         "listen_addresses": "127.0.0.1",
@@ -263,7 +299,7 @@ def _spawn(
             cwd=folder,
             start_new_session=True,  # Ctrl-C in the terminal reaches the parent, not the server
         )
-    return EmbeddedServer(folder, port, password, process, temporary)
+    return EmbeddedServer(folder, port, password, process, temporary, settings)
 
 
 def _await_ready(server: EmbeddedServer) -> None:

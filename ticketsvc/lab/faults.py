@@ -1,0 +1,95 @@
+"""Break something on purpose: a server process, its sessions, the database, a connection.
+
+Each fault strikes a `Scene` that was made for it: real processes of ours, a PostgreSQL server of
+its own. None touches a database that anybody else uses.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+
+from ticketsvc.database.embedded import EmbeddedServer, start_again
+from ticketsvc.database.roles import SERVICE
+from ticketsvc.lab.cutting import CuttingProxy
+from ticketsvc.lab.keeper import Keeper
+
+_CUT_AT_A_TIME = 5
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What can be struck: the database, the services that sell from it, the way to them."""
+
+    server: EmbeddedServer
+    keepers: Sequence[Keeper]
+    proxies: Sequence[CuttingProxy]
+    freeze_s: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to break something. *strike* returns once what it broke can work again.
+
+    For a killed process that is at once: whoever keeps it has to start it.
+    """
+
+    name: str
+    what: str
+    strike: Callable[[Scene], None]
+
+
+def _kill_server(scene: Scene) -> None:
+    while not (serving := [keeper for keeper in scene.keepers if keeper.serves]):
+        time.sleep(_LOOK_S)
+    random.choice(serving).kill()  # noqa: S311 - any will do
+
+
+def _terminate_sessions(scene: Scene) -> None:
+    with psycopg.connect(scene.server.url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [SERVICE]
+        )
+
+
+def _crash_database(scene: Scene) -> None:
+    # What `pg_ctl stop -m immediate` sends: every process ends at once, nothing is flushed.
+    os.kill(scene.server.postmaster, signal.SIGQUIT)
+    start_again(scene.server)
+
+
+def _freeze_database(scene: Scene) -> None:
+    postmaster = psutil.Process(scene.server.postmaster)
+    frozen = [postmaster]
+    postmaster.suspend()  # first, so that no further children come
+    for child in postmaster.children(recursive=True):
+        child.suspend()
+        frozen.append(child)
+    try:
+        time.sleep(scene.freeze_s)
+    finally:
+        for process in reversed(frozen):
+            process.resume()
+
+
+def _cut_answers(scene: Scene) -> None:
+    for proxy in scene.proxies:
+        proxy.cut_answers(_CUT_AT_A_TIME)
+
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("server_kill", "kill -9 of a server process", _kill_server),
+        Fault("session_kill", "pg_terminate_backend of every session", _terminate_sessions),
+        Fault("database_crash", "immediate stop of PostgreSQL, and a restart", _crash_database),
+        Fault("database_freeze", "SIGSTOP of PostgreSQL, and SIGCONT", _freeze_database),
+        Fault("answer_cut", "answers lost after the commit", _cut_answers),
+    )
+}

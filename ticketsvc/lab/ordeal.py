@@ -1,0 +1,236 @@
+"""Sell under faults, and judge what was told against what is held."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from ticketsvc.allocators import DEFAULT_ALLOCATOR
+from ticketsvc.database.embedded import start_temporary
+from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
+from ticketsvc.errors import TicketsvcError
+from ticketsvc.lab.bench.stage import with_durability
+from ticketsvc.lab.checks import EventVerdict, judge
+from ticketsvc.lab.cutting import cutting_proxy
+from ticketsvc.lab.faults import FAULTS, Fault, Scene
+from ticketsvc.lab.history import Attempt, by_purchase, outcome_of
+from ticketsvc.lab.keeper import Keeper
+from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.records import EventLedger
+from ticketsvc.lab.workload import Workload, fire
+
+EVENT = "ORDEAL"
+_RECOVERY_PATIENCE_S = 60.0
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is put to the test: which fault how often, and how the buyers behave.
+
+    *retry*: whether they ask again when they are not told; *keys*: under a key. *durable*: whether
+    a commit waits for its flush. *timeout_s*: how long a buyer waits for an answer; *freeze_s*: how
+    long a freeze lasts. *between*: purchases sold from one strike to the next.
+    """
+
+    fault: str
+    times: int
+    keys: bool = True
+    retry: bool = True
+    durable: bool = True
+    allocator: str = DEFAULT_ALLOCATOR
+    buyers: int = 16
+    processes: int = 2
+    between: int = 100
+    timeout_s: float = 0.7
+    freeze_s: float = 1.5
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault: when it came, when what it broke could work again, and the first sale after.
+
+    All on the system-wide monotonic clock; the sale is one that was also asked for after.
+    """
+
+    at_s: float
+    over_s: float
+    sold_s: float
+
+    @property
+    def recovery_s(self) -> float:
+        """From when it could work again to the first sale."""
+        return self.sold_s - self.over_s
+
+
+@dataclass(frozen=True)
+class Ordeal:
+    """One trial: the strikes, all that buyers were told, and what the database holds after it."""
+
+    trial: Trial
+    strikes: Sequence[Strike]
+    history: Sequence[Attempt] = field(repr=False)
+    ledger: EventLedger = field(repr=False)
+    verdict: EventVerdict
+
+    def row(self) -> dict[str, Any]:
+        """Give one line of a table.
+
+        Purchases by how they ended: *acknowledged*, *refused*, *unresolved* (never told). *unknown*
+        counts attempts without a true answer. *double*: purchases that were sold more than once.
+        *lost*: purchases acknowledged whose tickets are not, or no longer, the buyer's.
+        """
+        purchases = by_purchase(self.history)
+        outcomes = Counter(map(outcome_of, purchases))
+        rows = Counter(issue.user for issue in self.ledger.issues)
+        held = {
+            (issue.user, issue.first, issue.last - issue.first + 1) for issue in self.ledger.issues
+        }
+        told = [one for one in self.history if one.outcome == "ok"]
+        return {
+            "fault": self.trial.fault,
+            "strikes": len(self.strikes),
+            "keys": self.trial.keys,
+            "retry": self.trial.retry,
+            "durable": self.trial.durable,
+            "purchases": len(purchases),
+            "acknowledged": outcomes["ok"],
+            "unknown": sum(one.outcome == "unknown" for one in self.history),
+            "asked_again": sum(len(tries) > 1 for tries in purchases),
+            "unresolved": outcomes["unknown"] + outcomes["failed"],
+            "double": sum(times > 1 for times in rows.values()),
+            "lost": sum((one.user, min(one.tickets), len(one.tickets)) not in held for one in told),
+            "oversold": self.verdict.oversold,
+            "duplicates": self.verdict.duplicates,
+            "audit": self.verdict.status,
+            "recovery_s": max((strike.recovery_s for strike in self.strikes), default=None),
+        }
+
+    @property
+    def nothing_lost(self) -> bool:
+        """Whether nothing was oversold, doubled, lost or left open, and the audit is clean."""
+        row = self.row()
+        return self.verdict.clean and not any(
+            row[name] for name in ("unresolved", "double", "lost", "oversold", "duplicates")
+        )
+
+
+def table(ordeals: Sequence[Ordeal]) -> pd.DataFrame:
+    """Give one row per ordeal, as `Ordeal.row` has it."""
+    return pd.DataFrame([ordeal.row() for ordeal in ordeals])
+
+
+async def undergo(
+    trial: Trial,
+    *,
+    binaries_folder: Path | None = None,
+    on_strike: Callable[[], None] = lambda: None,
+) -> Ordeal:
+    """Sell from a PostgreSQL server of its own, and strike *trial.times*.
+
+    The next strike comes when sales have gone on after the one before. Raise `TicketsvcError` when
+    they do not within a minute: that is an outcome, too, and no figure.
+    """
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(start_temporary(binaries_folder=binaries_folder))
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            ensure_schemas(owner)
+            reset_event(owner, "fixed", EVENT, MAX_TOTAL)
+        address = with_durability(server.url, trial.durable)
+        keepers = [
+            stack.enter_context(Keeper(address, trial.allocator)) for _ in range(trial.processes)
+        ]
+        async with contextlib.AsyncExitStack() as proxied:
+            proxies = [
+                await proxied.enter_async_context(cutting_proxy(keeper.url)) for keeper in keepers
+            ]
+            scene = Scene(server, keepers, proxies, trial.freeze_s)
+            strikes, history = await _sell_and_strike(trial, scene, on_strike)
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            (ledger,) = read_ledger(owner, "fixed", EVENT)
+    return Ordeal(trial, strikes, history, ledger, judge(ledger, history))
+
+
+async def _sell_and_strike(
+    trial: Trial, scene: Scene, on_strike: Callable[[], None]
+) -> tuple[list[Strike], list[Attempt]]:
+    fault = FAULTS[trial.fault]
+    ways = scene.proxies if trial.fault == "answer_cut" else scene.keepers
+    sales = _Sales()
+    workload = Workload(
+        EVENT,
+        purchases=10**9,
+        concurrency=trial.buyers,
+        timeout_s=trial.timeout_s,
+        keys=trial.keys,
+        retry_s=_RECOVERY_PATIENCE_S if trial.retry else 0.0,
+        patient=trial.retry,
+    )
+    strikes: list[Strike] = []
+    done = False
+    selling = asyncio.create_task(
+        fire([way.url for way in ways], workload, on_answer=sales.note, enough=lambda: done)
+    )
+    try:
+        await sales.reach(trial.between, selling)
+        for _ in range(trial.times):
+            strikes.append(await _strike(fault, scene, sales, selling))
+            on_strike()
+            await sales.reach(sales.many + trial.between, selling)
+    finally:
+        done = True
+        history = await selling
+    return strikes, history
+
+
+async def _strike(
+    fault: Fault, scene: Scene, sales: "_Sales", selling: "asyncio.Task[list[Attempt]]"
+) -> Strike:
+    # At any moment, not always just after an answer.
+    await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
+    at_s = time.monotonic()
+    await asyncio.to_thread(fault.strike, scene)
+    over_s = time.monotonic()
+    sales.since_s, sales.first_s = over_s, None
+    await sales.first_since(selling)
+    assert sales.first_s is not None  # noqa: S101 - for the type checker
+    return Strike(at_s, over_s, sales.first_s)
+
+
+class _Sales:
+    """How many were sold, and when the first was of those asked for since a moment."""
+
+    def __init__(self) -> None:
+        self.many = 0
+        self.since_s = float("inf")
+        self.first_s: float | None = None
+
+    def note(self, attempt: Attempt) -> None:
+        if attempt.outcome != "ok":
+            return
+        self.many += 1
+        if self.first_s is None and attempt.sent_s >= self.since_s:
+            self.first_s = attempt.answered_s
+
+    async def reach(self, many: int, selling: "asyncio.Task[list[Attempt]]") -> None:
+        await self._until(lambda: self.many >= many, selling)
+
+    async def first_since(self, selling: "asyncio.Task[list[Attempt]]") -> None:
+        await self._until(lambda: self.first_s is not None, selling)
+
+    async def _until(
+        self, condition: Callable[[], bool], selling: "asyncio.Task[list[Attempt]]"
+    ) -> None:
+        deadline = time.monotonic() + _RECOVERY_PATIENCE_S
+        while not condition():
+            if selling.done() or time.monotonic() > deadline:
+                raise TicketsvcError(f"no sale within {_RECOVERY_PATIENCE_S:.0f} s after a fault")
+            await asyncio.sleep(_LOOK_S)
