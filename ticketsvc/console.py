@@ -4,21 +4,27 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
-# Elsewhere than on a terminal nothing has to be cut to fit.
-_out = Console(width=None if sys.stdout.isatty() else 160)
-words = Console(stderr=True)
+# rich is imported where something is drawn: a service draws nothing, and starts sooner without.
+
+
+def on_stderr() -> "Console":
+    """Give a console on standard error, where what is no result is shown."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a bar on a terminal, nothing elsewhere; give the function that advances it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    words = on_stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=words, disable=not words.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
@@ -28,6 +34,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def counter(what: str) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how many have come so far; give the function that adds some."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    words = on_stderr()
     columns = (TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=words, disable=not words.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
@@ -45,12 +54,17 @@ def print_facts(title: str, facts: Mapping[str, Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; None shows as a dash."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table()
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in row))
-    _out.print(table)
+    # Elsewhere than on a terminal nothing has to be cut to fit.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def printable(value: object) -> str:

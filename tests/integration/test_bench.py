@@ -14,10 +14,11 @@ from ticketsvc.lab.bench.generators import choose_generator
 from ticketsvc.lab.bench.memory import resident_after_events
 from ticketsvc.lab.bench.plan import Case, Contender
 from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage, faults_of, own_database
+from ticketsvc.lab.bench.stage import Stage, faults_of
 from ticketsvc.lab.bench.suite import Peer, open_bench
 from ticketsvc.lab.checks import check
 from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.own_database import own_database
 
 QUICK = ("bench", "--json", "--seconds", "0.5", "--repetitions", "1", "--connections", "8")
 OWN = ("--generator", "own")
@@ -244,7 +245,7 @@ def test_clean_tickets_are_one_line_of_the_joined_ledger(connection, database):
 
 
 def test_the_database_of_a_run_goes_even_when_the_run_fails(database):
-    with pytest.raises(RuntimeError), own_database(database):
+    with pytest.raises(RuntimeError), own_database(database, "bench"):
         raise RuntimeError
     assert databases(database) == []
 

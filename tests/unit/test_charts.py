@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.lab import charts
+from ticketsvc.lab import charting, charts
 
 
 def title(figure: Figure) -> str:
@@ -17,8 +17,8 @@ def labelled(figure: Figure) -> bool:
 
 
 def test_every_allocator_has_a_colour_of_its_own() -> None:
-    assert set(charts.COLOURS) == set(ALLOCATORS)
-    assert len(set(charts.COLOURS.values())) == len(charts.COLOURS)
+    assert set(charting.COLOURS) == set(ALLOCATORS)
+    assert len(set(charting.COLOURS.values())) == len(charting.COLOURS)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ FORBIDDEN = {
     "database": ("aiohttp",),
     "lab.checks": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.checking": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.charting": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.charts": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.charts_throughput": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
     "lab.bench.figures": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),

@@ -14,7 +14,7 @@ import click
 
 from ticketsvc.cli.databases import prepare_schemas
 from ticketsvc.cli.root import CLEAN, VIOLATION, as_json_option, ticketsvc
-from ticketsvc.console import print_table, words
+from ticketsvc.console import on_stderr, print_table
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
 
@@ -135,6 +135,7 @@ def _steps(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], 
     A line for each that ended; on a terminal also what runs now.
     """
     done = 0
+    words = on_stderr()
 
     def end(line: str) -> None:
         nonlocal done

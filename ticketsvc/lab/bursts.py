@@ -17,6 +17,8 @@ from ticketsvc.lab.services import running_services
 from ticketsvc.lab.session import Lab
 from ticketsvc.lab.workload import Workload, fire
 
+_POOL_SIZE = 10  # the original's
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -112,7 +114,7 @@ async def run_bursts(
     repetitions: int = 1,
     schema: SchemaName | None = None,
     ports: Sequence[int] = (0,),
-    pool_size: int = 10,
+    pool_size: int = _POOL_SIZE,
     trace: Path | None = None,
 ) -> list[Burst]:
     """Run the same burst *repetitions* times, each on a reset event, and judge each.
@@ -132,19 +134,20 @@ async def run_bursts(
 async def run_kinds(
     lab: Lab, allocator: str, kinds: Sequence[Sequence[int]], *, event: str, repetitions: int
 ) -> list[Burst]:
-    """Run bursts of several kinds, each given as (purchases, total), *repetitions* times each."""
-    return [
-        burst
-        for purchases, total in kinds
-        for burst in await run_bursts(
-            lab,
-            allocator,
-            event=event,
-            total=total,
-            purchases=purchases,
-            repetitions=repetitions,
+    """Run bursts of several kinds, each given as (purchases, total), *repetitions* times each.
+
+    One server process takes them all: a start takes longer than most bursts.
+    """
+    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    trials = [
+        Trial(
+            allocator, schema, _POOL_SIZE, total, Workload(event, purchases, concurrency=purchases)
         )
+        for purchases, total in kinds
+        for _ in range(repetitions)
     ]
+    with running_services(lab.url, allocator, schema=schema, pool_size=_POOL_SIZE) as urls:
+        return [await run_trial(lab, urls, trial) for trial in trials]
 
 
 async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:

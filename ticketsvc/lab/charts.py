@@ -1,49 +1,29 @@
 """Charts: a table in, a labelled figure out. No database, no clock, nothing shown.
 
-Every title states what is to be seen, from the data themselves. An allocator has the same
-colour in every chart (Okabe and Ito's palette, told apart by the colour-blind).
+Every title states what is to be seen, from the data themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-COLOURS: Mapping[str, str] = {
-    "naive": "#D55E00",
-    "naive_bulk": "#8F3F00",
-    "transaction": "#E69F00",
-    "repeatable_read": "#CC79A7",
-    "unique_only": "#F0E442",
-    "row_lock": "#56B4E9",
-    "advisory_lock": "#8C6BB1",
-    "serializable": "#777777",
-    "ticket_rows": "#0072B2",
-    "range": "#009E73",
-    "group_commit": "#332288",
-}
+from ticketsvc.lab.charting import (
+    COLOURS,
+    LINE_COLOURS,
+    REFERENCE,
+    draw_intervals,
+    new_figure,
+    say_finding,
+)
+
 _STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
 _STEP_LABELS = {
     "read_pool": "reads the stock",
     "insert_ticket": "inserts a ticket",
     "decrement": "subtracts",
 }
-_LINE_COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#009E73")
-_REFERENCE = "#444444"
-
-
-def _figure(width: float = 8.0, height: float = 3.8, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _say(axes: Axes, finding: str) -> None:
-    axes.set_title(finding, loc="left", fontsize="medium", fontweight="bold")
 
 
 def stock(pools: pd.DataFrame) -> Figure:
@@ -51,12 +31,12 @@ def stock(pools: pd.DataFrame) -> Figure:
 
     *pools*: event, total, available, issued.
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     sold = pools["total"] - pools["available"]
     axes.barh(pools["event"], sold, color="#0072B2", label="sold")
     axes.barh(pools["event"], pools["available"], left=sold, color="#BBD9EA", label="available")
     axes.invert_yaxis()
-    _say(
+    say_finding(
         axes,
         f"{len(pools)} events, {int(sold.sum()):,} of {int(pools['total'].sum()):,} tickets sold",
     )
@@ -71,14 +51,14 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
 
     *numbers*: every number issued, copies included.
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     copies = pd.Series(numbers).value_counts().sort_index()
     axes.bar(copies.index, copies.to_numpy(), color=COLOURS[allocator], width=0.8)
     axes.axhline(
-        1, color=_REFERENCE, linestyle="--", linewidth=1, label="once: what a ticket allows"
+        1, color=REFERENCE, linestyle="--", linewidth=1, label="once: what a ticket allows"
     )
     most = int(copies.max())
-    _say(
+    say_finding(
         axes,
         f"{allocator}: {len(numbers)} tickets issued of {total}, "
         f"{'each number once' if most == 1 else f'a number up to {most} times'}",
@@ -97,7 +77,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: purchases, total, tickets, unique, duplicates, one row per burst.
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     kinds = bursts.groupby(["purchases", "total"], sort=False)
     for place, (_, kind) in enumerate(kinds):
         unique, issued = kind["unique"].mean(), kind["tickets"].mean()
@@ -116,7 +96,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     axes.plot(means["tickets"], places, "o", color=COLOURS["naive"], label="tickets given out")
     axes.plot(means["unique"], places, "o", color="#0072B2", label="different numbers among them")
     axes.plot(
-        means["total"], places, "|", color=_REFERENCE, markersize=22, label="tickets there are"
+        means["total"], places, "|", color=REFERENCE, markersize=22, label="tickets there are"
     )
     axes.set_yticks(places)
     axes.set_yticklabels(
@@ -127,7 +107,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     axes.set_xlim(right=means["tickets"].max() * 8)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     damaged = sum(bool((kind["duplicates"] > 0).all()) for _, kind in kinds)
-    _say(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
+    say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
     axes.set_xlabel("tickets (mean per burst)")
     axes.set_ylabel("kind of burst")
     axes.legend(
@@ -142,7 +122,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     *steps*: as `timeline.read_steps` gives them.
     """
     purchases = int(steps["purchase"].max())
-    figure, [axes] = _figure(height=1.6 + 0.17 * purchases)
+    figure, [axes] = new_figure(height=1.6 + 0.17 * purchases)
     widths = (steps["ended_ms"] - steps["began_ms"]).clip(lower=0.15)
     for name, label in _STEP_LABELS.items():
         chosen = steps["step"] == name
@@ -167,7 +147,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         label="stale when acted upon",
     )
     first = subtractions["ended_ms"].min()
-    axes.axvline(first, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(first, color=REFERENCE, linestyle="--", linewidth=1)
     axes.annotate(
         "first subtraction",
         xy=(first, 0),
@@ -175,10 +155,10 @@ def timeline(steps: pd.DataFrame) -> Figure:
         textcoords="offset points",
         ha="right",
         fontsize="small",
-        color=_REFERENCE,
+        color=REFERENCE,
     )
     early = int((reads["ended_ms"] <= first).sum())
-    _say(
+    say_finding(
         axes,
         f"{early} of {purchases} purchases had read the stock before the first subtracted: "
         f"{len(stale)} stale reads",
@@ -198,12 +178,12 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
 
     *probabilities*: as `damage.by_purchases` gives them. Bars are 95 % intervals (Wilson).
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     sizes = probabilities.groupby("pool_size")
     for colour, shift, (size, rows) in zip(
-        _LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
+        LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
     ):
-        _with_intervals(
+        draw_intervals(
             axes, rows["purchases"] + shift, rows, colour, f"pool of {size}: {_many(rows)} bursts"
         )
     alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
@@ -212,7 +192,9 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     share = (
         "every burst is damaged" if crowd == 1 else f"{crowd:.0%} of bursts are damaged, or more"
     )
-    _say(axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}")
+    say_finding(
+        axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"
+    )
     axes.set_xlabel(f"purchases that arrive within {window_ms:.0f} ms")
     axes.set_ylabel("probability of damage")
     axes.set_ylim(-0.03, 1.05)
@@ -226,26 +208,26 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
 
     *probabilities*: as `damage.by_gap` gives them; *purchase_ms*: how long one purchase takes.
     """
-    figure, [axes] = _figure()
-    _with_intervals(
+    figure, [axes] = new_figure()
+    draw_intervals(
         axes,
         probabilities["gap_ms"],
         probabilities,
         COLOURS["naive"],
         f"two purchases, {_many(probabilities)} times each",
     )
-    axes.axvline(purchase_ms, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(purchase_ms, color=REFERENCE, linestyle="--", linewidth=1)
     axes.annotate(
         f"one purchase takes {purchase_ms:.1f} ms",
         xy=(purchase_ms, 1.02),
         xytext=(4, 0),
         textcoords="offset points",
         fontsize="small",
-        color=_REFERENCE,
+        color=REFERENCE,
     )
     near = probabilities["gap_ms"] < purchase_ms
     close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
-    _say(
+    say_finding(
         axes,
         f"Closer together than one purchase takes, {close.mean():.0%} of pairs collide; "
         f"further apart, {far.mean():.0%}",
@@ -262,7 +244,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: allocator, schema, total, unique, duplicates, one row per allocator and schema.
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     labels = [f"{row.allocator}\non {row.schema}" for row in bursts.itertuples()]
     colours = [COLOURS[name] for name in bursts["allocator"]]
     axes.bar(labels, bursts["unique"], color=colours)
@@ -270,7 +252,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
         labels, bursts["duplicates"], bottom=bursts["unique"], color=colours, alpha=0.45, hatch="//"
     )
     total = int(bursts["total"].iloc[0])
-    axes.axhline(total, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.axhline(total, color=REFERENCE, linestyle="--", linewidth=1)
     for place, row in enumerate(bursts.itertuples()):
         words = f"{row.unique + row.duplicates} issued"
         if row.duplicates:
@@ -284,7 +266,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
             fontsize="small",
         )
     axes.margins(y=0.2)
-    _say(
+    say_finding(
         axes,
         f"{int((bursts['unique'] + bursts['duplicates'] > total).sum())} of {len(bursts)} oversell "
         f"(dashed: the {total} tickets there are)",
@@ -299,9 +281,9 @@ def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
 
     *sales*: process (its port), number, one row per ticket that a buyer was told of.
     """
-    figure, [axes] = _figure(height=2.6)
+    figure, [axes] = new_figure(height=2.6)
     processes = sorted(sales["process"].unique())
-    for place, (colour, process) in enumerate(zip(_LINE_COLOURS, processes, strict=False)):
+    for place, (colour, process) in enumerate(zip(LINE_COLOURS, processes, strict=False)):
         numbers = sales["number"][sales["process"] == process]
         axes.bar(
             numbers,
@@ -312,13 +294,13 @@ def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
         )
     axes.set_yticks([place + 0.5 for place in range(len(processes))])
     axes.set_yticklabels([f"process on {process}" for process in processes])
-    _say(
+    say_finding(
         axes,
         f"{len(sales)} tickets sold by {len(processes)} processes: "
         f"{sales['number'].nunique()} different numbers",
     )
     axes.set_xlim(0.4, max(total, int(sales["number"].max())) + 0.6)
-    axes.axvline(total + 0.5, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(total + 0.5, color=REFERENCE, linestyle="--", linewidth=1)
     axes.set_xlabel(f"ticket number (there are {total})")
     axes.set_ylabel("sold by")
     return figure
@@ -329,7 +311,7 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
 
     *volumes*: as `write_volume.measure` gives them.
     """
-    figure, [per_purchase, per_ticket] = _figure(width=10, panels=2)
+    figure, [per_purchase, per_ticket] = new_figure(width=10, panels=2)
     for name, rows in volumes.groupby("allocator"):
         for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
             axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o", label=name)
@@ -345,15 +327,15 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
         axes.set_ylabel(f"WAL per {what} (bytes)")
         axes.legend(frameon=False)
     words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
-    _say(per_purchase, f"Per purchase, most to least: {words}")
+    say_finding(per_purchase, f"Per purchase, most to least: {words}")
     least = int(volumes["purchases"].min())
-    _say(per_ticket, f"Per ticket ({least} purchases or more each)")
+    say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
     return figure
 
 
 def size_by_quantity(volumes: pd.DataFrame) -> Figure:
     """Draw heap and index bytes per purchase against the quantity, per allocator."""
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     quantities = sorted(volumes["quantity"].unique())
     for name, rows in volumes.groupby("allocator"):
         for what, style in (("heap", "-"), ("index", ":")):
@@ -371,7 +353,7 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     biggest = volumes[volumes["quantity"] == quantities[-1]].set_index("allocator")
     size = biggest["heap_bytes"] + biggest["index_bytes"]
-    _say(
+    say_finding(
         axes,
         f"At {quantities[-1]} tickets a purchase, {size.idxmax()} stores "
         f"{size.max() / size.min():,.0f} times what {size.idxmin()} does",
@@ -387,7 +369,7 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
 
     *nets*: as `safety_nets.measure` gives them.
     """
-    figure, [axes] = _figure()
+    figure, [axes] = new_figure()
     table = nets.pivot(index="net", columns="batch", values="wal_bytes")
     table = table.loc[list(nets["net"].unique())]
     batches = list(table.columns)
@@ -404,29 +386,13 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
     axes.set_yticklabels([name.replace("_", " ") for name in table.index])
     axes.invert_yaxis()
     chain, trigger = (table.loc[name].iloc[-1] for name in ("chain", "sequence_trigger"))
-    _say(
+    say_finding(
         axes, f"In batches the sequence trigger writes {trigger / chain:.0%} of what the chain does"
     )
     axes.set_xlabel("WAL per purchase (bytes)")
     axes.set_ylabel("safety net")
     axes.legend(frameon=False, loc="lower right")
     return figure
-
-
-def _with_intervals(
-    axes: Axes, places: "pd.Series[float]", rows: pd.DataFrame, colour: str, label: str
-) -> None:
-    below = (rows["probability"] - rows["low"]).clip(lower=0)
-    above = (rows["high"] - rows["probability"]).clip(lower=0)
-    axes.errorbar(
-        places,
-        rows["probability"],
-        yerr=[below, above],
-        color=colour,
-        marker="o",
-        capsize=3,
-        label=label,
-    )
 
 
 def _many(rows: pd.DataFrame) -> str:

@@ -6,9 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ticketsvc.lab.charts import _LINE_COLOURS as LINE_COLOURS
-from ticketsvc.lab.charts import _say as say_finding
-from ticketsvc.lab.charts import _with_intervals as draw_intervals
+from ticketsvc.lab.charting import LINE_COLOURS, draw_intervals, say_finding
 from ticketsvc.lab.outcomes import KINDS, look_of, shown
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}

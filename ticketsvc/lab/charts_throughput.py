@@ -5,9 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ticketsvc.lab.charts import COLOURS
-from ticketsvc.lab.charts import _figure as figure_of
-from ticketsvc.lab.charts import _say as say_finding
+from ticketsvc.lab.charting import COLOURS, new_figure, say_finding
 
 _CEILING = "#999999"
 _PARTS = {
@@ -22,7 +20,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
 
     *rates*: name, kind, connections, goodput_per_s, repetitions, seconds as `bench` has them.
     """
-    figure, [axes] = figure_of()
+    figure, [axes] = new_figure()
     for name, rows in rates.groupby("name", sort=False):
         ceiling = bool((rows["kind"] == "ceiling").all())
         axes.plot(
@@ -53,7 +51,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
 
     *predictions*: as `throughput.predict` gives them.
     """
-    figure, [times, rates] = figure_of(width=10, panels=2)
+    figure, [times, rates] = new_figure(width=10, panels=2)
     names = [
         f"{row.allocator}\n({row.purchases_per_commit} per commit)"
         for row in predictions.itertuples()
@@ -102,7 +100,7 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
 
     *batches*: allocator, purchases, commits.
     """
-    figure, [axes] = figure_of()
+    figure, [axes] = new_figure()
     means = {}
     for name, rows in batches.groupby("allocator", sort=False):
         purchases = rows["purchases"] * rows["commits"]
@@ -131,7 +129,7 @@ def durability(pairs: pd.DataFrame) -> Figure:
 
     *pairs*: name, durable, goodput_per_s, at_risk_purchases.
     """
-    figure, [rates, risks] = figure_of(width=10, panels=2)
+    figure, [rates, risks] = new_figure(width=10, panels=2)
     names = list(dict.fromkeys(pairs["name"]))
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]
@@ -163,7 +161,7 @@ def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
 
     *nets*: as `safety_nets.measure` gives them.
     """
-    figure, [axes] = figure_of()
+    figure, [axes] = new_figure()
     table = nets.pivot(index="net", columns="batch", values="microseconds")
     table = table.loc[list(nets["net"].unique())]
     times = table / table.loc["none"]

@@ -9,7 +9,8 @@ from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.bench.plan import Contender
 from ticketsvc.lab.bench.servers import posted_to
 from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage, own_database, with_durability
+from ticketsvc.lab.bench.stage import Stage, with_durability
+from ticketsvc.lab.own_database import own_database
 from ticketsvc.lab.services import start_service
 
 _CONNECTIONS = 32
@@ -27,7 +28,7 @@ def resident_after_events(
     """
     contender = Contender(allocator, durable=False)
     with (
-        own_database(conninfo) as database,
+        own_database(conninfo, "bench") as database,
         start_service(with_durability(database, False), allocator) as service,
     ):
         stage = Stage(database, schema)

@@ -8,7 +8,8 @@ from statistics import median
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import Pool, checkout, make_pool
 from ticketsvc.lab.bench.model import Hold, hold
-from ticketsvc.lab.bench.stage import Stage, own_database, with_durability
+from ticketsvc.lab.bench.stage import Stage, with_durability
+from ticketsvc.lab.own_database import own_database
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import load_settings
 
@@ -24,7 +25,7 @@ async def lock_holds(
     *purchases*: how many one commit carries, by allocator. All take turns, durable and
     not; medians. The flush is what durable takes longer, the same for all.
     """
-    with own_database(conninfo) as database:
+    with own_database(conninfo, "bench") as database:
         stage = Stage(database, "fixed")
         try:
             [event] = stage.fresh(1)

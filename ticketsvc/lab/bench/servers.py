@@ -15,7 +15,8 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Contender
-from ticketsvc.lab.bench.stage import Stage, own_database, with_durability
+from ticketsvc.lab.bench.stage import Stage, with_durability
+from ticketsvc.lab.own_database import own_database
 from ticketsvc.lab.services import Service, start_service
 from ticketsvc.lab.workload import purchase_url
 
@@ -110,7 +111,7 @@ def _database_of(contender: Contender, conninfo: str) -> Iterator[str]:
     if not constraint:
         yield conninfo
         return
-    with own_database(conninfo) as alone:
+    with own_database(conninfo, "bench") as alone:
         with psycopg.connect(alone, autocommit=True) as connection:
             connection.execute(constraint.replace("{schema}", _schema(contender)).encode())
         yield alone

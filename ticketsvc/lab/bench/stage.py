@@ -1,17 +1,16 @@
 """Where it is sold: fresh events in one schema of one database, and the audit of them."""
 
-import contextlib
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas
+from ticketsvc.database.schemas import MAX_TOTAL
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checks import EventVerdict, check
@@ -140,32 +139,6 @@ def faults_of(verdicts: Sequence[EventVerdict]) -> list[str]:
     ]
     more = len(found) - _FAULTS_SHOWN
     return found[:_FAULTS_SHOWN] + ([f"and {more} more violations"] if more > 0 else [])
-
-
-@contextlib.contextmanager
-def own_database(conninfo: str) -> Iterator[str]:
-    """Make a database beside the one *conninfo* names, with both schemas; drop it at the end.
-
-    So nothing of anybody's is touched, and cleaning up costs nothing. Raise `UsageError` when the
-    role may not make one.
-    """
-    name = f"ticketsvc_bench_{secrets.token_hex(4)}"
-    quoted = sql.Identifier(name)
-    with psycopg.connect(conninfo, autocommit=True) as administration:
-        try:
-            administration.execute(sql.SQL("CREATE DATABASE {}").format(quoted))
-        except psycopg.errors.InsufficientPrivilege:
-            raise UsageError(
-                "bench sells in a database of its own, and this role may not create one: "
-                "give it CREATEDB, or unset DATABASE_URL for an embedded server"
-            ) from None
-        try:
-            ours = make_conninfo(conninfo, dbname=name)
-            with psycopg.connect(ours, autocommit=True) as connection:
-                ensure_schemas(connection)
-            yield ours
-        finally:
-            administration.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(quoted))
 
 
 def with_durability(conninfo: str, durable: bool) -> str:

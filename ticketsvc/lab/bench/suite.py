@@ -12,7 +12,8 @@ from ticketsvc.lab.bench.measure import measure
 from ticketsvc.lab.bench.plan import Case, Contender, interleaved
 from ticketsvc.lab.bench.servers import POOL_SIZE, Server, running
 from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage, own_database
+from ticketsvc.lab.bench.stage import Stage
+from ticketsvc.lab.own_database import own_database
 
 _WARM_UP_S = 2.0
 _WARM_UP_PURCHASES = 200
@@ -74,7 +75,7 @@ def open_bench(
     """Make a database, start the services in it, warm each of them up; undo it all at the end."""
     chosen = generator or choose_generator()
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(own_database(conninfo))
+        database = stack.enter_context(own_database(conninfo, "bench"))
         stage = stack.enter_context(_peer_stage(peer)) if peer and peer.database_url else None
         servers = stack.enter_context(
             running(

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
+from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.lab.explore.cases import Case, NotRepeatable
 from ticketsvc.lab.explore.runs import Run
-from ticketsvc.lab.explore.scratch import relied_upon, scratch_database
 from ticketsvc.lab.explore.stage import Stage, open_stage
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+from ticketsvc.lab.own_database import own_database
 
 CONFIDENCE = 0.95
 DEFAULT_LIMIT = 250_000
@@ -147,9 +148,9 @@ async def explore(
     Raise `NotRepeatable` when the same steps do not lead to the same place.
     """
     seller = allocator or ALLOCATORS[case.allocator]
-    ddl = [*relied_upon(seller.mechanism, case.schema), *changes]
+    ddl = [*_relied_upon(seller.mechanism, case.schema), *changes]
     found = Exploration(case, sampled=sample > 0)
-    with scratch_database(url, ddl) as scratch:
+    with own_database(url, "explore", ddl) as scratch:
         async with open_stage(scratch, case, seller) as stage:
             strategy = await _strategy(stage, full=full, sample=sample, seed=seed)
             began = time.perf_counter()
@@ -179,12 +180,17 @@ async def replay(
 ) -> Run | None:
     """Play one schedule of *case* again, with the ledger after each step; None: there is none."""
     seller = allocator or ALLOCATORS[case.allocator]
-    ddl = [*relied_upon(seller.mechanism, case.schema), *changes]
-    with scratch_database(url, ddl) as scratch:
+    ddl = [*_relied_upon(seller.mechanism, case.schema), *changes]
+    with own_database(url, "explore", ddl) as scratch:
         async with open_stage(scratch, case, seller) as stage:
             strategy = Fixed(choices)
             run = await stage.play(strategy, tell=True)
             return run if strategy.followed else None
+
+
+def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
+    """Give the DDL that *mechanism* needs beyond *schema*."""
+    return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
 
 
 async def _strategy(stage: Stage, *, full: bool, sample: int, seed: int) -> Strategy:

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.explore.cases import EVENT
-from ticketsvc.lab.explore.scratch import scratch_database
+from ticketsvc.lab.own_database import own_database
 
 _WITHIN_PGXS = Path("src/test/isolation/isolationtester")
 _TIMEOUT_S = 300
@@ -51,7 +51,7 @@ def run_tester(url: str, *, buyers: int, total: int, quantity: int) -> TesterRun
     program = find_tester()
     if program is None:
         raise UsageError("isolationtester is not here: it comes with the embedded server")
-    with scratch_database(url) as scratch:
+    with own_database(url, "explore") as scratch:
         with Connection.connect(scratch) as connection:
             text, permutations = _spec(connection, buyers, total, quantity)
         parts = conninfo_to_dict(scratch)

@@ -21,8 +21,8 @@ from ticketsvc.lab.checks import check_event
 from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
 from ticketsvc.lab.explore.guards import SCHEMA_GUARDS, AllocatorMutant
-from ticketsvc.lab.explore.scratch import scratch_database
 from ticketsvc.lab.ledger import ledger_of, read_ledger
+from ticketsvc.lab.own_database import own_database
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import Settings
 
@@ -87,7 +87,7 @@ async def try_sign_check(url: str) -> list[Caught]:
 
 async def _sell_minus(url: str, name: str, schema: SchemaName) -> tuple[str, str]:
     refusals = []
-    with scratch_database(url) as scratch:
+    with own_database(url, "explore") as scratch:
         with psycopg.connect(scratch, autocommit=True) as connection:
             reset_event(connection, schema, EVENT, 16)
         async with make_pool(scratch, Settings(pool_size=1)) as pool:
@@ -115,7 +115,10 @@ def try_schema_mutants(url: str) -> list[Caught]:
     then the checker's word. Everything is rolled back.
     """
     caught = []
-    with scratch_database(url) as scratch, psycopg.connect(scratch, autocommit=True) as connection:
+    with (
+        own_database(url, "explore") as scratch,
+        psycopg.connect(scratch, autocommit=True) as connection,
+    ):
         reset_event(connection, "fixed", EVENT, 32, 8)
         for name, statement in load("forbidden", "fixed").items():
             guard, _ = _write(connection, statement.query, ())

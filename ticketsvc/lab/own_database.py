@@ -8,32 +8,31 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.errors import UsageError
 
-_PREFIX = "ticketsvc_explore_"
-
 
 @contextlib.contextmanager
-def scratch_database(url: str, changes: Sequence[str] = ()) -> Iterator[str]:
-    """Create a database with both schemas and *changes* of their DDL; drop it at the end.
+def own_database(conninfo: str, purpose: str, changes: Sequence[str] = ()) -> Iterator[str]:
+    """Make a database beside *conninfo*, with both schemas and *changes* of their DDL; drop it.
 
-    Raise `UsageError` when the role may not create one.
+    It is called after its *purpose*, the command that needs it. What killed runs of the same
+    purpose left behind goes first. Raise `UsageError` when the role may not create one.
     """
-    name = f"{_PREFIX}{secrets.token_hex(6)}"
+    prefix = f"ticketsvc_{purpose}_"
+    name = f"{prefix}{secrets.token_hex(6)}"
     # By its name, others see that the database is somebody's.
-    with psycopg.connect(url, autocommit=True, application_name=name) as owner:
-        _drop_left_behind(owner)
+    with psycopg.connect(conninfo, autocommit=True, application_name=name) as owner:
+        _drop_left_behind(owner, prefix)
         try:
             owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(_named(name)))
         except psycopg.errors.InsufficientPrivilege:
             raise UsageError(
-                "exploring works in a database of its own: this role may not create one "
-                "(ALTER ROLE … CREATEDB)"
+                f"{purpose} works in a database of its own, and this role may not create one: "
+                "give it CREATEDB, or unset DATABASE_URL for an embedded server"
             ) from None
         try:
-            address = make_conninfo(url, dbname=name)
+            address = make_conninfo(conninfo, dbname=name)
             with psycopg.connect(address, autocommit=True) as connection:
                 ensure_schemas(connection)
                 for change in changes:
@@ -43,24 +42,19 @@ def scratch_database(url: str, changes: Sequence[str] = ()) -> Iterator[str]:
             owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_named(name)))
 
 
-def _drop_left_behind(connection: psycopg.Connection) -> None:
+def _drop_left_behind(connection: psycopg.Connection, prefix: str) -> None:
     """Drop the databases of runs that were killed: ours, and nobody is connected by their name."""
     left = connection.execute(
         "SELECT datname FROM pg_database WHERE starts_with(datname, %s) "
         "AND datdba = current_user::regrole AND NOT EXISTS "
         "(SELECT FROM pg_stat_activity WHERE application_name = pg_database.datname)",
-        [_PREFIX],
+        [prefix],
     ).fetchall()
     for (name,) in left:
         with contextlib.suppress(psycopg.errors.InvalidCatalogName):  # another run was faster
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(_named(name))
             )
-
-
-def relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
-    """Give the DDL that *mechanism* needs beyond *schema*."""
-    return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
 
 
 def _named(name: str) -> sql.Identifier:
