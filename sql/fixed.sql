@@ -83,6 +83,13 @@ CREATE TABLE fixed.idempotency_keys (
 );
 COMMENT ON TABLE fixed.idempotency_keys IS 'The answer to each purchase that came with a key';
 
+-- What was sold under a key, and to whom. By the index, though the plan may be made while the table is
+-- small, and kept while it grows.
+CREATE FUNCTION fixed.sold_under(p_key varchar)
+RETURNS SETOF fixed.idempotency_keys LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+    SELECT * FROM fixed.idempotency_keys WHERE key = p_key
+$$;
+
 -- Keys are kept for a day at least. Run by the service, which may not delete by itself: so it can
 -- forget no key that is younger.
 CREATE FUNCTION fixed.forget_old_keys() RETURNS bigint LANGUAGE sql SECURITY DEFINER
@@ -218,7 +225,9 @@ CREATE FUNCTION fixed.reserve(
     p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
     p_keys varchar[] DEFAULT NULL,
     OUT first_tickets integer[], OUT refusals text[]
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql
+-- Plans are made while tables are small, and kept while they grow: by the index from the start.
+SET enable_seqscan = off AS $$
 DECLARE
     buyers   integer := cardinality(p_users);
     unsold   integer;

@@ -5,8 +5,7 @@ VALUES (%(key)s, %(event)s, %(user)s, %(quantity)s, %(first)s)
 
 -- name: find
 -- What was sold under a key, and to whom.
-SELECT event_id, user_id, quantity, first_ticket FROM {schema}.idempotency_keys
-WHERE key = %(key)s
+SELECT event_id, user_id, quantity, first_ticket FROM {schema}.sold_under(%(key)s)
 
 -- name: forget_old
 -- Drop keys that are a day old, some at a time; their number.

@@ -75,9 +75,10 @@ def test_naive_gets_no_figure(database, cli):
     assert "no figure for naive" in result.stderr
 
 
+@pytest.mark.parametrize("keys", [False, True])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_both_generators_agree_with_the_ledger(database, name):
-    contender = Contender("range", durable=False)
+def test_both_generators_agree_with_the_ledger(database, connection, name, keys):
+    contender = Contender("range", durable=False, keys=keys)
     with open_bench(database, [contender], seconds=0.5, generator=choose_generator(name)) as bench:
         for case in (Case(contender, 1), Case(contender, 32, events=20, quantity=16)):
             [one] = bench.run([case], 1)

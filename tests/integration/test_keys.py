@@ -291,3 +291,32 @@ def test_a_reset_forgets_the_keys_of_its_event(connection):
     )
     reset_event(connection, "fixed", "E", 80)
     assert keys(connection) == [("f",)]
+
+
+@pytest.mark.parametrize("many", [0, 5000])
+def test_keys_are_looked_up_by_the_index_however_small_the_table_was(connection, many):
+    """A plan made for an empty table reads all of it, and goes on to when it is large."""
+    reset_event(connection, "fixed", "E", 80_000)
+    connection.execute("ANALYZE fixed.idempotency_keys")
+    connection.execute(
+        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
+        " SELECT 'other ' || n, 'E', 'u', 8, 1 FROM generate_series(1, %s) AS n",
+        [many],
+    )
+    asked = [f"k{number}" for number in range(20)]
+
+    def scans():
+        query = "SELECT pg_stat_get_xact_numscans('fixed.idempotency_keys'::regclass)"
+        return connection.execute(query).fetchone()
+
+    with connection.transaction():
+        before = scans()
+        for _ in range(8):  # beyond the fifth, a plan for any parameters
+            connection.execute(
+                "SELECT fixed.reserve('E', %s::varchar[], %s::integer[], true, %s::varchar[])",
+                [asked, [8] * 20, asked],
+            )
+            connection.execute("SELECT fixed.sold_under('k1')")
+        assert scans() == before
+        connection.execute("SELECT count(*) FROM fixed.idempotency_keys WHERE user_id = 'u'")
+        assert scans() != before  # such a one would be seen

@@ -71,6 +71,7 @@ _GROWN = {
     help="Taking turns; the median is given.",
 )
 @click.option("--durable/--not-durable", default=True, help="Not: no commit waits for its flush.")
+@click.option("--keys", is_flag=True, help="Also with an Idempotency-Key in each purchase.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--pool-size", type=click.IntRange(1, 200), default=10, show_default=True)
 @click.option("--generator", type=click.Choice(["auto", "wrk", "own"]), default="auto")
@@ -90,6 +91,7 @@ def bench(
     seconds: float,
     repetitions: int,
     durable: bool,
+    keys: bool,
     workers: int,
     pool_size: int,
     generator: Any,
@@ -120,7 +122,7 @@ def bench(
     peer = _peer(peers, peer_database_url, peer_schema, peer_event)
     names = allocators or who.right_allocators()
     chosen = [
-        *who.ours(names, durable=durable, workers=workers),
+        *who.ours(names, durable=durable, workers=workers, keys=keys),
         *who.foreign(peers, peer_noop_url),
     ]
     base = Case(chosen[0], loads[0], events, quantity)

@@ -10,13 +10,16 @@ import json
 import re
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ticketsvc.lab.bench.shot import KEY_PLACE
 from ticketsvc.loop import new_event_loop
 
+_KEY_PLACE = KEY_PLACE.encode()
 _DRAIN_S = 15.0
 _RECONNECT_S = 0.05
 _CONNECT_PATIENCE_S = 5.0
@@ -28,8 +31,9 @@ _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 class Tally:
     """What all buyers of this process share: the requests to send, the clock, the counts."""
 
-    def __init__(self, requests: list[bytes], limit: int | None) -> None:
+    def __init__(self, requests: list[bytes], limit: int | None, keys: bool) -> None:
         self._requests: Iterator[bytes] = cycle(requests)
+        self._keys = keys
         self._left = limit
         self.deadline = float("inf")
         self.sold = self.late = self.refused = self.failed = self.lost = 0
@@ -46,7 +50,8 @@ class Tally:
             self._left -= 1
         self.waiting += 1
         self.idle.clear()
-        return next(self._requests)
+        request = next(self._requests)
+        return request.replace(_KEY_PLACE, uuid.uuid4().hex.encode()) if self._keys else request
 
     def answered(self, status: int, sent_s: float) -> None:
         """Count an answer: a sale is a 2xx."""
@@ -122,13 +127,14 @@ class Buyer(asyncio.Protocol):
         self.closed.set()
 
 
-def requests_for(url: str, bodies: list[str]) -> list[bytes]:
-    """Give each body as the bytes of a request to *url*."""
+def requests_for(url: str, bodies: list[str], keys: bool) -> list[bytes]:
+    """Give each body as the bytes of a request to *url*, with a place for a key if need be."""
     parts = urlsplit(url)
+    header = f"Idempotency-Key: {KEY_PLACE}\r\n" if keys else ""
     return [
         (
             f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            f"{header}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
         for body in bodies
     ]
@@ -136,7 +142,8 @@ def requests_for(url: str, bodies: list[str]) -> list[bytes]:
 
 async def fire(told: dict[str, Any]) -> dict[str, Any]:
     """Do what was *told*, and give the counts."""
-    tally = Tally(requests_for(told["url"], told["bodies"]), told["limit"])
+    keys = told["keys"]
+    tally = Tally(requests_for(told["url"], told["bodies"], keys), told["limit"], keys)
     opened = await asyncio.gather(
         *(_connect(told["url"], tally) for _ in range(told["connections"]))
     )

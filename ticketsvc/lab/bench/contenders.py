@@ -1,6 +1,7 @@
 """Who takes part: allocators by name, the ceiling, foreign services by address."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.errors import UsageError
@@ -13,9 +14,12 @@ def right_allocators() -> tuple[str, ...]:
     return tuple(name for name, one in ALLOCATORS.items() if one.mechanism.safe)
 
 
-def ours(names: Sequence[str], *, durable: bool = True, workers: int = 1) -> list[Contender]:
+def ours(
+    names: Sequence[str], *, durable: bool = True, workers: int = 1, keys: bool = False
+) -> list[Contender]:
     """Give the ceiling, then the allocators of these names, each once.
 
+    *keys*: those that claim keys a second time, with a key in each purchase.
     Raise `UsageError` that names the others when there is none of the name.
     """
     for name in names:
@@ -23,6 +27,9 @@ def ours(names: Sequence[str], *, durable: bool = True, workers: int = 1) -> lis
             raise UsageError(f"--allocator {name!r}: must be one of {', '.join(ALLOCATORS)}")
     ceiling = Contender(CEILING, "ceiling", workers=workers)
     chosen = [Contender(name, durable=durable, workers=workers) for name in dict.fromkeys(names)]
+    if keys:
+        keyed = [one for one in chosen if ALLOCATORS[one.name].mechanism.claims_keys]
+        chosen += [replace(one, keys=True) for one in keyed]
     return [ceiling, *chosen]
 
 

@@ -153,6 +153,7 @@ def _case_columns(case: Case) -> dict[str, Any]:
         "events": case.events,
         "quantity": case.quantity,
         "sold_before": case.sold,
+        "keys": case.contender.keys,
     }
 
 
@@ -184,6 +185,7 @@ def _is_reference_of(other: Case, case: Case) -> bool:
     mine, theirs = case.contender, other.contender
     return (
         theirs.name == REFERENCE
+        and not theirs.keys
         and theirs.kind == "allocator"
         and other.load == case.load
         and (not mine.ours or theirs.workers == mine.workers)

@@ -29,6 +29,7 @@ def measure(
         quantity=case.quantity,
         connections=case.connections,
         seconds=seconds,
+        keys=case.contender.keys,
     )
     sold_before = stage.sold(events) if stage else 0
     with metering(stage, server.processes) as costs:

@@ -21,7 +21,8 @@ class Contender:
     """One service: ours with an allocator, the ceiling of ours, or a foreign one.
 
     *url*: where a foreign one runs already; ours is started. *durable*: whether its sessions
-    wait for the flush of a commit; what a foreign one does is its own affair.
+    wait for the flush of a commit; what a foreign one does is its own affair. *keys*: each purchase
+    comes with an idempotency key.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Contender:
     durable: bool = True
     workers: int = 1
     url: str = ""
+    keys: bool = False
 
     @property
     def ours(self) -> bool:
@@ -44,6 +46,7 @@ class Contender:
     def label(self) -> str:
         """The name, with what sets it apart from the usual."""
         more = [] if self.durable or not self.sells else ["not durable"]
+        more += ["keys"] if self.keys else []
         more += [f"{self.workers} workers"] if self.workers > 1 else []
         return f"{self.name} ({', '.join(more)})" if more else self.name
 

@@ -87,8 +87,8 @@ def open_bench(
             )
         )
         bench = Bench(servers, chosen, seconds)
-        for server in servers.values():
-            _warm_up(server)
+        for contender, server in servers.items():
+            _warm_up(server, keys=contender.keys)
         yield bench
 
 
@@ -102,10 +102,12 @@ def _peer_stage(peer: Peer) -> Iterator[Stage]:
         stage.close()
 
 
-def _warm_up(server: Server) -> None:
+def _warm_up(server: Server, *, keys: bool) -> None:
     """Let statements be prepared before anything is measured: so many purchases, soon over."""
     events = server.stage.fresh(1) if server.stage else (server.event or "bench",)
-    shot = Shot(server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, limit=_WARM_UP_PURCHASES)
+    shot = Shot(
+        server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, _WARM_UP_PURCHASES, keys=keys
+    )
     buying.fire(shot, most_processes=1)
     if server.stage:
         server.stage.await_quiet()

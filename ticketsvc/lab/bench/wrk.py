@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 import subprocess
 import tempfile
 from pathlib import Path
@@ -9,33 +10,42 @@ from typing import Any
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.figures import Fired
-from ticketsvc.lab.bench.shot import Shot
+from ticketsvc.lab.bench.shot import KEY_PLACE, Shot
 
 _ANSWER_PATIENCE_S = 30
 _END_PATIENCE_S = 60
 _MARK = "ticketsvc-bench "
 
-# Requests are made once, before the clock starts. A number that each wrk thread keeps is fetched
-# by the one that sums up.
+# Requests are made once, before the clock starts, all but their keys. A number that each wrk thread
+# keeps is fetched by the one that sums up.
 _SCRIPT = """
 local bodies = {
 %s
 }
+local keyed, seed = %s, %d
 local requests, number, threads = {}, 0, {}
 sold = 0
 
 function setup(thread) table.insert(threads, thread) end
 
 function init(arguments)
+  math.randomseed(seed)
   local headers = { ["Content-Type"] = "application/json" }
+  if keyed then headers["Idempotency-Key"] = "%s" end
   for index, body in ipairs(bodies) do
-    requests[index] = wrk.format("POST", nil, headers, body)
+    local whole = wrk.format("POST", nil, headers, body)
+    local from, to = string.find(whole, "%s", 1, true)
+    requests[index] = { whole, from and whole:sub(1, from - 1), to and whole:sub(to + 1) }
   end
 end
 
 function request()
   number = number %% #requests + 1
-  return requests[number]
+  local whole, before, after = unpack(requests[number])
+  if not keyed then return whole end
+  -- As scattered as UUIDs are: keys in sequence would be easier on the index than real ones.
+  return before .. string.format("%%08x-%%08x-%%08x-%%08x", math.random(0, 0x7fffffff),
+    math.random(0, 0x7fffffff), math.random(0, 0x7fffffff), math.random(0, 0x7fffffff)) .. after
 end
 
 function response(status)
@@ -85,7 +95,9 @@ def fire(program: str, shot: Shot) -> Fired:
 def script_for(shot: Shot) -> str:
     """Give the Lua script that posts *shot*'s purchases."""
     # JSON's text is Lua's too but for escapes beyond ASCII; the long brackets take none.
-    return _SCRIPT % (",\n".join(f"[==[{body}]==]" for body in shot.bodies()), _MARK)
+    bodies = ",\n".join(f"[==[{body}]==]" for body in shot.bodies())
+    keyed = "true" if shot.keys else "false"
+    return _SCRIPT % (bodies, keyed, secrets.randbits(31), KEY_PLACE, KEY_PLACE, _MARK)
 
 
 def read_summary(told: dict[str, Any], connections: int) -> Fired:
