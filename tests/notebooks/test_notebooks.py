@@ -45,6 +45,7 @@ SMALL: dict[str, dict[str, str]] = {
         "probes": "30",
         "net_statements": "10",
     },
+    "09-what-survives": {"times": "1", "crashes": "1", "between": "60"},
 }
 
 

@@ -18,6 +18,7 @@ class Keeper:
         self._database_url = database_url
         self._allocator = allocator
         self._pool_size = pool_size
+        self.restarts = 0
         self._service: Service = self._start(0)
         self.url = self._service.url
         self._ending = threading.Event()
@@ -55,6 +56,7 @@ class Keeper:
                 # Without a database it does not start: as often as it takes.
                 with contextlib.suppress(UsageError):
                     self._service = self._start(URL(self.url).port or 0)
+                    self.restarts += 1
                     break
                 self._ending.wait(0.1)
             if self._ending.is_set():

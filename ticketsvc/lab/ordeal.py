@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +26,24 @@ from ticketsvc.lab.keeper import Keeper
 from ticketsvc.lab.ledger import read_ledger
 from ticketsvc.lab.records import EventLedger
 from ticketsvc.lab.workload import Workload, fire
+from ticketsvc.settings import load_settings
 
 EVENT = "ORDEAL"
+SHOWN = [
+    "fault",
+    "strikes",
+    "acknowledged",
+    "asked_again",
+    "unresolved",
+    "double",
+    "lost",
+    "oversold",
+    "audit",
+    "restarts",
+    "recovery_s",
+]
+"""The columns of a table worth a reader's eye."""
+
 _RECOVERY_PATIENCE_S = 60.0
 _LOOK_S = 0.01
 
@@ -73,13 +89,17 @@ class Strike:
 
 @dataclass(frozen=True)
 class Ordeal:
-    """One trial: the strikes, all that buyers were told, and what the database holds after it."""
+    """One trial: the strikes, all that buyers were told, and what the database holds after it.
+
+    *restarts*: how often a server process had to be started anew.
+    """
 
     trial: Trial
     strikes: Sequence[Strike]
     history: Sequence[Attempt] = field(repr=False)
     ledger: EventLedger = field(repr=False)
     verdict: EventVerdict
+    restarts: int = 0
 
     def row(self) -> dict[str, Any]:
         """Give one line of a table.
@@ -111,6 +131,7 @@ class Ordeal:
             "oversold": self.verdict.oversold,
             "duplicates": self.verdict.duplicates,
             "audit": self.verdict.status,
+            "restarts": self.restarts,
             "recovery_s": max((strike.recovery_s for strike in self.strikes), default=None),
         }
 
@@ -126,6 +147,11 @@ class Ordeal:
 def table(ordeals: Sequence[Ordeal]) -> pd.DataFrame:
     """Give one row per ordeal, as `Ordeal.row` has it."""
     return pd.DataFrame([ordeal.row() for ordeal in ordeals])
+
+
+def together(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Put tables one below the other."""
+    return pd.concat(tables, ignore_index=True)
 
 
 async def undergo(
@@ -154,9 +180,10 @@ async def undergo(
             ]
             scene = Scene(server, keepers, proxies, trial.freeze_s)
             strikes, history = await _sell_and_strike(trial, scene, on_strike)
+        restarts = sum(keeper.restarts for keeper in keepers)
         with psycopg.connect(server.url, autocommit=True) as owner:
             (ledger,) = read_ledger(owner, "fixed", EVENT)
-    return Ordeal(trial, strikes, history, ledger, judge(ledger, history))
+    return Ordeal(trial, strikes, history, ledger, judge(ledger, history), restarts)
 
 
 async def _sell_and_strike(
@@ -234,3 +261,57 @@ class _Sales:
             if selling.done() or time.monotonic() > deadline:
                 raise TicketsvcError(f"no sale within {_RECOVERY_PATIENCE_S:.0f} s after a fault")
             await asyncio.sleep(_LOOK_S)
+
+
+async def undergo_all(trials: Sequence[Trial]) -> list[Ordeal]:
+    """Undergo one trial after the other."""
+    folder = load_settings().postgres_bin
+    return [await undergo(trial, binaries_folder=folder) for trial in trials]
+
+
+def answers_over_time(ordeals: Sequence[Ordeal], bin_s: float = 0.1) -> pd.DataFrame:
+    """Count what buyers were told, in bins of *bin_s* seconds from the first answer on.
+
+    One row per fault and bin: fault, at_s, sold, unknown, later (told that nothing was sold for
+    now, or could not be sent).
+    """
+    rows = []
+    for ordeal in ordeals:
+        start = min(one.answered_s for one in ordeal.history)
+        last = max(one.answered_s for one in ordeal.history)
+        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        for one in ordeal.history:
+            kind = {"ok": "sold", "unknown": "unknown"}.get(one.outcome, "later")
+            counts[int((one.answered_s - start) / bin_s)][kind] += 1
+        for place in range(int((last - start) / bin_s) + 1):
+            told = counts[place]
+            rows.append(
+                {
+                    "fault": ordeal.trial.fault,
+                    "at_s": place * bin_s,
+                    "sold": told["sold"],
+                    "unknown": told["unknown"],
+                    "later": told["later"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def strikes_over_time(ordeals: Sequence[Ordeal]) -> pd.DataFrame:
+    """Give each strike's times in seconds from the first answer on.
+
+    Columns: fault, at_s, over_s (what it broke can work again), sold_s (the first sale after).
+    """
+    return pd.DataFrame(
+        [
+            {
+                "fault": ordeal.trial.fault,
+                "at_s": strike.at_s - start,
+                "over_s": strike.over_s - start,
+                "sold_s": strike.sold_s - start,
+            }
+            for ordeal in ordeals
+            for start in [min(one.answered_s for one in ordeal.history)]
+            for strike in ordeal.strikes
+        ]
+    )
