@@ -17,6 +17,7 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
 from ticketsvc.edge import EdgeRunner
 from ticketsvc.errors import UsageError
+from ticketsvc.metrics import counters_kept
 from ticketsvc.settings import Settings
 from ticketsvc.stopping import stop_requests
 from ticketsvc.web import STATE, create_app
@@ -44,7 +45,7 @@ async def serve(
 
     Raise `UsageError` when the address cannot be listened on or the trace not be written.
     """
-    with write_lines(trace) if trace else contextlib.nullcontext() as record:
+    with counters_kept(), write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
         app = create_app(pool, SERVABLE[allocator], schema, traced=record is not None)
