@@ -2,6 +2,7 @@
 # ruff: noqa: PLR0917 - fixtures arrive by name
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -176,8 +177,11 @@ def test_a_service_ends_with_the_process_that_started_it(database, eventually):
 
 
 async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
-    """Every answer meanwhile is a 503 that says when to come back; then it sells again."""
-    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "0.5")
+    """Every answer meanwhile is a 503 that says when to come back; then it sells again.
+
+    Nobody waits until the time for a connection is up: it is longer than any client here waits.
+    """
+    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
     place = home(open_folder / "home")
     with start_kept(place, binaries_folder=None, lasting=False) as own:
         with psycopg.connect(own.url, autocommit=True) as connection:
@@ -185,7 +189,15 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             reset_event(connection, "fixed", "E", 8000)
         service = serve(own.url, "range", pool_size=2)
         assert (await post(http, service.url))[0] == 200
-        await asyncio.to_thread(own.stop)
+        # Who waits in the queue when it goes is told as well.
+        with (
+            contextlib.closing(hold(own.url, "fixed")) as holder,
+            contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
+        ):
+            queue = [asyncio.create_task(post(http, service.url)) for _ in range(6)]
+            await soon(lambda: held_up(watcher, holder))
+            await asyncio.to_thread(own.stop)
+        assert {code for code, _, _ in await asyncio.gather(*queue)} == {503}
         codes = set()
 
         async def nothing_but_unavailable():
