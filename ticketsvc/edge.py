@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
@@ -24,6 +24,7 @@ MAX_LINE = 8190
 MAX_FIELD = 8191
 MAX_HEADERS = 64
 
+_SPOKEN = (HttpVersion10, HttpVersion11)
 _LOOKS_PER_LIMIT = 8
 _BREAK_S = 0.1  # what cancelled purchases get before the process ends
 _SPARE_FILES = 256  # for the database, logs, and connections that are being turned away
@@ -138,6 +139,7 @@ class EdgeConnection(RequestHandler):
         parsed = self._request_count
         super().data_received(data)
         if self._request_count != parsed:
+            self._refuse_versions(self._request_count - parsed)
             message, body = self._messages[-1]
             if isinstance(message, _ErrInfo):
                 self._give_up_on(web.RequestPayloadError(message.message))
@@ -149,6 +151,17 @@ class EdgeConnection(RequestHandler):
         elif not self._begun and (data or self._arriving):
             self._begun = True
             self._late_at = self._loop.time() + self._limit_s
+
+    def _refuse_versions(self, new: int) -> None:
+        # aiohttp would speak whatever version it is spoken to in.
+        for place in range(-new, 0):
+            message, _ = self._messages[place]
+            if not isinstance(message, _ErrInfo) and message.version not in _SPOKEN:
+                fault = BadHttpMessage("this version is not spoken here")
+                self._messages[place] = (_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD)
+                for _ in range(-place - 1):
+                    self._messages.pop()
+                return
 
     def resume_writing(self) -> None:
         """Note that the client reads."""

@@ -70,7 +70,7 @@ _NUMBER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
 }
-_PATHS = {
+_PATHS: dict[str, dict[str, dict[str, Any]]] = {
     "/purchase": {
         "post": {
             "summary": "Buy consecutive tickets of one event, all or none",
@@ -85,7 +85,6 @@ _PATHS = {
                 "400": _answer("malformed, missing or out of bounds", "Error"),
                 "404": _answer("no such event", "Error"),
                 "409": _answer("not enough tickets left", "Error"),
-                "413": _answer("the body is too large", "Error"),
                 "415": _answer("the body is not declared as JSON", "Error"),
                 "503": _retry_later(_AWAY + _UNKNOWN),
             },
@@ -148,6 +147,20 @@ _PATHS = {
         }
     },
 }
+# What any request may get before anybody looks at what it wants.
+_PROTOCOL = {
+    "400": _answer("the request is not valid HTTP", "Error"),
+    "408": _answer("the request did not arrive in time", "Error"),
+    "413": _answer("the body is too large", "Error"),
+    "414": _answer("the request line is too long", "Error"),
+    "417": _answer("an expectation other than 100-continue", "Error"),
+    "431": _answer("a header is too long, or there are too many", "Error"),
+    "503": _retry_later("too many connections are open"),
+}
+for _operations in _PATHS.values():
+    for _operation in _operations.values():
+        _operation["responses"] = dict(sorted({**_PROTOCOL, **_operation["responses"]}.items()))
+
 DOCUMENT: Mapping[str, Any] = {
     "openapi": "3.1.0",
     "info": {

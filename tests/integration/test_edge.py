@@ -83,6 +83,8 @@ MALFORMED = {
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "malformed_request"),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_request"),
     "a bad version": (b"GET / HTTP/9.9\r\nHost: h\r\n\r\n", 400, "malformed_request"),
+    "an old version": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", 400, "malformed_request"),
+    "a late version": (BUY.replace(b"/1.1", b"/2.0") + BUY, 400, "malformed_request"),
     "no colon": (b"GET /healthz HTTP/1.1\r\nHost: h\r\nnonsense\r\n\r\n", 400, "malformed_request"),
     "two lengths": (HEAD + b"Content-Length: 3\r\n\r\n" + BODY, 400, "malformed_request"),
     "a negative length": (LARGE.replace(b"65537", b"-1") + b"\r\n", 400, "malformed_request"),
