@@ -48,8 +48,13 @@ class Crew:
         return self
 
     def __exit__(self, *_):
-        self.parent.kill()
-        self.parent.communicate()
+        # Not killed at once: whoever is leaves the folder of the counters to the others.
+        self.parent.terminate()
+        try:
+            self.parent.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.parent.kill()
+            self.parent.communicate()
         for each in self.workers:
             if each.is_running():
                 each.kill()
