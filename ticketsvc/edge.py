@@ -24,8 +24,9 @@ MAX_LINE = 8190
 MAX_FIELD = 8191
 MAX_HEADERS = 64
 
-_SPOKEN = (HttpVersion10, HttpVersion11)
+_SPOKEN = (HttpVersion11, HttpVersion10)  # the common one first: it is looked up per request
 _LOOKS_PER_LIMIT = 8
+_LOOK_S = 1  # but at least so often
 _BREAK_S = 0.1  # what cancelled purchases get before the process ends
 _SPARE_FILES = 256  # for the database, logs, and connections that are being turned away
 
@@ -74,11 +75,13 @@ class EdgeServer(web.Server):
         return len(self._connections) > self.most + more
 
     def _look(self) -> None:
+        self._next_look = self._loop.call_later(
+            min(self.limit_s / _LOOKS_PER_LIMIT, _LOOK_S), self._look
+        )
         now = self._loop.time()
         for connection, transport in list(self._connections.items()):
             assert isinstance(connection, EdgeConnection)  # noqa: S101 - for the type checker
             connection.hold_to_time(now, transport)
-        self._next_look = self._loop.call_later(self.limit_s / _LOOKS_PER_LIMIT, self._look)
 
     def pre_shutdown(self) -> None:
         """Close the connections on which nothing is under way; the others after their answer."""

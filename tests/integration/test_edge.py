@@ -172,6 +172,18 @@ async def test_who_stops_in_the_middle_is_told_and_closed(edge, case):
     assert edge.ledger() == before
 
 
+async def test_it_is_the_limit_that_ends_them(monkeypatch, edge, database, connection, serve):
+    """The same half purchase, sent to a server with a longer limit, outlives the other's."""
+    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "300")
+    reset_event(connection, "fixed", "E", 80)
+    patient = Server(serve(database, "range"), connection)
+    waiting, finish = await patient.open(BUY[:-5])
+    assert (await ask(edge, BUY[:-5]))[0] == 408
+    finish.write(BUY[-5:])
+    assert (await answer(waiting))[0] == 200
+    finish.close()
+
+
 @pytest.mark.parametrize("begun", [b"", HEAD + b"\r\n"], ids=["head", "body"])
 async def test_a_byte_at_a_time_is_not_for_ever(edge, begun):
     """Each byte comes in time; only a limit on the whole request ends it."""
