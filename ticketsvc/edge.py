@@ -183,6 +183,12 @@ class EdgeConnection(RequestHandler):
             self._late_at = None
             self._end_of_patience()
 
+    def _process_keepalive(self) -> None:
+        if self._begun:  # no longer idle: the limit on the request applies
+            self._keepalive_handle = None
+        else:
+            super()._process_keepalive()
+
     def _end_of_patience(self) -> None:
         if not self._begun:
             self.force_close()

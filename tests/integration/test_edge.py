@@ -73,6 +73,8 @@ def edge(server):
         reset_event(connection, "fixed", "E", 8000)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "0.5")
+            # Shorter, to see that it is not what ends a request that has begun.
+            patch.setenv("TICKETSVC_KEEPALIVE_TIMEOUT_S", "0.3")
             service = start_service(url, "group_commit")
         with service:
             yield Server(service, connection)

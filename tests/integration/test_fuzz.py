@@ -269,6 +269,7 @@ def test_bytes(target):
                     target.counts["wire", _named(sent), status] += 1
                     sold += _hold_against_contract(status, body)
                 if not received:
+                    assert reset or not sent  # who says anything gets an answer
                     target.counts["wire", _named(sent), "reset" if reset else "closed"] += 1
             left, rest = before
             now, same = target.held()
