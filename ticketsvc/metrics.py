@@ -1,7 +1,11 @@
 """What the server counts, in Prometheus's text format."""
 
 import asyncio
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -9,6 +13,32 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from ticketsvc.database.pool import Pool
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's; set where processes count together
+
+
+@contextlib.contextmanager
+def counters_kept(folder: Path | None = None) -> Iterator[None]:
+    """Keep the folder of the counters that processes share, the last of which removes it.
+
+    Whoever is killed lets go of it too, so that it goes whoever ends last. None: the folder of
+    the environment, and nothing to do where there is none.
+    """
+    if folder is None and COUNTERS in os.environ:
+        folder = Path(os.environ[COUNTERS])
+    if folder is None:
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - Windows has none, and no processes that share a port
+
+    holder = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_SH)
+        yield
+    finally:
+        with contextlib.suppress(BlockingIOError):  # another keeps it
+            fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(holder)
 
 
 class Metrics:
@@ -19,7 +49,7 @@ class Metrics:
 
     def __init__(self, allocator: str) -> None:
         self._registry = CollectorRegistry()
-        self.shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        self.shared = COUNTERS in os.environ
         if self.shared:
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         own = None if self.shared else self._registry

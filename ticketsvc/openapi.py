@@ -85,7 +85,7 @@ _KEY = {
     },
     "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }
-_PATHS: Mapping[str, Any] = {
+_PATHS: dict[str, dict[str, dict[str, Any]]] = {
     "/purchase": {
         "post": {
             "summary": "Buy consecutive tickets of one event, all or none",
@@ -102,7 +102,6 @@ _PATHS: Mapping[str, Any] = {
                 "404": _answer("no such event", "Error"),
                 "409": _answer("not enough tickets left", "Error"),
                 "422": _answer("the key came before with another purchase", "Error"),
-                "413": _answer("the body is too large", "Error"),
                 "415": _answer("the body is not declared as JSON", "Error"),
                 "503": _retry_later(_AWAY + _UNKNOWN),
             },
@@ -165,6 +164,19 @@ _PATHS: Mapping[str, Any] = {
         }
     },
 }
+# What any request may get before anybody looks at what it wants.
+_PROTOCOL = {
+    "400": _answer("the request is not valid HTTP", "Error"),
+    "408": _answer("the request did not arrive in time", "Error"),
+    "413": _answer("the body is too large", "Error"),
+    "414": _answer("the request line is too long", "Error"),
+    "417": _answer("an expectation other than 100-continue", "Error"),
+    "431": _answer("a header is too long, or there are too many", "Error"),
+    "503": _retry_later("too many connections are open"),
+}
+for _operations in _PATHS.values():
+    for _operation in _operations.values():
+        _operation["responses"] = dict(sorted({**_PROTOCOL, **_operation["responses"]}.items()))
 
 
 def document(*, keys: bool) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Run one server process: listen, announce, and stop without dropping a purchase."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -14,12 +15,15 @@ from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
+from ticketsvc.edge import EdgeRunner
 from ticketsvc.errors import UsageError
+from ticketsvc.metrics import counters_kept
 from ticketsvc.settings import Settings
 from ticketsvc.stopping import stop_requests
 from ticketsvc.web import STATE, create_app
 
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000  # the default looks far more often
+_LAST_REQUESTS_S = 0.1
 
 
 async def serve(
@@ -41,7 +45,7 @@ async def serve(
 
     Raise `UsageError` when the address cannot be listened on or the trace not be written.
     """
-    with write_lines(trace) if trace else contextlib.nullcontext() as record:
+    with counters_kept(), write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         pool = make_pool(conninfo, settings, cursor)
         app = create_app(
@@ -64,11 +68,11 @@ async def _serve_app(
     end_with_input: bool,
     share_port: bool,
 ) -> None:
-    runner = web.AppRunner(
+    runner = EdgeRunner(
         app,
+        settings,
         access_log_class=AccessLog,
         access_log=logging.getLogger("ticketsvc.access"),
-        shutdown_timeout=settings.shutdown_timeout_s,
     )
     await runner.setup()
     # Before the address is known, so that no early signal is missed.
@@ -91,7 +95,10 @@ async def _serve_app(
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         announce(f"http://{host}:{runner.addresses[0][1]}")
         await stop.wait()
+        await site.stop()
         app[STATE]["draining"] = True
+        # Who has sent already, on a connection kept alive, is told rather than cut off.
+        await asyncio.sleep(_LAST_REQUESTS_S)
     finally:
         await runner.cleanup()
         AccessLog.flush()

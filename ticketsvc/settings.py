@@ -42,6 +42,15 @@ class Settings(BaseSettings):
     shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long a stopping server waits for what it accepted."""
 
+    request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long a client may take to send a whole request, and to read an answer."""
+
+    keepalive_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 75.0
+    """How long a connection stays open between two requests."""
+
+    max_connections: Annotated[int, Field(ge=1)] = 4000
+    """Open connections per server process; beyond that 503 at once."""
+
     home: Path | None = None
     """Where the embedded server keeps its data between commands; None: the temporary folder."""
 

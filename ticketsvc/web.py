@@ -9,11 +9,18 @@ from itertools import count
 from typing import Any
 
 import psycopg
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic_core import to_json
 
 from ticketsvc.allocators import Allocator
 from ticketsvc.allocators.seller import Seller
+from ticketsvc.answers import (
+    JSON_HEADERS,
+    MAX_BODY_BYTES,
+    RETRY_AFTER_S,
+    error_answer,
+    protocol_answer,
+)
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
@@ -36,9 +43,6 @@ from ticketsvc.metrics import Metrics
 from ticketsvc.openapi import MAX_TICKET_NUMBER, document
 from ticketsvc.purchases import Purchase, is_identifier, read_key
 
-MAX_BODY_BYTES = 64 * 1024
-RETRY_AFTER_S = 1
-
 SELLER = web.AppKey("seller", Seller)
 POOL = web.AppKey("pool", Pool)
 METRICS = web.AppKey("metrics", Metrics)
@@ -58,7 +62,6 @@ _STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
     OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _log = logging.getLogger("ticketsvc.web")
-_JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -87,14 +90,19 @@ def create_app(
         app.cleanup_ctx.append(_keys_expire)
     if app[METRICS].shared:
         app.cleanup_ctx.append(_pool_told)
-    app.router.add_post("/purchase", _numbered(purchase) if traced else purchase)
-    app.router.add_get("/events", events)
-    app.router.add_get("/events/{event}", event)
-    app.router.add_get("/events/{event}/tickets/{number}", ticket)
-    app.router.add_get("/healthz", alive)
-    app.router.add_get("/readyz", ready)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/openapi.json", contract)
+    selling = _numbered(purchase) if traced else purchase
+    app.router.add_post("/purchase", selling, expect_handler=_expected)
+    reading: dict[str, _Handler] = {
+        "/events": events,
+        "/events/{event}": event,
+        "/events/{event}/tickets/{number}": ticket,
+        "/healthz": alive,
+        "/readyz": ready,
+        "/metrics": metrics,
+        "/openapi.json": contract,
+    }
+    for path, handler in reading.items():
+        app.router.add_get(path, handler, expect_handler=_expected)
     return app
 
 
@@ -213,26 +221,50 @@ def _numbered(handler: _Handler) -> _Handler:
     return handle
 
 
+def _refuse_large(request: web.Request) -> None:
+    """Raise 413 for a body that says it is too large, before it is sent."""
+    declared = request.content_length
+    if declared is not None and declared > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES)
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    """Tell a client that asks first to go on, or why not; None: its request goes on."""
+    try:
+        _refuse_large(request)
+        if request.version >= HttpVersion11:
+            if request.headers["Expect"].lower() != "100-continue":
+                raise web.HTTPExpectationFailed
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself has not begun
+    except web.HTTPException as problem:
+        return protocol_answer(problem)
+    return None
+
+
 @web.middleware
 async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     began = time.perf_counter()
     response: web.StreamResponse
     try:
+        _refuse_large(request)
         response = await handler(request)
     except TicketsvcError as problem:
-        response = _error(_status(problem), str(problem), problem.code)
+        response = error_answer(_status(problem), str(problem), problem.code)
         # Not when the outcome is unknown and there is no key: who obeyed it might buy twice.
         if isinstance(problem, Unavailable) or (
             isinstance(problem, OutcomeUnknown) and "Idempotency-Key" in request.headers
         ):
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        if isinstance(problem, Draining):
+            response.force_close()
     except web.HTTPException as problem:
-        response = _error(problem.status, *_protocol_fault(problem))
-        if "Allow" in problem.headers:
-            response.headers["Allow"] = problem.headers["Allow"]
+        response = protocol_answer(problem)
     except Exception:
         _log.exception("a bug: %s %s", request.method, request.rel_url.raw_path)
-        response = _error(500, "the server failed; the purchase may have happened, or not", "bug")
+        response = error_answer(
+            500, "the server failed; the purchase may have happened, or not", "bug"
+        )
     code = getattr(response, "error_code", None)
     if code and request.path == "/purchase":
         request.app[METRICS].not_sold(code)
@@ -245,38 +277,11 @@ async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamR
     return response
 
 
-class _ErrorResponse(web.Response):
-    error_code: str
-
-
-def _error(status: int, message: str, code: str) -> _ErrorResponse:
-    response = _ErrorResponse(
-        status=status,
-        body=to_json({"success": False, "error": message, "code": code}),
-        headers=_JSON_HEADERS,
-    )
-    response.error_code = code
-    return response
-
-
 def _status(problem: TicketsvcError) -> int:
     for kind in type(problem).__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
     return HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _protocol_fault(problem: web.HTTPException) -> tuple[str, str]:
-    match problem:
-        case web.HTTPRequestEntityTooLarge():
-            return f"the body is larger than {MAX_BODY_BYTES} bytes", "too_large"
-        case web.HTTPUnsupportedMediaType():
-            return problem.text or "", "unsupported_media_type"
-        case web.HTTPMethodNotAllowed():
-            return f"{problem.method} is not allowed here", "method_not_allowed"
-        case web.HTTPNotFound():
-            return "no such path", "path_not_found"
-    return problem.reason, "http_error"
 
 
 async def _fetch(request: web.Request, name: str, **parameters: object) -> list[Any]:
@@ -321,4 +326,4 @@ def _pool(row: Any) -> dict[str, object]:
 
 
 def _json(body: Any) -> web.Response:
-    return web.Response(body=to_json(body), headers=_JSON_HEADERS)
+    return web.Response(body=to_json(body), headers=JSON_HEADERS)

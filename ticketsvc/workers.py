@@ -3,18 +3,24 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ticketsvc.errors import UsageError, WorkerEnded
+from ticketsvc.metrics import COUNTERS, counters_kept
 from ticketsvc.settings import Settings
 from ticketsvc.stopping import stop_requests
+
+_KILL_AFTER_S = 5  # beyond what a worker may take to finish what it accepted
+_log = logging.getLogger("ticketsvc.workers")
 
 
 async def supervise(
@@ -45,11 +51,12 @@ async def supervise(
         try:
             for _ in range(workers):
                 processes.append(await _start(command, environment))
-            answers = await asyncio.gather(*(_announced(process) for process in processes))
-            announce(answers[0], [process.pid for process in processes])
-            await _until_one_ends(processes, stop)
+            answers = await _unless(stop, _all_announced(processes))
+            if answers:
+                announce(answers[0], [process.pid for process in processes])
+                await _until_one_ends(processes, stop)
         finally:
-            await _stop(processes)
+            await _stop(processes, settings.shutdown_timeout_s + _KILL_AFTER_S)
 
 
 async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
@@ -60,6 +67,22 @@ async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Proc
         env=environment,
         start_new_session=True,  # Ctrl-C reaches the parent, and that stops them
     )
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """Give what *work* gives; nothing when *stop* comes first."""
+    working = asyncio.create_task(work)
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    return []
+
+
+async def _all_announced(processes: Sequence[Process]) -> list[str]:
+    return await asyncio.gather(*(_announced(process) for process in processes))
 
 
 async def _announced(process: Process) -> str:
@@ -88,11 +111,23 @@ def _how(process: Process) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
-async def _stop(processes: Sequence[Process]) -> None:
+async def _stop(processes: Sequence[Process], patience_s: float) -> None:
+    """Ask all to stop; kill those that have not within *patience_s*."""
     for process in processes:  # all of them first: they stop side by side
         if process.stdin:
             process.stdin.close()
-    await asyncio.gather(*(process.wait() for process in processes))
+        # One that is still starting does not see that, but ends by this.
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    ends = [asyncio.create_task(process.wait()) for process in processes]
+    if not ends:
+        return
+    _, late = await asyncio.wait(ends, timeout=patience_s)
+    for process in processes if late else ():
+        if process.returncode is None:
+            _log.warning("worker %d did not stop in time: killed", process.pid)
+            process.kill()
+    await asyncio.wait(ends)
 
 
 @contextlib.contextmanager
@@ -124,7 +159,5 @@ def _reserved(settings: Settings) -> Iterator[int]:
 def _counters() -> Iterator[dict[str, str]]:
     """Give the variable that lets the workers count together (prometheus-client reads it)."""
     folder = tempfile.mkdtemp(prefix="ticketsvc-metrics-")
-    try:
-        yield {"PROMETHEUS_MULTIPROC_DIR": folder}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with counters_kept(Path(folder)):
+        yield {COUNTERS: folder}

@@ -2,6 +2,7 @@
 # ruff: noqa: PLR0917 - fixtures arrive by name
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -117,6 +118,49 @@ async def test_new_purchases_are_turned_away_while_draining(database, connection
     assert read_ledger(connection, "fixed")[0].available == 72
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+async def test_stopping_turns_away_whoever_stays_and_waits_for_no_idler(
+    monkeypatch, database, connection, serve, http, soon
+):
+    """A request that is there in part is answered; one that never gets whole holds up nothing."""
+    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "3")
+    reset_event(connection, "fixed", "E", 80)
+    service = serve(database, "range")
+    target = URL(service.url)
+    body = json.dumps(BUY).encode()
+    head = (
+        "POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+
+    async def opened(sent):
+        reader, writer = await asyncio.open_connection(target.host, target.port)
+        writer.write(sent)
+        return reader, writer
+
+    idle, _ = kept = await opened(head + body)
+    assert b" 200 " in await idle.readline()
+    half_head, half_body, never = [
+        await opened(sent) for sent in (head[:-9], head + body[:9], head + body[:9])
+    ]
+    await soon(lambda: status(http, service.url + "/healthz"))
+    service.process.send_signal(signal.SIGTERM)
+    await soon(lambda: refuses(service.url))
+    half_head[1].write(head[-9:] + body)
+    half_body[1].write(body[9:])
+    refused = (await half_head[0].read()).decode()
+    assert " 503 " in refused.splitlines()[0]
+    assert '"code":"draining"' in refused
+    assert "connection: close" in refused.lower()
+    assert b" 200 " in (await half_body[0].read()).splitlines()[0]
+    assert b" 408 " in (await never[0].read()).splitlines()[0]
+    await idle.read()
+    assert await asyncio.to_thread(service.process.wait, 60) == 0
+    assert read_ledger(connection, "fixed")[0].available == 64
+    for _, writer in (kept, half_head, half_body, never):
+        writer.close()
+
+
 def test_a_service_ends_with_the_process_that_started_it(database, eventually):
     script = (
         "import os; from ticketsvc.lab.services import start_service\n"
@@ -134,8 +178,11 @@ def test_a_service_ends_with_the_process_that_started_it(database, eventually):
 
 
 async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
-    """Every answer meanwhile is a 503 that says when to come back; then it sells again."""
-    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "0.5")
+    """Every answer meanwhile is a 503 that says when to come back; then it sells again.
+
+    Nobody waits until the time for a connection is up: it is longer than any client here waits.
+    """
+    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
     place = home(open_folder / "home")
     with start_kept(place, binaries_folder=None, lasting=False) as own:
         with psycopg.connect(own.url, autocommit=True) as connection:
@@ -143,7 +190,15 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             reset_event(connection, "fixed", "E", 8000)
         service = serve(own.url, "range", pool_size=2)
         assert (await post(http, service.url))[0] == 200
-        await asyncio.to_thread(own.stop)
+        # Who waits in the queue when it goes is told as well.
+        with (
+            contextlib.closing(hold(own.url, "fixed")) as holder,
+            contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
+        ):
+            queue = [asyncio.create_task(post(http, service.url)) for _ in range(6)]
+            await soon(lambda: held_up(watcher, holder))
+            await asyncio.to_thread(own.stop)
+        assert {code for code, _, _ in await asyncio.gather(*queue)} == {503}
         codes = set()
 
         async def nothing_but_unavailable():

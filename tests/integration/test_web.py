@@ -11,11 +11,11 @@ from jsonschema import Draft202012Validator
 from yarl import URL
 
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.answers import MAX_BODY_BYTES
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.lab.ledger import read_ledger
 from ticketsvc.lab.services import start_service
 from ticketsvc.openapi import DOCUMENT, document
-from ticketsvc.web import MAX_BODY_BYTES
 
 JSON = {"Content-Type": "application/json"}
 

@@ -23,11 +23,15 @@ BUY = {"userId": "u", "eventId": "E", "quantity": 8}
 class Crew:
     """A parent and its workers; none of them outlives the test."""
 
-    def __init__(self, database, *options):
+    def __init__(self, database, *options, temporary=None):
         command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--workers", "2"]
         self.parent = subprocess.Popen(
             [*command, "--port", "0", "--pool-size", "2", "--no-access-log", *options],
-            env={**os.environ, "DATABASE_URL": as_service(database)},
+            env={
+                **os.environ,
+                "DATABASE_URL": as_service(database),
+                **({"TMPDIR": str(temporary)} if temporary else {}),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,8 +49,13 @@ class Crew:
         return self
 
     def __exit__(self, *_):
-        self.parent.kill()
-        self.parent.communicate()
+        # Not killed at once: whoever is leaves the folder of the counters to the others.
+        self.parent.terminate()
+        try:
+            self.parent.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.parent.kill()
+            self.parent.communicate()
         for each in self.workers:
             if each.is_running():
                 each.kill()
@@ -102,10 +111,56 @@ def test_a_signal_ends_all_of_them(database, name):
         assert crew.all_gone()
 
 
-def test_none_is_left_when_the_parent_is_killed(database, eventually):
-    with Crew(database) as crew:
+def test_nothing_is_left_when_the_parent_is_killed(database, eventually, tmp_path):
+    with Crew(database, temporary=tmp_path) as crew:
+        assert len(list(tmp_path.glob("ticketsvc-metrics-*"))) == 1
         crew.parent.kill()
         eventually(crew.all_gone)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_when_it_stops(database, tmp_path):
+    with Crew(database, temporary=tmp_path) as crew:
+        crew.parent.terminate()
+        assert crew.parent.wait(60) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_does_not_stop_is_killed(monkeypatch, database):
+    monkeypatch.setenv("TICKETSVC_SHUTDOWN_TIMEOUT_S", "0.1")
+    with Crew(database) as crew:
+        stuck, _ = crew.workers
+        stuck.suspend()
+        crew.parent.terminate()
+        _, words = crew.parent.communicate(timeout=60)
+        assert crew.parent.returncode == 0
+        assert f"worker {stuck.pid} did not stop in time: killed" in words
+        assert crew.all_gone()
+
+
+def test_a_signal_while_workers_start_ends_them(database, eventually):
+    """None is waited for: one that is held before its first line would wait for ever."""
+    command = [sys.executable, "-m", "ticketsvc", "serve", "--workers", "2", "--port", "0"]
+    parent = subprocess.Popen(
+        command,
+        env={**os.environ, "DATABASE_URL": database, "TICKETSVC_SHUTDOWN_TIMEOUT_S": "0.1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def started():
+        found = psutil.Process(parent.pid).children()
+        # Until then they are copies of the parent, which waits for them to become something else.
+        return len(found) == 2 and all("--share-port" in each.cmdline() for each in found) and found
+
+    workers = eventually(started)
+    for each in workers:
+        each.suspend()
+    parent.terminate()
+    said, _ = parent.communicate(timeout=60)
+    assert (parent.returncode, said) == (0, "")
+    assert not any(each.is_running() for each in workers)
 
 
 def test_a_worker_that_ends_by_itself_ends_all_and_is_named(database):
