@@ -62,6 +62,7 @@ _STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
     OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _log = logging.getLogger("ticketsvc.web")
+_PROBE_PATIENCE_S = 2.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -191,7 +192,11 @@ async def ready(request: web.Request) -> web.Response:
     """Say whether a purchase could be sold now."""
     if request.app[STATE]["draining"]:
         raise Draining("the server is stopping")
-    rows = await _fetch(request, "probe")
+    try:
+        async with asyncio.timeout(_PROBE_PATIENCE_S):
+            rows = await _fetch(request, "probe")
+    except TimeoutError:
+        raise DatabaseUnavailable("the database does not answer") from None
     if rows[0].pg_is_in_recovery:
         raise DatabaseUnavailable("the database is a standby: it cannot sell")
     return _json({"status": "ready"})

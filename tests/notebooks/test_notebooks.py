@@ -45,7 +45,7 @@ SMALL: dict[str, dict[str, str]] = {
         "probes": "30",
         "net_statements": "10",
     },
-    "09-what-survives": {"times": "1", "crashes": "1", "between": "60"},
+    "09-what-survives": {"times": "2", "crashes": "1", "between": "60", "flood_s": "3.0"},
 }
 
 

@@ -25,7 +25,7 @@ MAX_BATCH = 128  # purchases in one statement
 LANES = 1  # statements under way at a time, those that wait for a rival's lock not counted
 
 # What one purchase can bring upon all that are in the statement with it.
-_OF_ONE = psycopg.IntegrityError | psycopg.DataError | DeadlockDetected
+_OF_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected)
 
 _log = logging.getLogger("ticketsvc.allocators")
 
@@ -112,31 +112,31 @@ class GroupCommit:
     async def _commit_ready(self) -> None:
         """Sell to the lines that are ready, on a connection of the pool for one statement."""
         batches: list[Batch] = []
-        busy: list[Batch] = []
+        aside: list[Batch] = []
         try:
             async with checkout(self._pool) as connection:
                 batches = self._take_ready()  # with all who came meanwhile
                 if batches:
-                    busy = await self._sell(connection, batches)
-                if busy and len(batches) == 1:
+                    aside = await self._sell(connection, batches)
+                if aside and len(batches) == 1:
                     self._leave_lane()
                     self._open_lane()
-                    busy = []
-                    await self._sell(connection, batches, wait=True)
+                    aside = []
+                    await self._sell_alone(connection, batches[0])
         except Unavailable as problem:
             self._turn_away_ready(problem)
         finally:
             for batch in batches:
-                if batch not in busy:
+                if batch not in aside:
                     self._end(batch)
-        for batch in busy:
-            self._start(self._wait_for_rival(batch))
+        for batch in aside:
+            self._start(self._sell_aside(batch))
 
-    async def _wait_for_rival(self, batch: Batch) -> None:
-        """Sell to a batch whose pool row was held, outside the lanes: nobody else waits for it."""
+    async def _sell_aside(self, batch: Batch) -> None:
+        """Sell to a batch that was put aside, outside the lanes: nobody else waits for it."""
         try:
             async with checkout(self._pool) as connection:
-                await self._sell(connection, [batch], wait=True)
+                await self._sell_alone(connection, batch)
         except Unavailable as problem:
             batch.fail(problem)
         finally:
@@ -171,25 +171,38 @@ class GroupCommit:
 
     # Statements
 
-    async def _sell(
-        self, connection: Connection, batches: list[Batch], *, wait: bool = False
-    ) -> list[Batch]:
-        """Give everybody an outcome, but for the batches that are given back: a rival is there."""
+    async def _sell(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+        """Give everybody an outcome, but for the batches that are given back, to be put aside.
+
+        Those whose pool row a rival holds; and all of them when one purchase has spoiled the
+        statement, which was then rolled back.
+        """
         try:
             if len(batches) == 1:
-                return await self._sell_one(connection, batches[0], wait=wait)
+                return await self._sell_one(connection, batches[0], wait=False)
             return await self._sell_several(connection, batches)
+        except _OF_ONE:
+            return batches
+        except psycopg.Error as problem:
+            for batch in batches:
+                batch.fail(in_our_terms(problem) or problem)
+            return []
+
+    async def _sell_alone(self, connection: Connection, batch: Batch) -> None:
+        """Give everybody of one batch an outcome; wait for a rival, look for who spoils it."""
+        try:
+            await self._sell_one(connection, batch, wait=True)
         except psycopg.Error as problem:
             # All of it was rolled back. In pieces, only who causes it is refused.
-            pieces = _pieces(batches) if isinstance(problem, _OF_ONE) else []
-            for batch in batches if not pieces else ():
+            one_to_blame = isinstance(problem, _OF_ONE)
+            pieces = _pieces(batch) if one_to_blame and len(batch.members) > 1 else []
+            if not pieces:
                 batch.fail(in_our_terms(problem) or problem)
             for piece in pieces:
                 if connection.closed:
                     piece.fail(DatabaseUnavailable("the database went away: try again shortly"))
                 else:
-                    await self._sell(connection, [piece], wait=True)
-            return []
+                    await self._sell_alone(connection, piece)
 
     async def _sell_one(self, connection: Connection, batch: Batch, *, wait: bool) -> list[Batch]:
         with _tracing([batch]):
@@ -229,11 +242,8 @@ def _keys(members: Sequence[Waiting]) -> str | None:
     return array_literal(keys) if any(keys) else None
 
 
-def _pieces(batches: list[Batch]) -> list[Batch]:
-    if len(batches) > 1:
-        return batches
-    (whole,) = batches
-    return [Batch(whole.line, [one]) for one in whole.members] if len(whole.members) > 1 else []
+def _pieces(batch: Batch) -> list[Batch]:
+    return [Batch(batch.line, [one]) for one in batch.members]
 
 
 def _tracing(batches: list[Batch]) -> contextlib.AbstractContextManager[None]:

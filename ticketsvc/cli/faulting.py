@@ -14,7 +14,6 @@ from ticketsvc.cli.root import (
 )
 from ticketsvc.console import print_table, progress
 from ticketsvc.errors import UsageError
-from ticketsvc.settings import load_settings
 
 _SHOWN = {
     "fault": "fault",
@@ -79,8 +78,7 @@ def faults(
                 buyers=buyers,
                 processes=processes,
             )
-            folder = load_settings().postgres_bin
-            ordeals.append(run_async(undergo(trial, binaries_folder=folder, on_strike=advance)))
+            ordeals.append(run_async(undergo(trial, on_strike=advance)))
     rows = [ordeal.row() for ordeal in ordeals]
     if as_json:
         print(json.dumps(rows))

@@ -7,7 +7,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -156,8 +155,6 @@ def together(*tables: pd.DataFrame) -> pd.DataFrame:
 
 async def undergo(
     trial: Trial,
-    *,
-    binaries_folder: Path | None = None,
     on_strike: Callable[[], None] = lambda: None,
 ) -> Ordeal:
     """Sell from a PostgreSQL server of its own, and strike *trial.times*.
@@ -166,7 +163,7 @@ async def undergo(
     they do not within a minute: that is an outcome, too, and no figure.
     """
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(start_temporary(binaries_folder=binaries_folder))
+        server = stack.enter_context(start_temporary(binaries_folder=load_settings().postgres_bin))
         with psycopg.connect(server.url, autocommit=True) as owner:
             ensure_schemas(owner)
             reset_event(owner, "fixed", EVENT, MAX_TOTAL)
@@ -265,8 +262,7 @@ class _Sales:
 
 async def undergo_all(trials: Sequence[Trial]) -> list[Ordeal]:
     """Undergo one trial after the other."""
-    folder = load_settings().postgres_bin
-    return [await undergo(trial, binaries_folder=folder) for trial in trials]
+    return [await undergo(trial) for trial in trials]
 
 
 def answers_over_time(ordeals: Sequence[Ordeal], bin_s: float = 0.1) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -86,6 +86,7 @@ def start_service(
     workers: int = 1,
     trace: Path | None = None,
     access_log: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Service:
     """Start `ticketsvc serve` and wait until it takes requests.
 
@@ -103,6 +104,7 @@ def start_service(
         workers=workers,
         trace=trace,
         access_log=access_log,
+        environment=environment,
     )
     service.await_ready()
     return service
@@ -153,6 +155,7 @@ def _spawn(
     trace: Path | None,
     workers: int = 1,
     access_log: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Service:
     command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
     command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
@@ -170,7 +173,7 @@ def _spawn(
         stdout=subprocess.PIPE,
         stderr=words,
         # The address goes through the environment: arguments can be read by everyone.
-        env={**os.environ, "DATABASE_URL": as_service(database_url)},
+        env={**os.environ, **(environment or {}), "DATABASE_URL": as_service(database_url)},
         start_new_session=True,  # Ctrl-C reaches us, and we stop it
     )
     return Service(process, words)
