@@ -83,8 +83,14 @@ CREATE TABLE fixed.idempotency_keys (
 );
 COMMENT ON TABLE fixed.idempotency_keys IS 'The answer to each purchase that came with a key';
 
--- What was sold under a key, and to whom. By the index, though the plan may be made while the table is
--- small, and kept while it grows.
+-- What was sold under a key, and to whom; and which of many keys are used. By the index, though the plan may
+-- be made while the table is small, and kept while it grows.
+CREATE FUNCTION fixed.keys_used(p_keys varchar[])
+RETURNS varchar[] LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    RETURN ARRAY(SELECT key FROM fixed.idempotency_keys WHERE key = ANY (p_keys));
+END $$;
+
 CREATE FUNCTION fixed.sold_under(p_key varchar)
 RETURNS SETOF fixed.idempotency_keys LANGUAGE sql STABLE SET enable_seqscan = off AS $$
     SELECT * FROM fixed.idempotency_keys WHERE key = p_key
@@ -225,9 +231,7 @@ CREATE FUNCTION fixed.reserve(
     p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
     p_keys varchar[] DEFAULT NULL,
     OUT first_tickets integer[], OUT refusals text[]
-) LANGUAGE plpgsql
--- Plans are made while tables are small, and kept while they grow: by the index from the start.
-SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     buyers   integer := cardinality(p_users);
     unsold   integer;
@@ -260,7 +264,7 @@ BEGIN
     END IF;
     IF cardinality(asked) > 0 THEN
         -- After the lock, so that this sees what whoever held it has stored.
-        used := ARRAY(SELECT key FROM fixed.idempotency_keys WHERE key = ANY (asked));
+        used := fixed.keys_used(asked);
     END IF;
     before := next;
     first_tickets := array_fill(NULL::integer, ARRAY[buyers]);

@@ -27,6 +27,7 @@ class AccessLog(AbstractAccessLogger):
         super().__init__(logger, log_format)
         # Asked once: up to Python 3.11 each asking is a system call.
         self._loop = asyncio.get_running_loop()
+        self._remote: str | None = None
 
     @property
     def enabled(self) -> bool:
@@ -37,8 +38,10 @@ class AccessLog(AbstractAccessLogger):
         """Remember one request, as it was sent: no client can start a line of its own."""
         if not self._lines:
             self._loop.call_later(_GATHER_S, self.flush)
+        if self._remote is None:  # a connection has one
+            self._remote = str(request.remote)
         self._lines.append(
-            f'{request.remote} "{request.method} {request.raw_path}" '
+            f'{self._remote} "{request.method} {request.raw_path}" '
             f"{response.status} {response.body_length} {time * 1000:.1f} ms\n"
         )
 

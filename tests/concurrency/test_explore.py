@@ -85,6 +85,29 @@ async def test_no_schedule_of_a_right_allocator_breaks_the_invariant(database, n
         assert found.blocked + found.refused > 0, "nothing was in anybody's way"
 
 
+@pytest.mark.parametrize("name", SAFE)
+@pytest.mark.parametrize("total", [8, 16])
+async def test_whoever_asks_again_under_the_same_key_buys_nothing_in_any_schedule(
+    database, name, total
+):
+    asked = replace(case(name, total=total, same_key=True), schema="fixed")
+    found = await explore(database, asked, keep=True)
+    assert found.complete
+    assert found.clean == found.schedules > 2
+    for run in found.runs:
+        assert sorted(answer.code for answer in run.answers) == ["key_used", "sold"]
+        assert run.ledger.available == total - 8
+
+
+async def test_without_the_constraint_every_schedule_sells_twice_under_one_key(database):
+    """The negative control: `range` does not look first, the constraint is all there is."""
+    drop = "ALTER TABLE fixed.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey"
+    found = await explore(
+        database, case("range", total=16, same_key=True), changes=[drop], keep=True
+    )
+    assert all(answer.sold for run in found.runs for answer in run.answers)
+
+
 @pytest.mark.parametrize(
     ("name", "total", "expected"),
     [

@@ -21,6 +21,7 @@ class Case:
     Each buyer is a session of its own, as if each came to another server process; with
     *together*, so many purchases arrive at each of them. *hold_commits*: a statement that
     commits by itself is two steps, its execution and its commit, as it is inside the server.
+    *same_key*: they are one purchase, asked for by each of them under the same key.
     """
 
     allocator: str
@@ -30,3 +31,4 @@ class Case:
     quantity: int = 8
     together: int = 1
     hold_commits: bool = False
+    same_key: bool = False

@@ -151,7 +151,8 @@ class Stage:
 
     async def _buy(self, seller: Allocator, buyer: str) -> Answer:
         # Not validated: what the allocator and the database do with nonsense is explored too.
-        purchase = Purchase(user_id=buyer, event_id=EVENT, quantity=self.case.quantity)
+        key = "asked again" if self.case.same_key else None
+        purchase = Purchase(buyer, EVENT, self.case.quantity, key)
         try:
             tickets = await sell(seller, purchase)
         except TicketsvcError as problem:
