@@ -22,7 +22,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED_CHECKS = "TESTS_FAILED_CHECKS"
-PYTEST = ("-p", "tests.__main__", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+# One more than there are processors: many a test waits for what it has started.
+WORKERS = min(4, (os.cpu_count() or 1) + 1)
+PYTEST = ("-p", "tests.__main__", "-n", str(WORKERS), "--dist", "worksteal")
 
 # Cell ids are kept: they are names. The keys are what papermill and JupyterLab write at each run.
 STRIP = (

@@ -76,6 +76,10 @@ def shop(request, server):
         yield Shop(service.url, request.param, connection)
 
 
+# What is decided before an allocator is asked is the same for all of them.
+of_either_schema = pytest.mark.parametrize("shop", ["naive", "group_commit"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def stock(request):
     """Event E with 80 tickets, 16 of them sold, where the test has a shop."""
@@ -104,6 +108,7 @@ async def test_no_such_event(shop, http):
     assert shop.ledgers() == before
 
 
+@of_either_schema
 async def test_malformed(shop, http, malformed):
     body, named = malformed
     before = shop.ledgers()
@@ -128,6 +133,7 @@ TOO_LARGE = {
 }
 
 
+@of_either_schema
 @pytest.mark.parametrize("options", TOO_LARGE.values(), ids=TOO_LARGE)
 async def test_too_large(shop, http, options):
     before = shop.ledgers()
@@ -139,12 +145,14 @@ async def test_too_large(shop, http, options):
     assert shop.ledgers() == before
 
 
+@of_either_schema
 async def test_as_large_as_allowed(shop, http):
     body = b" " * (MAX_BODY_BYTES - len(GOOD) - 1) + GOOD
     status, _, _ = await shop.ask(http, "POST", "/purchase", data=body, headers=JSON)
     assert status == 200
 
 
+@of_either_schema
 @pytest.mark.parametrize(
     "kind",
     [
@@ -165,12 +173,14 @@ async def test_wrong_content_type(shop, http, kind):
     assert shop.ledgers() == before
 
 
+@of_either_schema
 async def test_content_type_with_parameters(shop, http):
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     status, _, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
     assert status == 200
 
 
+@of_either_schema
 async def test_a_body_that_is_not_what_its_encoding_says(shop, http):
     before = shop.ledgers()
     headers = {**JSON, "Content-Encoding": "gzip"}
@@ -179,6 +189,7 @@ async def test_a_body_that_is_not_what_its_encoding_says(shop, http):
     assert shop.ledgers() == before
 
 
+@of_either_schema
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -196,6 +207,7 @@ async def test_wrong_method(shop, http, method, path, allowed):
     assert set(headers["Allow"].split(",")) == allowed
 
 
+@of_either_schema
 @pytest.mark.parametrize(
     "path", ["/", "/nope", "/events/", "/events/E/tickets", "/purchase/", "//"]
 )
@@ -204,6 +216,7 @@ async def test_no_such_path(shop, http, path):
     assert (status, answer["code"]) == (404, "path_not_found")
 
 
+@of_either_schema
 async def test_events(shop, http):
     status, answer, _ = await shop.ask(http, "GET", "/events")
     assert status == 200
@@ -211,6 +224,7 @@ async def test_events(shop, http):
     assert (await shop.ask(http, "GET", "/events/E"))[1] == answer["events"][0]
 
 
+@of_either_schema
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -243,6 +257,7 @@ async def test_reading_what_is_not_there(shop, http, path, expected):
     assert status == expected
 
 
+@of_either_schema
 @pytest.mark.parametrize("number", [1, 8, 9, 16, 17, 24])
 async def test_who_holds_a_ticket(shop, http, number):
     await shop.buy(http, user="ann")
@@ -262,6 +277,7 @@ async def test_every_holder_of_a_duplicate_is_shown(shop, http):
     assert answer["holders"] == ["thief", "user_1_E"]
 
 
+@of_either_schema
 async def test_health_and_readiness(shop, http):
     assert (await shop.ask(http, "GET", "/healthz"))[:2] == (200, {"status": "alive"})
     assert (await shop.ask(http, "GET", "/readyz"))[:2] == (200, {"status": "ready"})
@@ -291,6 +307,7 @@ async def test_a_purchase_that_is_asked_for_again_under_its_key(shop, http):
     assert shop.ledgers() == after
 
 
+@of_either_schema
 @pytest.mark.parametrize("key", ["", "a b", 'a"', "k" * 129])
 async def test_what_is_no_key(shop, http, key):
     before = shop.ledgers()
@@ -300,6 +317,7 @@ async def test_what_is_no_key(shop, http, key):
     assert shop.ledgers() == before
 
 
+@of_either_schema
 async def test_two_keys(shop, http):
     before = shop.ledgers()
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a"), *JSON.items()]
@@ -361,6 +379,7 @@ async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve,
         assert read_ledger(connection, "fixed")[0].available == 72
 
 
+@of_either_schema
 async def test_half_a_request_disturbs_nobody(shop, http):
     before = shop.ledgers()
     target = URL(shop.url)
