@@ -265,6 +265,9 @@ BEGIN
     IF cardinality(asked) > 0 THEN
         -- After the lock, so that this sees what whoever held it has stored.
         used := fixed.keys_used(asked);
+        IF NOT p_wait THEN -- nor for whoever is just claiming one of the keys, for another event
+            PERFORM set_config('lock_timeout', '50ms', true);
+        END IF;
     END IF;
     before := next;
     first_tickets := array_fill(NULL::integer, ARRAY[buyers]);

@@ -16,7 +16,8 @@ END $$;
 GRANT USAGE ON SCHEMA original, fixed TO ticketsvc_seller;
 GRANT SELECT ON ALL TABLES IN SCHEMA original, fixed TO ticketsvc_seller;
 
--- Selling subtracts, and nothing else of a pool changes.
+-- Selling subtracts. That a column may be written means any value that the constraints allow: a stock
+-- counted wrong stops an event in fixed, where the sequence of tickets forbids the rest.
 GRANT UPDATE (available) ON original.ticket_pools TO ticketsvc_seller;
 GRANT UPDATE (available, next_ticket_number) ON fixed.ticket_pools TO ticketsvc_seller;
 

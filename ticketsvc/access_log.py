@@ -1,6 +1,7 @@
 """One line per request, in the least time."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time as clock
@@ -50,5 +51,7 @@ class AccessLog(AbstractAccessLogger):
         """Write what has gathered."""
         if cls._lines:
             now = clock.strftime("%Y-%m-%d %H:%M:%S ")
-            sys.stderr.write(now + now.join(cls._lines))
+            text = now + now.join(cls._lines)
             cls._lines.clear()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: sell on
+                sys.stderr.write(text)

@@ -55,7 +55,8 @@ class Metrics:
         own = None if self.shared else self._registry
         self.purchases = Counter(
             "ticketsvc_purchases",
-            "Purchases answered, by outcome: sold, or the error's code",
+            "Purchases answered, by outcome: sold, told_again (sold before, under the same key), "
+            "or the error's code",
             ["allocator", "outcome"],
             registry=own,
         )
@@ -89,6 +90,10 @@ class Metrics:
         """Count a purchase of so many *tickets*."""
         self._sold.inc()
         self._tickets_sold.inc(tickets)
+
+    def told_again(self) -> None:
+        """Count an answer that repeats what was sold under the same key."""
+        self.not_sold("told_again")
 
     def not_sold(self, code: str) -> None:
         """Count a purchase that ended in an error of this *code*."""

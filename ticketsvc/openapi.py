@@ -71,6 +71,8 @@ _NUMBER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
 }
+_CHARACTERS = rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
+KEY_PATTERN = rf'^("{_CHARACTERS}"|{_CHARACTERS})$'
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -80,8 +82,8 @@ _KEY = {
     "schema": {
         "type": "string",
         "minLength": 1,
-        "maxLength": MAX_KEY_LENGTH,
-        "pattern": r"^[!#-\[\]-~]+$",
+        "maxLength": MAX_KEY_LENGTH + 2,
+        "pattern": KEY_PATTERN,
     },
     "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }

@@ -81,8 +81,15 @@ def create_app(
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
     app[POOL] = pool
-    app[SELLER] = Seller(allocator, pool, schema, max_waiting)
-    app[METRICS] = Metrics(allocator.mechanism.name)
+    counts = app[METRICS] = Metrics(allocator.mechanism.name)
+    app[SELLER] = Seller(
+        allocator,
+        pool,
+        schema,
+        max_waiting,
+        on_sold=counts.sold,
+        on_told_again=counts.told_again,
+    )
     app[READING] = load("reading", schema)
     app[SCHEMA] = schema
     app[STATE] = {"draining": False}
@@ -108,7 +115,7 @@ def create_app(
 
 
 async def _pool_life(app: web.Application) -> AsyncIterator[None]:
-    # Not waited for: a server whose database is away starts, says so, and sells when it is back.
+    # Not waited for: a database that goes away meanwhile is said to be away, until it is back.
     await app[POOL].open(wait=False)
     yield
     await app[POOL].close()
@@ -138,7 +145,6 @@ async def purchase(request: web.Request) -> web.Response:
     except (web.RequestPayloadError, ConnectionResetError):
         raise InvalidPurchase("the body could not be decoded, or broke off") from None
     tickets = await app[SELLER].sell(Purchase.from_json(body, _key(request)))
-    app[METRICS].sold(len(tickets))
     return _json({"success": True, "tickets": tickets.numbers()})
 
 
@@ -192,11 +198,13 @@ async def ready(request: web.Request) -> web.Response:
     """Say whether a purchase could be sold now."""
     if request.app[STATE]["draining"]:
         raise Draining("the server is stopping")
-    try:
-        async with asyncio.timeout(_PROBE_PATIENCE_S):
-            rows = await _fetch(request, "probe")
-    except TimeoutError:
-        raise DatabaseUnavailable("the database does not answer") from None
+    # A task, because cancelling a statement of a database that does not answer takes long, too.
+    probe = asyncio.create_task(_fetch(request, "probe"))
+    await asyncio.wait({probe}, timeout=_PROBE_PATIENCE_S)
+    if not probe.done():
+        probe.cancel()
+        raise DatabaseUnavailable("the database does not answer")
+    rows = probe.result()
     if rows[0].pg_is_in_recovery:
         raise DatabaseUnavailable("the database is a standby: it cannot sell")
     return _json({"status": "ready"})

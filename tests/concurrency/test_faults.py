@@ -25,6 +25,13 @@ async def test_with_keys_nothing_is_lost(fault):
     assert row["asked_again"] > 0
 
 
+async def test_rows_are_counted_by_buyer_as_ranges_are():
+    kept = await under("answer_cut", allocator="ticket_rows")
+    assert kept.nothing_lost, kept.row()
+    twice = await under("answer_cut", allocator="ticket_rows", keys=False)
+    assert twice.row()["double"] == twice.row()["asked_again"] > 0
+
+
 @pytest.mark.parametrize("fault", ["answer_cut", "database_freeze"])
 async def test_without_keys_who_asks_again_buys_twice(fault):
     ordeal = await under(fault, keys=False)
@@ -69,5 +76,5 @@ async def test_beyond_the_bound_who_asks_is_told_and_the_others_are_sold_to(boun
     assert found.verdict.clean
     assert row["of_peak"] > 0
     assert (row["refused"] > 0) == refused
-    expected = ["too many purchases are under way: try again shortly"] if refused else []
-    assert list(found.codes) == expected
+    assert found.statuses == ([503] if refused else [])
+    assert row["unknown"] == 0

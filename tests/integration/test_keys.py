@@ -5,8 +5,10 @@ import contextlib
 
 import psycopg
 import pytest
+from aiohttp import web
 
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import seller as seller_module
 from ticketsvc.allocators.seller import Seller
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
@@ -22,6 +24,7 @@ from ticketsvc.lab.checks import check
 from ticketsvc.lab.ledger import read_ledger
 from ticketsvc.purchases import Purchase, TicketRange
 from ticketsvc.settings import Settings
+from ticketsvc.web import create_app
 
 SAFE = sorted(name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe)
 every_safe = pytest.mark.parametrize("name", SAFE)
@@ -314,3 +317,76 @@ def test_keys_are_looked_up_by_the_index_however_small_the_table_was(connection,
         assert scans() == before
         connection.execute("SELECT count(*) FROM fixed.idempotency_keys WHERE user_id = 'u'")
         assert scans() != before  # such a one would be seen
+
+
+async def test_when_what_was_sold_cannot_be_looked_up_the_outcome_is_unknown(
+    database, connection, monkeypatch
+):
+    """Told that nothing was sold, a buyer would buy elsewhere as well."""
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database, "range") as seller:
+        await seller.sell(buy())
+
+        async def gone(*_):
+            raise psycopg.OperationalError("the connection is lost at this moment")
+
+        monkeypatch.setattr(seller._keys, "find", gone)
+        with pytest.raises(OutcomeUnknown):
+            await seller.sell(buy())
+        monkeypatch.undo()
+        assert await seller.sell(buy()) == TicketRange(1, 8)
+
+
+async def test_repeats_are_no_sales(database, connection):
+    reset_event(connection, "fixed", "E", 80)
+    sold, again = [], []
+    async with make_pool(database, Settings(pool_size=2)) as pool:
+        seller = Seller(
+            ALLOCATORS["range"],
+            pool,
+            "fixed",
+            100,
+            on_sold=sold.append,
+            on_told_again=lambda: again.append(1),
+        )
+        await asyncio.gather(*(seller.sell(buy()) for _ in range(3)))
+        await seller.sell(buy())
+    assert (sold, len(again)) == ([8], 3)
+
+
+async def test_old_keys_are_forgotten_by_a_service_that_runs(
+    database, connection, monkeypatch, soon
+):
+    monkeypatch.setattr(seller_module, "SECONDS_BETWEEN_FORGETTING", 0.01)
+    connection.execute(
+        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
+        " created_at) VALUES ('old', 'E', 'u', 8, 1, now() - interval '25 hours'),"
+        " ('new', 'E', 'u', 8, 1, now())"
+    )
+    app = create_app(
+        make_pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed", max_waiting=10
+    )
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await soon(lambda: keys(connection) == [("new",)])
+    finally:
+        await runner.cleanup()
+
+
+async def test_in_a_lane_nobody_waits_long_for_a_key_of_another_event(database, connection):
+    for event in ("E", "F", "G"):
+        reset_event(connection, "fixed", event, 80)
+    with psycopg.connect(database) as rival:  # claims the key for E, and does not end
+        rival.execute(
+            "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
+            " VALUES ('k', 'E', 'u', 8, 1)"
+        )
+        async with opened(database, "group_commit") as seller:
+            stuck = asyncio.create_task(seller.sell(buy(event="F")))
+            assert await seller.sell(buy(None, event="G")) == TicketRange(1, 8)
+            await _blocked(connection, rival, 1)
+            assert await seller.sell(buy("other", event="G")) == TicketRange(9, 16)
+            assert not stuck.done()
+            await asyncio.to_thread(rival.rollback)
+            assert await stuck == TicketRange(1, 8)

@@ -5,7 +5,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.roles import SERVICE, as_service
+from ticketsvc.database.roles import SERVICES, as_service
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checks import check
@@ -65,7 +65,7 @@ EVERY = {
 @pytest.fixture
 def service(database):
     address = as_service(database)
-    assert conninfo_to_dict(address)["user"] == SERVICE
+    assert conninfo_to_dict(address)["user"].startswith(SERVICES)
     with psycopg.connect(address, autocommit=True) as connection:
         yield connection
 
@@ -101,17 +101,33 @@ async def test_the_service_sells_as_that_role(database, connection, serve, alloc
         "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'ticketsvc'"
         " AND datname = current_database()"
     ).fetchall()
-    assert who == [(SERVICE,)]
+    assert who == [(conninfo_to_dict(as_service(database))["user"],)]
     assert check(read_ledger(connection, schema))[0].clean
 
 
-def test_the_login_is_found_again_and_mended(database, connection):
+def test_the_login_is_found_again_and_that_of_another_owner_left_alone(database, connection):
     address = as_service(database)
     assert as_service(database) == address
     assert as_service(address) == address
-    connection.execute(f"ALTER ROLE {SERVICE} PASSWORD 'another'")
-    assert as_service(database) == address
-    psycopg.connect(address).close()
+    connection.execute("CREATE ROLE another SUPERUSER LOGIN PASSWORD 'p'")
+    try:
+        theirs = as_service(make_conninfo(database, user="another", password="p"))
+        assert conninfo_to_dict(theirs)["user"] != conninfo_to_dict(address)["user"]
+        for one in (address, theirs):
+            psycopg.connect(one).close()
+    finally:
+        connection.execute("DROP ROLE another")
+
+
+def test_a_login_whose_password_was_changed_is_not_taken_over(database, connection, caplog):
+    name = conninfo_to_dict(as_service(database))["user"]
+    connection.execute(f"ALTER ROLE {name} PASSWORD 'another'")
+    try:
+        assert as_service(database) == database
+        assert "as the owner" in caplog.text
+        psycopg.connect(make_conninfo(database, user=name, password="another")).close()
+    finally:
+        connection.execute(f"DROP ROLE {name}")
 
 
 def test_a_role_that_may_not_make_logins_serves_itself(server, database, connection):

@@ -180,6 +180,24 @@ async def test_the_patient_ask_again_what_was_not_sold_for_now():
     assert summarise(history)["retried"] == {"ok": 3}
 
 
+async def test_once_unknown_it_is_asked_for_until_an_answer_settles_it():
+    """As when a database restarts: no answer, then turned away for now, then sold to."""
+    answers = [None, (503, "database_unavailable"), (502, ""), (200, "")]
+
+    async def handler(request):
+        await request.read()
+        answer = answers.pop(0)
+        if answer is None:
+            request.transport.abort()
+            return web.Response()
+        return web.json_response({"tickets": [1], "code": answer[1]}, status=answer[0])
+
+    async with service(handler) as url:
+        history = await fire([url], Workload("E", 1, keys=True, retry_s=60))
+    assert [attempt.status for attempt in history] == [None, 503, 502, 200]
+    assert summarise(history)["retried"] == {"ok": 1}
+
+
 async def test_it_ends_when_time_is_up():
     async with service(cutting(first=1000)) as url:
         history = await fire([url], Workload("E", 1, keys=True, retry_s=0.3))

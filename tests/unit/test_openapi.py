@@ -13,7 +13,7 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
 from ticketsvc.errors import InvalidPurchase
 from ticketsvc.openapi import DOCUMENT
-from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK, Purchase
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK, Purchase, read_key
 from ticketsvc.settings import load_settings
 from ticketsvc.web import create_app
 
@@ -89,3 +89,21 @@ def test_contract_and_validation_agree(body):
     except InvalidPurchase:
         valid = False
     assert Draft202012Validator(SCHEMAS["Purchase"]).is_valid(body) == valid
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["k", '"k"', "", '""', '"k', "a b", "é", "k" * 128, "k" * 129, '"' + "k" * 128 + '"', "a\\b"],
+)
+def test_contract_and_header_agree(sent):
+    schema = next(
+        parameter["schema"]
+        for parameter in DOCUMENT["paths"]["/purchase"]["post"]["parameters"]
+        if parameter["name"] == "Idempotency-Key"
+    )
+    try:
+        read_key(sent)
+        taken = True
+    except InvalidPurchase:
+        taken = False
+    assert Draft202012Validator(schema).is_valid(sent) == taken

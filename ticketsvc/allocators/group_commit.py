@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar
 
 import psycopg
-from psycopg.errors import DeadlockDetected
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from ticketsvc.allocators.lines import Batch, Line, Waiting
 from ticketsvc.allocators.protocol import Mechanism
@@ -25,7 +25,7 @@ MAX_BATCH = 128  # purchases in one statement
 LANES = 1  # statements under way at a time, those that wait for a rival's lock not counted
 
 # What one purchase can bring upon all that are in the statement with it.
-_OF_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected)
+_OF_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected, LockNotAvailable)
 
 _log = logging.getLogger("ticketsvc.allocators")
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from ticketsvc.errors import (
 )
 from ticketsvc.purchases import Purchase, TicketRange
 
-_SECONDS_BETWEEN_FORGETTING = 3600
+SECONDS_BETWEEN_FORGETTING = 1800
 _log = logging.getLogger("ticketsvc.allocators")
 
 
@@ -49,15 +50,28 @@ class _UnderWay:
 class Seller:
     """An allocator behind a bound and a memory of keys: what the service sells through.
 
-    *most*: how many purchases may be under way at a time.
+    *most*: how many purchases may be under way at a time; those who wait for another's outcome
+    under the same key are not counted. *on_sold* is called with the tickets of each sale, and
+    *on_told_again* when somebody is told of one that was made before.
     """
 
-    def __init__(self, allocator: type[Allocator], pool: Pool, schema: SchemaName, most: int):
+    def __init__(
+        self,
+        allocator: type[Allocator],
+        pool: Pool,
+        schema: SchemaName,
+        most: int,
+        *,
+        on_sold: Callable[[int], object] = lambda _: None,
+        on_told_again: Callable[[], object] = lambda: None,
+    ) -> None:
         self.takes_keys = allocator.mechanism.claims_keys and Keys(schema).kept
         self._allocator = allocator(pool, schema)
         self._pool = pool
         self._keys = Keys(schema)
         self._most = most
+        self._on_sold = on_sold
+        self._on_told_again = on_told_again
         self._count = 0
         self._under_way: dict[str, _UnderWay] = {}
 
@@ -82,7 +96,9 @@ class Seller:
                 raise _reused()
             following: asyncio.Future[TicketRange] = asyncio.get_running_loop().create_future()
             first.followers.append(following)
-            return await following
+            tickets = await following
+            self._on_told_again()
+            return tickets
         first = self._under_way[purchase.key] = _UnderWay(purchase)
         try:
             tickets = await self._sell_once(purchase)
@@ -99,7 +115,7 @@ class Seller:
         """Have the database forget keys that are a day old, again and again."""
         while True:
             # Every process does: chance keeps them apart.
-            await asyncio.sleep(random.uniform(0.5, 1.5) * _SECONDS_BETWEEN_FORGETTING)  # noqa: S311
+            await asyncio.sleep(random.uniform(0, 2) * SECONDS_BETWEEN_FORGETTING)  # noqa: S311
             try:
                 async with checkout(self._pool) as connection:
                     while await self._keys.forget_old(connection):
@@ -112,9 +128,11 @@ class Seller:
             raise Overloaded("too many purchases are under way: try again shortly")
         self._count += 1
         try:
-            return await sell(self._allocator, purchase)
+            tickets = await sell(self._allocator, purchase)
         finally:
             self._count -= 1
+        self._on_sold(len(tickets))
+        return tickets
 
     async def _sell_once(self, purchase: Purchase) -> TicketRange:
         try:
@@ -123,13 +141,18 @@ class Seller:
             return await self._sold_before(purchase)
 
     async def _sold_before(self, purchase: Purchase) -> TicketRange:
-        async with checkout(self._pool) as connection:
-            stored = await self._keys.find(connection, purchase.key)
+        try:
+            async with checkout(self._pool) as connection:
+                stored = await self._keys.find(connection, purchase.key)
+        except (Unavailable, psycopg.OperationalError):
+            # It was sold to, or another under its key: not to be told that nothing was sold.
+            raise OutcomeUnknown from None
         if stored is None:  # forgotten at this very moment
             raise Unavailable("the purchase's key has just expired: try again")
         first, tickets = stored
         if first != purchase:
             raise _reused()
+        self._on_told_again()
         return tickets
 
 

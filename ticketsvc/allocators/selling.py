@@ -1,7 +1,13 @@
 """Run an allocator and give what the database says its name in this package's terms."""
 
 import psycopg
-from psycopg.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
+from psycopg.errors import (
+    DeadlockDetected,
+    IdleInTransactionSessionTimeout,
+    InsufficientPrivilege,
+    ReadOnlySqlTransaction,
+    SerializationFailure,
+)
 
 from ticketsvc.allocators import keys
 from ticketsvc.allocators.protocol import Allocator
@@ -48,6 +54,10 @@ def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0
             return RefusedByDatabase(f"the database refused it: {constraint}")
         case SerializationFailure() | DeadlockDetected():
             return Unavailable("another purchase was in the way: try again")
+        case InsufficientPrivilege():
+            return DatabaseUnavailable("the service's role may not sell here")
+        case IdleInTransactionSessionTimeout():
+            return Unavailable("the purchase took too long and was rolled back: try again")
         case ReadOnlySqlTransaction():
             return DatabaseUnavailable("the database takes no writes: try again shortly")
         case psycopg.DataError():

@@ -22,6 +22,7 @@ _SHOWN = {
     "durable": "durable",
     "acknowledged": "sold",
     "unknown": "no answer",
+    "refused": "refused",
     "unresolved": "unresolved",
     "double": "sold twice",
     "lost": "lost",

@@ -31,12 +31,16 @@ def seed(
     event: str | None, total: int | None, schema: str | None, recreate: bool, as_json: bool
 ) -> None:
     """Fill the database with the six events, or reset one event."""
+    from ticketsvc.database.roles import SELLER, ensure_seller
     from ticketsvc.database.schemas import SCHEMAS, reset_event, seed_six_events
 
     if (event is None) != (total is None):
         raise UsageError("--event and --total go together: which event, and how many tickets")
     chosen = SCHEMAS if schema is None else (chosen_schema(schema),)
     with connected(recreate=recreate) as connection:
+        # Again and again: schemas come from dumps, too, and dumps know no roles.
+        if not ensure_seller(connection):
+            complain(f"this role may not make the role {SELLER}, which services should be in")
         for name in chosen:
             if event is not None and total is not None:
                 reset_event(connection, name, event, total)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 from collections.abc import AsyncIterator
@@ -18,8 +19,16 @@ from ticketsvc.settings import Settings
 Connection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
 
+_log = logging.getLogger("ticketsvc.database")
 _RETRY_S = 0.25  # between two attempts to reach a database that is away, of each connector
 _CONNECTORS = 3
+# A host that vanishes closes no connection: after so many (milli)seconds it counts as gone.
+_UNHEARD_OF = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 _CONNECT_TIMEOUT_S = 2  # the least that libpq takes
 
 
@@ -58,13 +67,17 @@ class ReturningPool(Pool):
         while True:
             try:
                 connection = await super()._connect(timeout)
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as problem:
+                if not self._away:
+                    _log.warning("the database is away: %s", _kind(problem))
                 self._away = True
                 if self._closed:
                     raise
                 await self._turn_away_waiting()
                 await asyncio.sleep(_RETRY_S)
             else:
+                if self._away:
+                    _log.warning("the database is back")
                 self._away = False
                 return connection
 
@@ -72,6 +85,11 @@ class ReturningPool(Pool):
         # With one lent, the database may still answer others: too many connections, say.
         while self._waiting and not self._pool and not self._lent:
             await self._waiting.popleft().fail(PoolTimeout("the database is away"))
+
+
+def _kind(problem: psycopg.OperationalError) -> str:
+    # Not its text: that may name the address.
+    return f"{type(problem).__name__} {problem.sqlstate or ''}".strip()
 
 
 def _has_news(connection: Connection) -> bool:
@@ -98,6 +116,7 @@ def make_pool(
             "cursor_factory": cursor_factory,
             "application_name": "ticketsvc",
             "connect_timeout": _CONNECT_TIMEOUT_S,
+            **_UNHEARD_OF,
             "client_encoding": "utf8",  # what the database cannot store, it refuses by itself
         },
         min_size=settings.pool_size,

@@ -1,8 +1,8 @@
 """The role that services connect with: it sells and reads, and that is all."""
 
 import contextlib
-import hashlib
 import hmac
+import logging
 
 import psycopg
 from psycopg import Connection, sql
@@ -10,41 +10,54 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketsvc.database.statements import SQL_FOLDER
 
+_log = logging.getLogger("ticketsvc.database")
+
 SELLER = "ticketsvc_seller"
 """What `sql/seller.sql` gives the rights to."""
 
-SERVICE = "ticketsvc_service"
-"""The login, a member of it, of the services that the suite starts."""
+SERVICES = "ticketsvc_service_"
+"""How the logins begin, members of it, of the services that the suite starts."""
 
 
-def ensure_seller(connection: Connection) -> None:
+def ensure_seller(connection: Connection) -> bool:
     """Make the selling role, and give it its rights in the schemas of this database.
 
-    The owner of the schemas who may not make roles goes without.
+    Tell whether that could be done: an owner who may not make roles goes without.
     """
-    with contextlib.suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
-        connection.execute((SQL_FOLDER / "seller.sql").read_bytes())
+    try:
+        with connection.transaction():
+            connection.execute((SQL_FOLDER / "seller.sql").read_bytes())
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def as_service(owner: str) -> str:
-    """Give the address of the same database for a service: with the login that only sells.
+    """Give the address of the same database for a service: with a login that only sells.
 
-    The login is made on first use. Its password is derived from the owner's: everybody who has
-    that finds the same one, and it is kept nowhere. An address without a password, and one whose
-    role may not make logins, is given back as it is.
+    The login is made on first use, one for each owner. Its password is derived from the
+    owner's: everybody who has the one finds the other, and it is kept nowhere. Given back as it is: an
+    address without a password, one of a service, one that leads nowhere now, and one whose role
+    may not make logins.
     """
     parts = conninfo_to_dict(owner)
-    if not parts.get("password") or parts.get("user") == SERVICE:
+    if not parts.get("password") or str(parts.get("user")).startswith(SERVICES):
         return owner
-    password = hmac.new(str(parts["password"]).encode(), SERVICE.encode(), hashlib.sha256)
-    address = make_conninfo(owner, user=SERVICE, password=password.hexdigest())
+    secret = f"{parts.get('user')}:{parts['password']}"
+    name = SERVICES + _derived(secret, "name")[:12]
+    password = _derived(secret, "password")
+    address = make_conninfo(owner, user=name, password=password)
     try:
         with psycopg.connect(owner, autocommit=True, connect_timeout=5) as connection:
-            if _sells(connection, address):
-                return address
-            _make_login(connection, password.hexdigest())
-            return address if _sells(connection, address) else owner
-    except psycopg.Error:
+            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+            if known is None:
+                _make_login(connection, name, password)
+        with psycopg.connect(address, connect_timeout=5):
+            return address
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as problem:
+        _log.warning("a service connects as the owner: %s", type(problem).__name__)
+        return owner
+    except psycopg.errors.UndefinedObject:  # no seller: the owner may not make roles
         return owner
 
 
@@ -56,25 +69,16 @@ def is_more_than_a_seller(connection: Connection, schema: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _sells(connection: Connection, address: str) -> bool:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", [SERVICE]
-    ).fetchone()
-    if row is None or not row[0]:
-        return False
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(address) as service:
-        able = service.execute("SELECT pg_has_role(%s, 'USAGE')", [SELLER]).fetchone()
-        return able is not None and bool(able[0])
-    return False
-
-
-def _make_login(connection: Connection, password: str) -> None:
+def _make_login(connection: Connection, name: str, password: str) -> None:
     # Not the password but what the server stores of it: statements may be logged.
     secret = connection.pgconn.encrypt_password(
-        password.encode(), SERVICE.encode(), b"scram-sha-256"
+        password.encode(), name.encode(), b"scram-sha-256"
     ).decode()
-    name, seller = sql.Identifier(SERVICE), sql.Identifier(SELLER)
+    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}")
+    # Made at this moment by another: with the same password.
     with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
-    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, secret))
-    connection.execute(sql.SQL("GRANT {} TO {}").format(seller, name))
+        connection.execute(make.format(sql.Identifier(name), secret, sql.Identifier(SELLER)))
+
+
+def _derived(secret: str, purpose: str) -> str:
+    return hmac.new(secret.encode(), f"{SERVICES}{purpose}".encode(), "sha256").hexdigest()

@@ -15,7 +15,6 @@ class CuttingProxy:
     def __init__(self, target: str) -> None:
         self._target = URL(target)
         self._cuts = 0
-        self.cut = 0
         self.url = ""
 
     def cut_answers(self, many: int) -> None:
@@ -33,7 +32,6 @@ class CuttingProxy:
             while answer := await theirs[0].read(_CHUNK_BYTES):
                 if self._cuts and answer.startswith(b"HTTP/1.1 200"):
                     self._cuts -= 1
-                    self.cut += 1
                     break
                 writer.write(answer)
                 await writer.drain()

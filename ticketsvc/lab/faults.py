@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from ticketsvc.database.embedded import EmbeddedServer, start_again
-from ticketsvc.database.roles import SERVICE
+from ticketsvc.database.roles import SERVICES
 from ticketsvc.lab.cutting import CuttingProxy
 from ticketsvc.lab.keeper import Keeper
 
@@ -46,7 +46,7 @@ class Fault:
 
 
 def _kill_server(scene: Scene) -> None:
-    while not (serving := [keeper for keeper in scene.keepers if keeper.serves]):
+    while not (serving := [keeper for keeper in scene.keepers if keeper.alive]):
         time.sleep(_LOOK_S)
     random.choice(serving).kill()  # noqa: S311 - any will do
 
@@ -54,7 +54,8 @@ def _kill_server(scene: Scene) -> None:
 def _terminate_sessions(scene: Scene) -> None:
     with psycopg.connect(scene.server.url, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [SERVICE]
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(usename, %s)",
+            [SERVICES],
         )
 
 

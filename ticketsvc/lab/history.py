@@ -16,6 +16,9 @@ Outcome = Literal["ok", "refused", "failed", "unknown"]
 answer; it may have happened."""
 
 
+_ASK_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One request sent for one purchase, and how it ended.
@@ -38,9 +41,9 @@ class Attempt:
 
     @property
     def decided(self) -> bool:
-        """Whether its answer settles the purchase: sold, or refused for good."""
-        nothing_sold_yet = self.status == HTTPStatus.SERVICE_UNAVAILABLE
-        return self.outcome == "ok" or (self.outcome == "refused" and not nothing_sold_yet)
+        """Whether its answer settles the purchase: sold, or refused for good (4xx)."""
+        for_good = 400 <= (self.status or 0) < 500 and self.status not in _ASK_AGAIN
+        return self.outcome == "ok" or (self.outcome == "refused" and for_good)
 
 
 def outcome_of(tries: Sequence[Attempt]) -> Outcome:

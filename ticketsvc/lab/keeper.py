@@ -26,8 +26,8 @@ class Keeper:
         self._watch.start()
 
     @property
-    def serves(self) -> bool:
-        """Whether its process is there and takes requests."""
+    def alive(self) -> bool:
+        """Whether its process is there."""
         return self._service.process.poll() is None
 
     def kill(self) -> None:

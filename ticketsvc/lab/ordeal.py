@@ -33,6 +33,7 @@ SHOWN = [
     "strikes",
     "acknowledged",
     "asked_again",
+    "refused",
     "unresolved",
     "double",
     "lost",
@@ -104,15 +105,15 @@ class Ordeal:
         """Give one line of a table.
 
         Purchases by how they ended: *acknowledged*, *refused*, *unresolved* (never told). *unknown*
-        counts attempts without a true answer. *double*: purchases that were sold more than once.
-        *lost*: purchases acknowledged whose tickets are not, or no longer, the buyer's.
+        counts attempts without a true answer. *double*: purchases whose buyer holds more than was
+        asked for. *lost*: purchases acknowledged whose tickets are not, or no longer, the buyer's.
+        Each purchase has a buyer of its own.
         """
         purchases = by_purchase(self.history)
         outcomes = Counter(map(outcome_of, purchases))
-        rows = Counter(issue.user for issue in self.ledger.issues)
-        held = {
-            (issue.user, issue.first, issue.last - issue.first + 1) for issue in self.ledger.issues
-        }
+        held: dict[str, set[int]] = defaultdict(set)
+        for issue in self.ledger.issues:
+            held[issue.user].update(range(issue.first, issue.last + 1))
         told = [one for one in self.history if one.outcome == "ok"]
         return {
             "fault": self.trial.fault,
@@ -124,9 +125,10 @@ class Ordeal:
             "acknowledged": outcomes["ok"],
             "unknown": sum(one.outcome == "unknown" for one in self.history),
             "asked_again": sum(len(tries) > 1 for tries in purchases),
+            "refused": outcomes["refused"],
             "unresolved": outcomes["unknown"] + outcomes["failed"],
-            "double": sum(times > 1 for times in rows.values()),
-            "lost": sum((one.user, min(one.tickets), len(one.tickets)) not in held for one in told),
+            "double": sum(len(held[tries[0].user]) > tries[0].quantity for tries in purchases),
+            "lost": sum(not held[one.user].issuperset(one.tickets) for one in told),
             "oversold": self.verdict.oversold,
             "duplicates": self.verdict.duplicates,
             "audit": self.verdict.status,
@@ -136,11 +138,13 @@ class Ordeal:
 
     @property
     def nothing_lost(self) -> bool:
-        """Whether nothing was oversold, doubled, lost or left open, and the audit is clean."""
+        """Whether nothing was oversold, doubled, lost, refused or left open, and all is clean.
+
+        Refused: nothing sells out here, so nobody is to be turned away for good.
+        """
         row = self.row()
-        return self.verdict.clean and not any(
-            row[name] for name in ("unresolved", "double", "lost", "oversold", "duplicates")
-        )
+        faults = ("refused", "unresolved", "double", "lost", "oversold", "duplicates")
+        return self.verdict.clean and not any(row[name] for name in faults)
 
 
 def table(ordeals: Sequence[Ordeal]) -> pd.DataFrame:

@@ -64,7 +64,8 @@ class Overload:
     memory_before_mib: float
     memory_most_mib: float
     verdict: EventVerdict
-    codes: Sequence[str]
+    unknown: int
+    statuses: Sequence[int]
 
     def row(self) -> dict[str, Any]:
         """Give one line of a table."""
@@ -82,7 +83,8 @@ class Overload:
             "sold_p99_ms": self.sold_p99_ms,
             "memory_before_mib": self.memory_before_mib,
             "memory_most_mib": self.memory_most_mib,
-            "refusals": ", ".join(self.codes),
+            "refused_with": ", ".join(map(str, self.statuses)),
+            "unknown": self.unknown,
             "audit": self.verdict.status,
         }
 
@@ -131,7 +133,8 @@ async def overload(
         before / 2**20,
         flood.most_bytes / 2**20,
         verdict,
-        sorted({one.message for one in flood.history if one.outcome != "ok"}),
+        sum(one.outcome in ("unknown", "failed") for one in flood.history),
+        sorted({one.status or 0 for one in flood.history if one.outcome == "refused"}),
     )
 
 

@@ -47,11 +47,14 @@ class Workload:
     retry_s: float = 0.0
     patient: bool = False
 
-    def asks_again(self, answered: Attempt) -> bool:
-        """Tell whether it takes another attempt after this one."""
-        if answered.outcome == "unknown":
-            return True
-        return self.patient and not answered.decided
+    def asks_again(self, tries: Sequence[Attempt]) -> bool:
+        """Tell whether it takes another attempt after these.
+
+        Once one was without an answer, nothing but an answer that settles it will do.
+        """
+        if tries[-1].decided:
+            return False
+        return self.patient or any(one.outcome == "unknown" for one in tries)
 
 
 def purchase_url(url: str) -> URL:
@@ -115,9 +118,9 @@ async def fire(
                     outcome="unknown",
                     key=str(uuid.uuid4()) if workload.keys else None,
                 )
-                deadline = None
-                for tries in itertools.count():
-                    target = targets[(number + tries) % len(targets)]
+                tries: list[Attempt] = []
+                while True:
+                    target = targets[(number + len(tries)) % len(targets)]
                     trying = replace(
                         asked, sent_s=time.monotonic(), url=str(target.with_user(None))
                     )  # a history holds no password
@@ -125,9 +128,10 @@ async def fire(
                     held_by = None
                     history.append(answered)
                     on_answer(answered)
-                    deadline = deadline or answered.answered_s + workload.retry_s
-                    pause = min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)
-                    if time.monotonic() + pause > deadline or not workload.asks_again(answered):
+                    tries.append(answered)
+                    pause = min(_FIRST_PAUSE_S * 2 ** (len(tries) - 1), _LONGEST_PAUSE_S)
+                    over_s = tries[0].answered_s + workload.retry_s
+                    if time.monotonic() + pause > over_s or not workload.asks_again(tries):
                         break
                     await asyncio.sleep(pause)
 
