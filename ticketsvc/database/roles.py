@@ -35,8 +35,8 @@ def ensure_seller(connection: Connection) -> bool:
 def as_service(owner: str) -> str:
     """Give the address of the same database for a service: with a login that only sells.
 
-    The login is made on first use, one for each owner. Its password is derived from the
-    owner's: everybody who has the one finds the other, and it is kept nowhere. Given back as it is: an
+    The login is made on first use, one for each owner. Its password is derived from the owner's:
+    everybody who has the one finds the other, and it is kept nowhere. Given back as it is: an
     address without a password, one of a service, one that leads nowhere now, and one whose role
     may not make logins.
     """
