@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from ticketsvc.lab.charting import REFERENCE, say_finding
 
-_SOLD, _LATER, _UNKNOWN = "#009E73", "#CCCCCC", "#D55E00"
+_SOLD, _LATER, _UNKNOWN = "#009E73", "#F0E442", "#D55E00"
 _WITH, _WITHOUT = "#0072B2", "#D55E00"
 _WIDE, _ROW = 9.0, 1.5
 
@@ -34,11 +34,14 @@ def sales_under_faults(answers: pd.DataFrame, strikes: pd.DataFrame) -> Figure:
             below += told[column]
         struck = strikes[strikes["fault"] == name]
         for place, strike in enumerate(struck.itertuples()):
-            label = "" if place else "the fault"
+            label = "" if place else "the fault, while it lasts"
             axes.axvspan(
-                strike.at_s, max(strike.over_s, strike.at_s + width / 4), color=REFERENCE, alpha=0.3
+                strike.at_s,
+                max(strike.over_s, strike.at_s + width / 4),
+                color=REFERENCE,
+                alpha=0.3,
+                label=label,
             )
-            axes.axvline(strike.at_s, color=REFERENCE, linewidth=1, label=label)
         longest = (struck["sold_s"] - struck["over_s"]).max()
         say_finding(axes, f"{name}: sells again {longest:.2f} s after it could, at the latest")
         axes.set_ylabel("answers")
