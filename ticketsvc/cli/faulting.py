@@ -34,7 +34,13 @@ _SHOWN = {
 
 
 @ticketsvc.command()
-@click.option("--kind", "kinds", multiple=True, help="Which fault; repeat. Every one if not given.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    help="server_kill, session_kill, database_crash, database_freeze or answer_cut; repeat. "
+    "Every one if not given.",
+)
 @click.option("--times", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--keys/--no-keys", default=True, help="Whether buyers ask again under a key.")
 @click.option("--durable/--not-durable", default=True, help="Not: no commit waits for its flush.")

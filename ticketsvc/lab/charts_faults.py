@@ -72,7 +72,7 @@ def sold_twice(rows: pd.DataFrame) -> Figure:
     with_keys = rows.loc[rows["keys"], "double"].sum()
     without = rows.loc[~rows["keys"], "double"].sum()
     say_finding(axes, f"Asking again sells {without} twice without keys, {with_keys} with")
-    axes.set_xlabel(f"fault ({rows['strikes'].min()} strikes or more each)")
+    axes.set_xlabel(f"fault ({rows['strikes'].max()} strikes each)")
     axes.set_ylabel("purchases sold twice")
     axes.legend(frameon=False, fontsize="small")
     return figure

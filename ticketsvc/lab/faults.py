@@ -21,6 +21,7 @@ from ticketsvc.lab.keeper import Keeper
 
 _CUT_AT_A_TIME = 5
 _LOOK_S = 0.01
+_RETURN_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to break something. *strike* returns once what it broke can work again.
-
-    For a killed process that is at once: whoever keeps it has to start it.
-    """
+    """A way to break something. *strike* returns once what it broke can work again."""
 
     name: str
     what: str
@@ -48,7 +46,12 @@ class Fault:
 def _kill_server(scene: Scene) -> None:
     while not (serving := [keeper for keeper in scene.keepers if keeper.alive]):
         time.sleep(_LOOK_S)
-    random.choice(serving).kill()  # noqa: S311 - any will do
+    victim = random.choice(serving)  # noqa: S311 - any will do
+    lives = victim.restarts
+    victim.kill()
+    deadline = time.monotonic() + _RETURN_PATIENCE_S
+    while victim.restarts == lives and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
 
 
 def _terminate_sessions(scene: Scene) -> None:
@@ -89,7 +92,11 @@ FAULTS: Mapping[str, Fault] = {
     for fault in (
         Fault("server_kill", "kill -9 of a server process", _kill_server),
         Fault("session_kill", "pg_terminate_backend of every session", _terminate_sessions),
-        Fault("database_crash", "immediate stop of PostgreSQL, and a restart", _crash_database),
+        Fault(
+            "database_crash",
+            "immediate stop of PostgreSQL, and a restart",
+            _crash_database,
+        ),
         Fault("database_freeze", "SIGSTOP of PostgreSQL, and SIGCONT", _freeze_database),
         Fault("answer_cut", "answers lost after the commit", _cut_answers),
     )

@@ -31,8 +31,10 @@ EVENT = "ORDEAL"
 SHOWN = [
     "fault",
     "strikes",
+    "purchases",
     "acknowledged",
     "asked_again",
+    "unknown",
     "refused",
     "unresolved",
     "double",
@@ -150,6 +152,12 @@ class Ordeal:
 def table(ordeals: Sequence[Ordeal]) -> pd.DataFrame:
     """Give one row per ordeal, as `Ordeal.row` has it."""
     return pd.DataFrame([ordeal.row() for ordeal in ordeals])
+
+
+def side_by_side(rows: pd.DataFrame, name: str = "fault") -> pd.DataFrame:
+    """Turn a table of ordeals around: a column for each, by *name*, and what there is to see."""
+    shown = rows.round(2).astype(object).set_index(name)
+    return shown[[column for column in SHOWN if column != name]].T
 
 
 def together(*tables: pd.DataFrame) -> pd.DataFrame:
