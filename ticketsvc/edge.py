@@ -166,6 +166,12 @@ class EdgeConnection(RequestHandler):
                     self._messages.pop()
                 return
 
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for it, aiohttp has none
+        """Answer a client that has said all it will say, and still listens; then close."""
+        super().eof_received()
+        self._last = True
+        return self._current_request is not None or bool(self._messages)
+
     def resume_writing(self) -> None:
         """Note that the client reads."""
         super().resume_writing()

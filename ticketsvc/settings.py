@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     )
     """Where the database is; None: the embedded server."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """The address `serve` listens on."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = Field(

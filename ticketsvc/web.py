@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from ticketsvc.allocators import Allocator
 from ticketsvc.allocators.seller import Seller
+from ticketsvc.allocators.selling import not_as_it_should_be
 from ticketsvc.answers import (
     JSON_HEADERS,
     MAX_BODY_BYTES,
@@ -205,8 +206,10 @@ async def ready(request: web.Request) -> web.Response:
         probe.cancel()
         raise DatabaseUnavailable("the database does not answer")
     rows = probe.result()
-    if rows[0].pg_is_in_recovery:
-        raise DatabaseUnavailable("the database is a standby: it cannot sell")
+    if rows[0].read_only:
+        raise DatabaseUnavailable("the database takes no writes: it cannot sell")
+    if not rows[0].may_sell:
+        raise DatabaseUnavailable("the service's role may not sell here")
     return _json({"status": "ready"})
 
 
@@ -306,6 +309,8 @@ async def _fetch(request: web.Request, name: str, **parameters: object) -> list[
         raise DatabaseUnavailable("the database went away: try again shortly") from None
     except psycopg.DataError:
         raise InvalidPurchase("the database cannot hold an event id like this") from None
+    except (psycopg.ProgrammingError, psycopg.InternalError) as problem:
+        raise not_as_it_should_be(problem) from None
 
 
 async def _existing_pool(request: web.Request) -> Any:

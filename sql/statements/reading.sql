@@ -20,5 +20,6 @@ SELECT user_id FROM (
 ) AS candidate WHERE end_ticket >= %(number)s
 
 -- name: probe
--- Whether the database can answer, and can be written to.
-SELECT pg_is_in_recovery()
+-- Whether the database can answer, can be written to, and lets this role sell.
+SELECT current_setting('transaction_read_only')::boolean AS read_only,
+       has_column_privilege('{schema}.ticket_pools', 'available', 'UPDATE') AS may_sell

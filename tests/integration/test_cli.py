@@ -414,3 +414,20 @@ def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
     told(cli("seed", "--json", **environment), 0)
     rows = told(cli("audit", "--json", **environment), 0)
     assert len(rows) == 12
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("overload", "--times", "nan"),
+        ("overload", "--seconds", "nan"),
+        ("stress", "--event", "E", "--timeout", "nan"),
+        ("stress", "--event", "E", "--retry-for", "nan"),
+        ("bench", "--seconds", "nan"),
+        ("serve", "--host", ""),
+    ],
+)
+def test_what_is_no_number_and_no_host_is_refused(cli, arguments):
+    assert arguments[1] in complaint(cli(*arguments)) or "not a number" in complaint(
+        cli(*arguments)
+    )

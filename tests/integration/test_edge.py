@@ -263,3 +263,18 @@ async def test_too_many_connections_are_refused_honestly(
     await soon(sells)
     for _, writer in kept:
         writer.close()
+
+
+async def test_a_client_that_has_said_all_it_will_say_gets_its_answer(edge):
+    reset_event(edge.connection, "fixed", "E", 80)
+    reader, writer = await edge.open(BUY)
+    writer.write_eof()
+    status, answered, _ = await answer(reader)
+    assert (status, answered["tickets"]) == (200, list(range(1, 9)))
+    assert await reader.read() == b""  # and is not waited for any longer
+    writer.close()
+    reader, writer = await edge.open()
+    writer.write_eof()
+    async with asyncio.timeout(60):
+        assert await reader.read() == b""
+    writer.close()

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -370,3 +371,16 @@ def test_a_wrong_password(server):
     with pytest.raises(NoDatabase) as refusal:
         check_server(wrong)
     assert "geheim" not in str(refusal.value)
+
+
+def test_the_kept_server_comes_back_on_its_port(kept):
+    """Services that run would not find it elsewhere."""
+    port = start_kept(kept, binaries_folder=None, lasting=True).port
+    stop_kept(kept, binaries_folder=None)
+    assert start_kept(kept, binaries_folder=None, lasting=True).port == port
+    stop_kept(kept, binaries_folder=None)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", port))
+        stranger.listen()
+        assert start_kept(kept, binaries_folder=None, lasting=True).port != port

@@ -325,3 +325,29 @@ async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, se
 def test_noop_is_no_way_to_sell():
     assert "noop" not in ALLOCATORS
     assert "noop" in SERVABLE
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "REVOKE UPDATE (available) ON fixed.ticket_pools FROM ticketsvc_seller",
+        "REVOKE ALL ON SCHEMA fixed FROM ticketsvc_seller",
+        "ALTER TABLE fixed.ticket_pools RENAME TO elsewhere",
+        "DROP SCHEMA fixed CASCADE",
+    ],
+)
+async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
+    database, connection, serve, http, broken
+):
+    reset_event(connection, "fixed", "E", 80)
+    service = serve(database, "group_commit")
+    assert (await post(http, service.url))[0] == 200
+    connection.execute(broken)
+    code, answer, headers = await post(http, service.url)
+    assert (code, answer["code"]) == (503, "database_unavailable")
+    assert "Retry-After" in headers
+    assert await status(http, service.url + "/readyz") == 503
+    service.words.seek(0)
+    said = service.words.read()
+    assert b"not as it should be" in said
+    assert b"Traceback" not in said

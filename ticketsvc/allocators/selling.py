@@ -1,5 +1,7 @@
 """Run an allocator and give what the database says its name in this package's terms."""
 
+import logging
+
 import psycopg
 from psycopg.errors import (
     DeadlockDetected,
@@ -21,6 +23,8 @@ from ticketsvc.errors import (
     Unavailable,
 )
 from ticketsvc.purchases import Purchase, TicketRange
+
+_log = logging.getLogger("ticketsvc.allocators")
 
 
 async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
@@ -54,8 +58,6 @@ def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0
             return RefusedByDatabase(f"the database refused it: {constraint}")
         case SerializationFailure() | DeadlockDetected():
             return Unavailable("another purchase was in the way: try again")
-        case InsufficientPrivilege():
-            return DatabaseUnavailable("the service's role may not sell here")
         case IdleInTransactionSessionTimeout():
             return Unavailable("the purchase took too long and was rolled back: try again")
         case ReadOnlySqlTransaction():
@@ -64,4 +66,20 @@ def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0
             return InvalidPurchase("the database cannot hold this userId or eventId")
         case psycopg.OperationalError():
             return OutcomeUnknown()
+        case psycopg.ProgrammingError() | psycopg.InternalError() if problem.sqlstate:
+            return not_as_it_should_be(problem)
     return None
+
+
+def not_as_it_should_be(problem: psycopg.Error) -> DatabaseUnavailable:
+    """Give, and log, what the database has refused because of its own state.
+
+    A table, a function or a right is not there: renamed, dropped, taken away, or made anew at this
+    moment. The statement was rolled back.
+    """
+    _log.error(
+        "the database is not as it should be: %s %s", type(problem).__name__, problem.sqlstate
+    )
+    if isinstance(problem, InsufficientPrivilege):
+        return DatabaseUnavailable("the service's role may not do this here")
+    return DatabaseUnavailable("the database is not as it should be: try again later")

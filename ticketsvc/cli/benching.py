@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ticketsvc.cli.root import CLEAN, VIOLATION, as_json_option, ticketsvc
+from ticketsvc.cli.root import CLEAN, VIOLATION, Finite, as_json_option, ticketsvc
 from ticketsvc.console import complain, print_facts, print_table, progress
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
@@ -58,7 +58,7 @@ _GROWN = {
 @click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.2, 600),
+    type=Finite(0.2, 600),
     default=3.0,
     show_default=True,
     help="Of each measurement; wrk takes whole ones.",

@@ -8,6 +8,7 @@ from ticketsvc.cli.root import (
     CLEAN,
     COULD_NOT_TELL,
     VIOLATION,
+    Finite,
     as_json_option,
     chosen_mechanism,
     run_async,
@@ -20,8 +21,8 @@ _REALLY_ASKED = 0.8  # of what was to be asked for
 
 
 @ticketsvc.command()
-@click.option("--times", type=click.FloatRange(1, 100), default=10.0, show_default=True)
-@click.option("--seconds", type=click.FloatRange(1, 600), default=30.0, show_default=True)
+@click.option("--times", type=Finite(1, 100), default=10.0, show_default=True)
+@click.option("--seconds", type=Finite(1, 600), default=30.0, show_default=True)
 @click.option("--allocator", default="range", show_default=True, help="How tickets are allocated.")
 @click.option(
     "--flush-ms",

@@ -1,6 +1,7 @@
 """The command `ticketsvc` itself, and what its subcommands share."""
 
 import asyncio
+import math
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -20,6 +21,21 @@ CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL, INTERRUPTED = 0, 1, 2, 3, 130
 
 _Result = TypeVar("_Result")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan", which no range excludes, is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Give the number, or say what is wrong with it."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ticketsvc.cli.root import FILE, as_json_option, run_async, ticketsvc
+from ticketsvc.cli.root import FILE, Finite, as_json_option, run_async, ticketsvc
 from ticketsvc.console import complain, print_facts, progress
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
@@ -28,7 +28,7 @@ _RETRY_S = 10.0
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 3600),
+    type=Finite(0.1, 3600),
     default=30.0,
     show_default=True,
     help="Seconds to wait for an answer.",
@@ -40,7 +40,7 @@ _RETRY_S = 10.0
 )
 @click.option(
     "--retry-for",
-    type=click.FloatRange(0, 3600),
+    type=Finite(0, 3600),
     help="Seconds to go on asking, after an unknown outcome; 10 with keys, 0 without.",
 )
 @click.option("--history", type=FILE, help="Where the history goes; runs/ if not given.")

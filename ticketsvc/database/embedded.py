@@ -4,6 +4,7 @@ A server lives as long as the process that started it and not a moment longer (s
 `supervisor`), unless it was asked to last. It listens on 127.0.0.1 only, on a free port.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -143,7 +144,10 @@ def start_kept(folder: Path, *, binaries_folder: Path | None, lasting: bool) -> 
         except OSError:  # another command was faster; theirs is as good
             shutil.rmtree(unfinished)
     password = (place / "password").read_text()
-    return _launch(binaries, place, password, {}, lasting=lasting)
+    # Where it was before, if nobody else is there: services that run find it again.
+    server = _launch(binaries, place, password, {}, port=_port_before(place), lasting=lasting)
+    (place / "port").write_text(str(server.port))
+    return server
 
 
 def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer | None:
@@ -196,6 +200,16 @@ def home(chosen: Path | None) -> Path:
     return folder.resolve()
 
 
+def _port_before(place: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        port = int((place / "port").read_text())
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+        return port
+    return None
+
+
 def _place(folder: Path, binaries: Binaries) -> Path:
     return folder / f"postgresql-{binaries.major}"
 
@@ -235,6 +249,7 @@ def _launch(
     password: str,
     settings: Mapping[str, str],
     *,
+    port: int | None = None,
     temporary: bool = False,
     lasting: bool = False,
 ) -> EmbeddedServer:
@@ -245,7 +260,7 @@ def _launch(
             folder,
             password,
             settings,
-            port=free_port(),
+            port=port or free_port(),
             temporary=temporary,
             lasting=lasting,
         )
@@ -257,6 +272,7 @@ def _launch(
             if attempts == 0 or "Address already in use" not in _log(folder):
                 server.stop()
                 raise problem
+            port = None
         else:
             return server
 
