@@ -375,12 +375,17 @@ def test_a_wrong_password(server):
 
 def test_the_kept_server_comes_back_on_its_port(kept):
     """Services that run would not find it elsewhere."""
-    port = start_kept(kept, binaries_folder=None, lasting=True).port
-    stop_kept(kept, binaries_folder=None)
-    assert start_kept(kept, binaries_folder=None, lasting=True).port == port
-    stop_kept(kept, binaries_folder=None)
+
+    def start():
+        server = start_kept(kept, binaries_folder=None, lasting=True)
+        stop_kept(kept, binaries_folder=None)
+        server.process.wait()
+        return server.port
+
+    port = start()
+    assert start() == port
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
-        assert start_kept(kept, binaries_folder=None, lasting=True).port != port
+        assert start() != port
