@@ -68,6 +68,9 @@ class KeyUsed(Refusal):
 
     code = "key_used"
 
+    def __init__(self, message: str = "the purchase's key was used") -> None:
+        super().__init__(message)
+
 
 class KeyReused(Refusal):
     """The key came before with another user, event or quantity."""

@@ -50,7 +50,7 @@ class CheckThenAct:
         cursor = await (read or self.read_pool).execute(connection, event=event)
         stock = await cursor.fetchone()
         if await self._keys.find(connection, purchase.key):
-            raise KeyUsed("the purchase's key was used")
+            raise KeyUsed()
         tickets = decide(stock, purchase)
         await self.insert_tickets.execute(
             connection,

@@ -91,7 +91,7 @@ class Batch:
 
 def _refusal(reason: str, event: str) -> TicketsvcError:
     if reason == "key_used":
-        return KeyUsed("the purchase's key was used")
+        return KeyUsed()
     if reason == "sold_out":
         return SoldOut("not enough tickets available")
     if reason == "event_not_found":

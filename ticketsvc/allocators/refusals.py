@@ -12,7 +12,7 @@ async def why_nothing_reserved(
 ) -> Refusal:
     """Give `KeyUsed` when it was sold to before, else `EventNotFound` or `SoldOut`."""
     if await keys.find(connection, purchase.key):
-        return KeyUsed("the purchase's key was used")
+        return KeyUsed()
     event = purchase.event_id
     if await (await one_pool.execute(connection, event=event)).fetchone() is None:
         return EventNotFound(f"event {event!r} not found")

@@ -65,10 +65,10 @@ class Seller:
         on_sold: Callable[[int], object] = lambda _: None,
         on_told_again: Callable[[], object] = lambda: None,
     ) -> None:
-        self.takes_keys = allocator.mechanism.claims_keys and Keys(schema).kept
+        self._keys = Keys(schema)
+        self.takes_keys = allocator.mechanism.claims_keys and self._keys.kept
         self._allocator = allocator(pool, schema)
         self._pool = pool
-        self._keys = Keys(schema)
         self._most = most
         self._on_sold = on_sold
         self._on_told_again = on_told_again

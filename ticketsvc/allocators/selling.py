@@ -52,7 +52,7 @@ def in_our_terms(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0
     """
     match problem:
         case psycopg.errors.UniqueViolation() if problem.diag.constraint_name == keys.CONSTRAINT:
-            return KeyUsed("the purchase's key was used")
+            return KeyUsed()
         case psycopg.IntegrityError():
             constraint = problem.diag.constraint_name or problem.sqlstate
             return RefusedByDatabase(f"the database refused it: {constraint}")

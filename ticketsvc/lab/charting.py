@@ -28,11 +28,12 @@ REFERENCE = "#444444"
 
 
 def new_figure(
-    width: float = 8.0, height: float = 3.8, panels: int = 1
+    width: float = 8.0, height: float = 3.8, panels: int = 1, *, stacked: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Give a figure and its panels, side by side."""
+    """Give a figure and its panels, side by side or, *stacked*, one below the other."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    rows, columns = (panels, 1) if stacked else (1, panels)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charting import REFERENCE, say_finding
+from ticketsvc.lab.charting import REFERENCE, new_figure, say_finding
 
 _SOLD, _LATER, _UNKNOWN = "#009E73", "#F0E442", "#D55E00"
 _WITH, _WITHOUT = "#0072B2", "#D55E00"
@@ -16,11 +16,9 @@ def sales_under_faults(answers: pd.DataFrame, strikes: pd.DataFrame) -> Figure:
     *answers* and *strikes*: as `ordeal.answers_over_time` and `strikes_over_time` give them.
     """
     names = list(answers["fault"].unique())
-    figure = Figure(figsize=(_WIDE, _ROW * len(names) + 0.8), layout="constrained")
-    panels = list(figure.subplots(len(names), 1, squeeze=False)[:, 0])
+    figure, panels = new_figure(_WIDE, _ROW * len(names) + 0.8, len(names), stacked=True)
     width = answers["at_s"].drop_duplicates().sort_values().diff().median()
     for axes, name in zip(panels, names, strict=True):
-        axes.spines[["top", "right"]].set_visible(False)
         told = answers[answers["fault"] == name]
         below = pd.Series(0, index=told.index)
         for column, colour, label in (
@@ -55,9 +53,7 @@ def sold_twice(rows: pd.DataFrame) -> Figure:
 
     *rows*: as `ordeal.table` gives them.
     """
-    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, [axes] = new_figure(8.0, 3.4)
     names = list(rows["fault"].unique())
     for offset, keys, colour in ((-0.2, True, _WITH), (0.2, False, _WITHOUT)):
         of = rows[rows["keys"] == keys].set_index("fault").reindex(names)
@@ -83,9 +79,7 @@ def lost_by_durability(rows: pd.DataFrame) -> Figure:
 
     *rows*: as `ordeal.table` gives them, of crashes.
     """
-    figure = Figure(figsize=(6.0, 3.0), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, [axes] = new_figure(6.0, 3.0)
     names = [
         "synchronous_commit on" if durable else "synchronous_commit off"
         for durable in rows["durable"]

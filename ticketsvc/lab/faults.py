@@ -39,7 +39,6 @@ class Fault:
     """A way to break something. *strike* returns once what it broke can work again."""
 
     name: str
-    what: str
     strike: Callable[[Scene], None]
 
 
@@ -90,14 +89,10 @@ def _cut_answers(scene: Scene) -> None:
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
     for fault in (
-        Fault("server_kill", "kill -9 of a server process", _kill_server),
-        Fault("session_kill", "pg_terminate_backend of every session", _terminate_sessions),
-        Fault(
-            "database_crash",
-            "immediate stop of PostgreSQL, and a restart",
-            _crash_database,
-        ),
-        Fault("database_freeze", "SIGSTOP of PostgreSQL, and SIGCONT", _freeze_database),
-        Fault("answer_cut", "answers lost after the commit", _cut_answers),
+        Fault("server_kill", _kill_server),
+        Fault("session_kill", _terminate_sessions),
+        Fault("database_crash", _crash_database),
+        Fault("database_freeze", _freeze_database),
+        Fault("answer_cut", _cut_answers),
     )
 }

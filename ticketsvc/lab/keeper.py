@@ -2,8 +2,6 @@
 
 import contextlib
 import threading
-from types import TracebackType
-from typing import Self
 
 from yarl import URL
 
@@ -39,7 +37,7 @@ class Keeper:
             self._database_url, self._allocator, port=port, pool_size=self._pool_size
         )
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop it for good, and wait until it is gone."""
         self._ending.set()
         self._service.ask_to_stop()
@@ -61,14 +59,3 @@ class Keeper:
                 self._ending.wait(0.1)
             if self._ending.is_set():
                 self._service.ask_to_stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import psycopg
 
 from ticketsvc.allocators import DEFAULT_ALLOCATOR
-from ticketsvc.database.embedded import start_temporary
-from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
 from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.bench.stage import with_durability
 from ticketsvc.lab.checks import EventVerdict, judge
@@ -22,10 +19,9 @@ from ticketsvc.lab.cutting import cutting_proxy
 from ticketsvc.lab.faults import FAULTS, Fault, Scene
 from ticketsvc.lab.history import Attempt, by_purchase, outcome_of
 from ticketsvc.lab.keeper import Keeper
-from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.own_server import ledger_on, own_server
 from ticketsvc.lab.records import EventLedger
 from ticketsvc.lab.workload import Workload, fire
-from ticketsvc.settings import load_settings
 
 EVENT = "ORDEAL"
 SHOWN = [
@@ -175,13 +171,11 @@ async def undergo(
     they do not within a minute: that is an outcome, too, and no figure.
     """
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(start_temporary(binaries_folder=load_settings().postgres_bin))
-        with psycopg.connect(server.url, autocommit=True) as owner:
-            ensure_schemas(owner)
-            reset_event(owner, "fixed", EVENT, MAX_TOTAL)
+        server = stack.enter_context(own_server(EVENT))
         address = with_durability(server.url, trial.durable)
         keepers = [
-            stack.enter_context(Keeper(address, trial.allocator)) for _ in range(trial.processes)
+            stack.enter_context(contextlib.closing(Keeper(address, trial.allocator)))
+            for _ in range(trial.processes)
         ]
         async with contextlib.AsyncExitStack() as proxied:
             proxies = [
@@ -190,8 +184,7 @@ async def undergo(
             scene = Scene(server, keepers, proxies, trial.freeze_s)
             strikes, history = await _sell_and_strike(trial, scene, on_strike)
         restarts = sum(keeper.restarts for keeper in keepers)
-        with psycopg.connect(server.url, autocommit=True) as owner:
-            (ledger,) = read_ledger(owner, "fixed", EVENT)
+        ledger = ledger_on(server, EVENT)
     return Ordeal(trial, strikes, history, ledger, judge(ledger, history), restarts)
 
 

@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import psycopg
 
-from ticketsvc.database.embedded import start_temporary
-from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checks import EventVerdict, judge
 from ticketsvc.lab.history import Attempt
-from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.own_server import ledger_on, own_server
 from ticketsvc.lab.services import start_service
 from ticketsvc.lab.workload import Workload, fire
-from ticketsvc.settings import load_settings
 
 EVENT = "OVERLOAD"
 _CONNECTIONS_TO_SPARE = 300
@@ -99,12 +95,7 @@ async def overload(
     """
     settings = {"commit_delay": str(load.flush_ms * 1000), "commit_siblings": "0"}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(
-            start_temporary(binaries_folder=load_settings().postgres_bin, settings=settings)
-        )
-        owner = stack.enter_context(psycopg.connect(server.url, autocommit=True))
-        ensure_schemas(owner)
-        reset_event(owner, "fixed", EVENT, MAX_TOTAL)
+        server = stack.enter_context(own_server(EVENT, settings))
         service = stack.enter_context(
             start_service(
                 server.url,
@@ -116,7 +107,7 @@ async def overload(
         peak_per_s = _rate(peak, load.peak_s)
         before = resident_bytes(family(service.process.pid))
         flood = await _flood(service.url, load, peak_per_s, service.process.pid, on_answer)
-        (ledger,) = read_ledger(owner, "fixed", EVENT)
+        ledger = ledger_on(server, EVENT)
     verdict = judge(ledger, [*peak, *flood.history])
     sold = _latencies_ms(flood.history, "ok")
     refused = _latencies_ms(flood.history, "refused")
