@@ -170,7 +170,8 @@ class EdgeConnection(RequestHandler):
         """Answer a client that has said all it will say, and still listens; then close."""
         super().eof_received()
         self._last = True
-        return self._current_request is not None or bool(self._messages)
+        # Not by the request under way: between the queue and its handler it is in neither.
+        return self._request_count > 0 and not self._idle
 
     def resume_writing(self) -> None:
         """Note that the client reads."""
@@ -179,6 +180,8 @@ class EdgeConnection(RequestHandler):
 
     def hold_to_time(self, now: float, transport: asyncio.Transport) -> None:
         """End what has taken too long."""
+        if self._last:  # its client left while its answer was on the way out
+            self.finish()
         if self.writing_paused or transport.is_closing():
             if self._stuck_at is None:
                 self._stuck_at = now + self._limit_s
@@ -217,11 +220,14 @@ class EdgeConnection(RequestHandler):
         if self._arriving is not None and not self._arriving.is_eof():
             self._arriving.set_exception(problem)
 
+    @property
+    def _idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
     def finish(self) -> None:
         """Close after the answer that is under way; without one, now."""
         self._last = True
-        idle = self._waiter is not None and not self._waiter.done()
-        if idle and not self._begun:
+        if self._idle and not self._begun:
             self.force_close()
 
     def finish_response(
