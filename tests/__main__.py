@@ -53,7 +53,7 @@ LEFTOVERS = ("PYTHONHOME", "PYTHONOPTIMIZE", "PYTHONPATH", "PYTHONSTARTUP", "PYT
 
 
 def main(arguments: list[str]) -> int:
-    """Run what *arguments* ask for; give the exit code."""
+    """Run what *arguments* ask for; return the exit code."""
     if arguments[:1] == ["--fix"]:
         return 1 if failures(FIXES) else 0
     if arguments[:1] == ["--checks"]:
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
 
 
 def failures(steps: dict[str, tuple[str, ...]]) -> list[str]:
-    """Run every step, whatever fails; give the names of those that did."""
+    """Run every step, whatever fails; return the names of those that did."""
     failed = []
     for name, command in steps.items():
         print(f"tests: {name}: {command[0]}", flush=True)

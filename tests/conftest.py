@@ -28,7 +28,7 @@ from psycopg import sql
 from ticketsvc.database.binaries import OLDEST_MAJOR
 from ticketsvc.database.embedded import EmbeddedServer, start_temporary
 from ticketsvc.database.schemas import ensure_schemas
-from ticketsvc.lab.services import Service, start_service
+from ticketsvc.lab.workload.services import Service, start_service
 
 # Where this runs in the background, Ctrl-C is ignored, and what is started here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -140,7 +140,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def clone(self, template: str = TEMPLATE) -> Iterator[str]:
-        """Give the address of a fresh database, and drop it afterwards."""
+        """Return the address of a fresh database, and drop it afterwards."""
         name = f"t_{next(self._numbers)}"
         self.administer(f"CREATE DATABASE {{}} STRATEGY file_copy TEMPLATE {template}", name)
         try:

@@ -85,7 +85,7 @@ class Purchase:
 
 
 def read_key(sent: str) -> str:
-    """Give the key that an `Idempotency-Key` header names, with quotation marks or without.
+    """Return the key that an `Idempotency-Key` header names, with quotation marks or without.
 
     Raise `InvalidPurchase` when it is none: 1 to 128 visible ASCII characters.
     """

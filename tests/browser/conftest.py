@@ -52,7 +52,7 @@ Browser = Callable[[Path, int, Callable[[Page], object]], Visit]
 
 @pytest.fixture(scope="session")
 def program() -> str:
-    """Give the browser. None: a skip on a laptop, a failure in CI."""
+    """Return the browser. None: a skip on a laptop, a failure in CI."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         missing = "no browser: neither chromium nor google-chrome is on PATH"
@@ -64,7 +64,7 @@ def program() -> str:
 
 @pytest.fixture(scope="session")
 def visit(program: str) -> Visitor:
-    """Give what opens files at widths, and notes what they do."""
+    """Return what opens files at widths, and notes what they do."""
 
     def visit(files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str] = ()) -> Any:
         return _in_a_thread(_visit_all, program, files, widths, selectors)
@@ -74,7 +74,7 @@ def visit(program: str) -> Visitor:
 
 @pytest.fixture(scope="session")
 def use(program: str) -> Browser:
-    """Give what opens a file at a width and does there what it is given; noted, as a visit is."""
+    """Return what opens a file at a width and does there what it is given; noted, as a visit is."""
 
     def use(file: Path, width: int, act: Callable[[Page], object]) -> Any:
         return _in_a_thread(_use, program, file, width, act)

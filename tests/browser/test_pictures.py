@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests import sample_runs
 from tests.browser.conftest import Browser
 from tests.notebooks import samples
-from ticketsvc.lab.reports import run_notebooks
+from tests.support import sample_runs
+from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 WIDTHS = (400, 1280)
 TOO_WIDE = "element => element.scrollWidth - element.clientWidth"
 IMPORTS = (
     "import pickle\n"
     "from pathlib import Path\n"
-    "from ticketsvc.lab.atlas import atlas\n"
+    "from ticketsvc.lab.widgets.schedule_grid import atlas\n"
     "from ticketsvc.lab.notebook import verdict\n"
-    "from ticketsvc.lab.stepper import step_through\n"
+    "from ticketsvc.lab.widgets.step_through import step_through\n"
     "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
 )
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.browser.conftest import Visit, Visitor
 from tests.notebooks import samples
-from ticketsvc.lab.report_pages import POLICY, gather_facts, write_index
-from ticketsvc.lab.reports import run_notebooks
+from ticketsvc.lab.report.pages import POLICY, gather_facts, write_index
+from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 WIDTHS = (400, 1280)
 BAND, VERDICT, ERROR, FACTS = "header .band", "section.verdict", ".error .message", "dl.facts dt"

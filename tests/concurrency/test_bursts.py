@@ -14,10 +14,10 @@ import pytest
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import reset_event
-from ticketsvc.lab.checks import check
-from ticketsvc.lab.history import summarise
-from ticketsvc.lab.ledger import read_ledger
-from ticketsvc.lab.workload import Workload, fire
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.history import summarise
 
 BURSTS = 3
 SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
@@ -26,9 +26,9 @@ LOCKING = [name for name in SAFE if name not in ("advisory_lock", "serializable"
 
 
 async def burst(urls, connection, schema, total, purchases=30):
-    """Fire once at a fresh event; give what the buyers were told and what the ledger holds."""
+    """Fire once at a fresh event; return what the buyers were told and what the ledger holds."""
     reset_event(connection, schema, "E", total)
-    history = await fire(urls, Workload("E", purchases, concurrency=purchases))
+    history = await run_workload(urls, Workload("E", purchases, concurrency=purchases))
     (verdict,) = check(read_ledger(connection, schema), history)
     return summarise(history), verdict
 
@@ -50,7 +50,7 @@ def together(database, connection, http, soon):
         with contextlib.closing(psycopg.connect(database)) as holder:
             holder.execute(f"LOCK TABLE {schema}.ticket_pools IN ACCESS EXCLUSIVE MODE")
             answers = asyncio.create_task(
-                fire(urls, Workload("E", purchases, concurrency=purchases))
+                run_workload(urls, Workload("E", purchases, concurrency=purchases))
             )
 
             async def all_have_arrived():

@@ -11,16 +11,16 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import explore, replay
-from ticketsvc.lab.explore.gallery import exhibits, explore_all, outcomes
-from ticketsvc.lab.explore.guards import allocator_mutants
 from ticketsvc.lab.explore.isolation_tester import run_tester
-from ticketsvc.lab.explore.mutations import (
+from ticketsvc.lab.explore.mechanism_matrix import exhibits, explore_all, outcomes
+from ticketsvc.lab.explore.transcripts import endings, rows
+from ticketsvc.lab.mutation.guards import allocator_mutants
+from ticketsvc.lab.mutation.mutations import (
     NOBODY,
     try_allocator_mutants,
     try_schema_mutants,
     try_sign_check,
 )
-from ticketsvc.lab.explore.transcripts import endings, rows
 
 EXHIBITS = {each.allocator: each for each in exhibits()}
 SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ticketsvc.lab.faults import FAULTS
-from ticketsvc.lab.ordeal import Trial, table, undergo
-from ticketsvc.lab.overload import Load, overload
+from ticketsvc.lab.faults.experiment import Trial, table, undergo
+from ticketsvc.lab.faults.injection import FAULTS
+from ticketsvc.lab.faults.overload import Load, overload
 
 
 async def under(fault, **changes):

@@ -11,13 +11,13 @@ import contextlib
 import pytest
 
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.allocators.selling import sell
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
-from ticketsvc.lab.checks import check
-from ticketsvc.lab.ledger import read_ledger
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import Purchase, TicketRange
+from ticketsvc.sales.seller import sell
 from ticketsvc.settings import Settings
 
 SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
@@ -43,7 +43,7 @@ class Stepped:
         self._done.put_nowait(None)
 
     async def step(self, times=1):
-        """Let the purchase use that many connections, one after another, and give them back."""
+        """Let the purchase use that many connections, one after another, and return them back."""
         for _ in range(times):
             self._granted.release()
             await self._done.get()
@@ -74,7 +74,7 @@ class Held:
 
 @contextlib.asynccontextmanager
 async def two_purchases(url, kind, allocator, schema):
-    """Begin two purchases of 8, each on a pool of its own; give both pools and both tasks."""
+    """Begin two purchases of 8, each on a pool of its own; return both pools and both tasks."""
     async with (
         asyncio.timeout(60),
         make_pool(url, Settings(pool_size=2)) as pool,

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 import ticketsvc.cli
 from tests.notebooks import samples
 from ticketsvc.errors import UsageError
-from ticketsvc.lab import redaction, reports
-from ticketsvc.lab.report_pages import gather_facts, write_index
-from ticketsvc.lab.report_results import NotebookResult
+from ticketsvc.lab.report import redaction
+from ticketsvc.lab.report import run_notebooks as reports
+from ticketsvc.lab.report.pages import gather_facts, write_index
+from ticketsvc.lab.report.results import NotebookResult
 
 FACTS = {"Python": "3"}
 
@@ -316,7 +317,7 @@ def test_the_command_exits_1_when_a_notebook_fails(
 ) -> None:
     samples.write_all(tmp_path)
     monkeypatch.setattr(reports, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(ticketsvc.cli.reporting, "ROOT", tmp_path)
+    monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     out = tmp_path / "out"
     arguments = ["report", "--only", only, "--output", str(out), "--json"]

@@ -27,36 +27,29 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = ROOT / "requirements.lock"
 SERVICE_LOCK = ROOT / "requirements-service.lock"
 
-# From the top down. A module imports from the lines below its own, and from its own package;
-# two modules of one line do not import each other.
+# From the top down. A package imports from the lines below its own, and from itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("lab",),
-    ("server", "workers", "console", "loop"),
-    ("web", "edge", "stopping"),
-    ("allocators", "metrics", "openapi", "access_log", "answers"),
+    ("service",),
+    ("sales",),
+    ("allocators",),
     ("database",),
     ("purchases", "settings"),
     ("errors",),
     ("__init__",),  # the package's own, with the version
 )
 
-# What a module must not know, whatever the layers allow, nor any module of ours that it imports.
+# What a package must not know, whatever the layers allow, nor any module of ours that it imports.
+_DRIVERS = ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database")
 FORBIDDEN = {
+    "sales": ("aiohttp",),
     "allocators": ("aiohttp",),
     "database": ("aiohttp",),
-    "lab.checks": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.checking": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.charting": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.charts": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.charts_throughput": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.bench.figures": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.bench.growth": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.bench.model": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.charts_schedules": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.atlas": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
-    "lab.stepper": ("aiohttp", "psycopg", "psycopg_pool", "ticketsvc.database"),
+    "lab.checker": _DRIVERS,
+    "lab.charts": _DRIVERS,
+    "lab.widgets": _DRIVERS,
 }
 
 
@@ -64,7 +57,7 @@ FORBIDDEN = {
 
 
 def imported(source: str, module: str, known: Container[str]) -> set[str]:
-    """Give the dotted names that *source*, the text of *module*, imports, at any depth.
+    """Return the dotted names that *source*, the text of *module*, imports, at any depth.
 
     `from a import b` names the module a.b where there is one, and else a.
     """
@@ -84,7 +77,7 @@ def imported(source: str, module: str, known: Container[str]) -> set[str]:
 
 
 def wrong_imports(sources: dict[str, str]) -> list[str]:
-    """Give every import that points up, or sideways, or at what its module must not know."""
+    """Return every import that points up, or sideways, or at what its module must not know."""
     rank = {name: level for level, names in enumerate(LAYERS) for name in names}
     known = {name.removesuffix(".__init__") for name in sources}
     targets = {name: imported(source, name, known) for name, source in sources.items()}
@@ -110,7 +103,7 @@ def wrong_imports(sources: dict[str, str]) -> list[str]:
 
 
 def reached(module: str, targets: dict[str, set[str]]) -> set[str]:
-    """Give what *module* imports, and what the modules of ours among it import, and so on."""
+    """Return what *module* imports, and what the modules of ours among it import, and so on."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -130,7 +123,7 @@ def _within(module: str, package: str) -> bool:
 
 
 def _modules() -> dict[str, str]:
-    """Give the text of each module by its dotted name; that of a package ends in `.__init__`."""
+    """Return the text of each module by its dotted name; that of a package ends in `.__init__`."""
     return {
         ".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text()
         for file in sorted((ROOT / PACKAGE).rglob("*.py"))
@@ -149,19 +142,23 @@ def test_imports_point_one_way() -> None:
         ("ticketsvc.errors", "from ticketsvc.settings import ROOT"),
         ("ticketsvc.settings", "import ticketsvc.purchases"),
         ("ticketsvc.database.pool", "def late():\n    from ticketsvc.allocators import range"),
-        ("ticketsvc.allocators.range", "from ticketsvc import web"),
-        ("ticketsvc.allocators.range", "from .. import web"),
-        ("ticketsvc.allocators.__init__", "from ..web import create_app"),
+        ("ticketsvc.allocators.range", "from ticketsvc.service import app"),
+        ("ticketsvc.allocators.range", "from ..service import app"),
+        ("ticketsvc.allocators.__init__", "from ..sales.seller import Seller"),
         ("ticketsvc.allocators.range", "import aiohttp.web"),
-        ("ticketsvc.web", "from ticketsvc.console import complain"),
-        ("ticketsvc.server", "from ticketsvc.lab.checks import check"),
-        ("ticketsvc.lab.checks", "from psycopg import Connection"),
-        ("ticketsvc.lab.checks", "from ticketsvc.database import pool"),
-        ("ticketsvc.lab.checks", "from ticketsvc.lab.ledger import read_ledger"),
-        ("ticketsvc.lab.charts", "from ticketsvc.lab.bursts import Burst"),
-        ("ticketsvc.lab.records", "import psycopg_pool"),
-        ("ticketsvc.lab.atlas", "from ticketsvc.lab.explore.stage import Stage"),
-        ("ticketsvc.lab.outcomes", "import psycopg"),
+        ("ticketsvc.sales.seller", "from aiohttp import web"),
+        ("ticketsvc.service.app", "from ticketsvc.cli.console import complain"),
+        ("ticketsvc.service.server", "from ticketsvc.lab.checker.check import check"),
+        ("ticketsvc.lab.checker.check", "from psycopg import Connection"),
+        ("ticketsvc.lab.checker.check", "from ticketsvc.database import pool"),
+        ("ticketsvc.lab.checker.check", "from ticketsvc.lab.ledger.reader import read_ledger"),
+        ("ticketsvc.lab.charts.bursts", "from ticketsvc.lab.experiments.bursts import Burst"),
+        ("ticketsvc.lab.ledger.records", "import psycopg_pool"),
+        (
+            "ticketsvc.lab.widgets.schedule_grid",
+            "from ticketsvc.lab.explore.scheduler import Scheduler",
+        ),
+        ("ticketsvc.lab.charts.outcomes", "import psycopg"),
         ("ticketsvc.__init__", "from ticketsvc.errors import UsageError"),
         ("ticketsvc.helpers", "import os"),
     ],
@@ -174,13 +171,13 @@ def test_a_wrong_import_is_caught(module: str, line: str) -> None:
 
 
 def pinned(lock: Path) -> dict[str, Version]:
-    """Give the version of each package in *lock*."""
+    """Return the version of each package in *lock*."""
     found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE)
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
 def lock_faults(text: str) -> list[str]:
-    """Give what is wrong with a lock: a package without hash, or an index named."""
+    """Return what is wrong with a lock: a package without hash, or an index named."""
     entries = re.split(r"\n(?=\S)", "\n".join(_uncommented(text)))
     faults = [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
     return faults + re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links", text)
@@ -224,7 +221,7 @@ def test_the_lock_is_up_to_date() -> None:
 
 
 def asked_for(text: str) -> set[str]:
-    """Give the packages that a lock holds for the project itself, not for another package."""
+    """Return the packages that a lock holds for the project itself, not for another package."""
     entries = re.split(r"\n(?=\w)", text)
     return {entry.partition("==")[0] for entry in entries if f"{PACKAGE} (pyproject.toml)" in entry}
 
@@ -241,7 +238,7 @@ def test_an_unlocked_dependency_is_caught() -> None:
 
 
 def unlocked(lines: Iterable[str], locked: dict[str, Version]) -> list[str]:
-    """Give the requirements that *locked* does not satisfy."""
+    """Return the requirements that *locked* does not satisfy."""
     wanted = {line: Requirement(line) for line in lines}
     return [
         line
@@ -343,7 +340,7 @@ class Commands:
 
 
 def _refusal(bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
-    """Give the one line with which run.py ends."""
+    """Return the one line with which run.py ends."""
     with pytest.raises(SystemExit) as ending:
         bootstrap.main([])
     assert ending.value.code == 2
@@ -495,7 +492,7 @@ def test_a_file_that_knows_is_caught(tmp_path: Path) -> None:
 
 
 def holding(needle: bytes, folder: Path) -> Iterator[Path]:
-    """Give the files that hold *needle*, leaving out what git ignores here."""
+    """Return the files that hold *needle*, leaving out what git ignores here."""
     made = {"runs", "reports", "node_modules", "__pycache__"}
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():

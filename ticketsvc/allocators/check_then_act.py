@@ -6,7 +6,7 @@ first, an isolation level with a retry. Each of those is a file of its own.
 
 from typing import Any
 
-from ticketsvc.allocators.keys import Keys
+from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Connection
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
@@ -15,7 +15,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 def decide(stock: Any, purchase: Purchase) -> TicketRange:
-    """Give the numbers that follow those sold, as *stock*, a row of the pool or None, has it.
+    """Return the numbers that follow those sold, as *stock*, a row of the pool or None, has it.
 
     Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
     """

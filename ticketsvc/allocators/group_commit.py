@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from ticketsvc.allocators.lines import Batch, Line, Waiting
+from ticketsvc.allocators.event_queue import Batch, Line, Waiting
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.allocators.selling import in_our_terms
 from ticketsvc.database.arrays import array_literal
+from ticketsvc.database.error_translation import translate_database_error
 from ticketsvc.database.pool import Connection, Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
@@ -172,7 +172,7 @@ class GroupCommit:
     # Statements
 
     async def _sell(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
-        """Give everybody an outcome, but for the batches that are given back, to be put aside.
+        """Return everybody an outcome, but for the batches that are given back, to be put aside.
 
         Those whose pool row a rival holds; and all of them when one purchase has spoiled the
         statement, which was then rolled back.
@@ -185,11 +185,11 @@ class GroupCommit:
             return batches
         except psycopg.Error as problem:
             for batch in batches:
-                batch.fail(in_our_terms(problem) or problem)
+                batch.fail(translate_database_error(problem) or problem)
             return []
 
     async def _sell_alone(self, connection: Connection, batch: Batch) -> None:
-        """Give everybody of one batch an outcome; wait for a rival, look for who spoils it."""
+        """Return everybody of one batch an outcome; wait for a rival, look for who spoils it."""
         try:
             await self._sell_one(connection, batch, wait=True)
         except psycopg.Error as problem:
@@ -197,7 +197,7 @@ class GroupCommit:
             one_to_blame = isinstance(problem, _OF_ONE)
             pieces = _pieces(batch) if one_to_blame and len(batch.members) > 1 else []
             if not pieces:
-                batch.fail(in_our_terms(problem) or problem)
+                batch.fail(translate_database_error(problem) or problem)
             for piece in pieces:
                 if connection.closed:
                     piece.fail(DatabaseUnavailable("the database went away: try again shortly"))

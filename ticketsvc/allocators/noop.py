@@ -22,7 +22,7 @@ class NoOp:
         pass
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Give numbers 1 to *purchase.quantity*, whatever the event.
+        """Return numbers 1 to *purchase.quantity*, whatever the event.
 
         Not safe: every buyer is told the same numbers, and nobody holds them.
 

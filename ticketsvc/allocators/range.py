@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from ticketsvc.allocators.keys import Keys
+from ticketsvc.allocators.conditional_update import why_nothing_reserved
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.allocators.refusals import why_nothing_reserved
+from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load

@@ -1,29 +1,33 @@
-"""The command line: what each command is called, takes and prints. One module per topic."""
+"""The command line: one module per command, named as the command."""
 
-# Importing a module registers its commands.
+# Importing a module registers its command.
 from ticketsvc.cli import (
-    benching,
-    databases,
-    exploring,
-    faulting,
-    ledgers,
-    overloading,
-    reporting,
-    serving,
-    stressing,
+    audit,
+    bench,
+    db,
+    explore,
+    faults,
+    lab,
+    overload,
+    report,
+    seed,
+    serve,
+    stress,
 )
 from ticketsvc.cli.root import main, ticketsvc
 
 __all__ = [
-    "benching",
-    "databases",
-    "exploring",
-    "faulting",
-    "ledgers",
+    "audit",
+    "bench",
+    "db",
+    "explore",
+    "faults",
+    "lab",
     "main",
-    "overloading",
-    "reporting",
-    "serving",
-    "stressing",
+    "overload",
+    "report",
+    "seed",
+    "serve",
+    "stress",
     "ticketsvc",
 ]

@@ -10,9 +10,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ticketsvc import __version__
-from ticketsvc.console import complain
+from ticketsvc.cli.console import complain
 from ticketsvc.errors import TicketsvcError, UsageError
-from ticketsvc.loop import new_event_loop
+from ticketsvc.service.event_loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
@@ -29,7 +29,7 @@ class Finite(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Give the number, or say what is wrong with it."""
+        """Return the number, or say what is wrong with it."""
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
@@ -83,7 +83,7 @@ def ticketsvc() -> None:
 
 
 def chosen_mechanism(name: str) -> Any:
-    """Give what `serve` takes by this name; raise `UsageError` that names the others."""
+    """Return what `serve` takes by this name; raise `UsageError` that names the others."""
     from ticketsvc.allocators import SERVABLE
 
     if name not in SERVABLE:
@@ -92,7 +92,7 @@ def chosen_mechanism(name: str) -> Any:
 
 
 def chosen_schema(name: str) -> Any:
-    """Give the schema's name as our own; raise `UsageError` that names both."""
+    """Return the schema's name as our own; raise `UsageError` that names both."""
     from ticketsvc.database.schemas import SCHEMAS
 
     if name not in SCHEMAS:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def array_literal(values: Iterable[str | int | None]) -> str:
-    """Give the literal of a one-dimensional array; any text comes back as it was, None as NULL."""
+    """Return the literal of a one-dimensional array; None becomes NULL."""
     return "{" + ",".join([_element(value) for value in values]) + "}"
 
 

@@ -24,7 +24,7 @@ class Account:
     gid: int | None = None
 
     def popen_arguments(self) -> dict[str, Any]:
-        """Give the keywords that make `subprocess` start a program as this user."""
+        """Return the keywords that make `subprocess` start a program as this user."""
         if self.uid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -44,7 +44,7 @@ class Binaries:
     account: Account
 
     def program(self, name: str) -> str:
-        """Give the path of *name* (initdb, postgres, pg_ctl, psql)."""
+        """Return the path of *name* (initdb, postgres, pg_ctl, psql)."""
         return str(self.folder / f"{name}{_EXE}")
 
 

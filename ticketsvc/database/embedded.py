@@ -179,7 +179,7 @@ def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
 
 
 def home(chosen: Path | None) -> Path:
-    """Give the folder that outlives a command: *chosen*, or one of this user's own in /tmp.
+    """Return the folder that outlives a command: *chosen*, or one of this user's own in /tmp.
 
     In the temporary folder, because a server that root starts runs as another user, who
     cannot enter a private home. Raise `NoDatabase` when somebody else owns it.
@@ -351,7 +351,7 @@ def _last_line(text: str) -> str:
 
 
 def free_port() -> int:
-    """Give a TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

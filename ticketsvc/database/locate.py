@@ -18,7 +18,7 @@ OLDEST_SERVER_VERSION = 150_000
 
 @contextlib.contextmanager
 def kept_database(settings: Settings) -> Iterator[str]:
-    """Give a database whose contents last from command to command.
+    """Return a database whose contents last from command to command.
 
     `DATABASE_URL` and nothing else when it is set; otherwise the embedded server that runs
     already (`ticketsvc db start`, or another command's), or our own for as long as this lasts.
@@ -56,7 +56,7 @@ def _await_kept(folder: Path, settings: Settings) -> str | None:
 
 @contextlib.contextmanager
 def fresh_database(settings: Settings) -> Iterator[str]:
-    """Give a database for one run: `DATABASE_URL` when set, else an empty server of our own."""
+    """Return a database for one run: `DATABASE_URL` when set, else an empty server of our own."""
     if settings.database_url is not None:
         yield check_server(settings.database_url.get_secret_value())
         return
@@ -65,7 +65,7 @@ def fresh_database(settings: Settings) -> Iterator[str]:
 
 
 def check_server(conninfo: str) -> str:
-    """Connect once, and give *conninfo* back.
+    """Connect once, and return *conninfo* back.
 
     Raise `UsageError` when it cannot be read and `NoDatabase` when the server cannot be
     reached or is too old; neither shows the password.

@@ -20,7 +20,7 @@ SERVICES = "ticketsvc_service_"
 
 
 def ensure_seller(connection: Connection) -> bool:
-    """Make the selling role, and give it its rights in the schemas of this database.
+    """Make the selling role, and return it its rights in the schemas of this database.
 
     Tell whether that could be done: an owner who may not make roles goes without.
     """
@@ -33,7 +33,7 @@ def ensure_seller(connection: Connection) -> bool:
 
 
 def as_service(owner: str) -> str:
-    """Give the address of the same database for a service: with a login that only sells.
+    """Return the address of the same database for a service: with a login that only sells.
 
     The login is made on first use, one for each owner. Its password is derived from the owner's:
     everybody who has the one finds the other, and it is kept nowhere. Given back as it is: an

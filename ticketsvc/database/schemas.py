@@ -74,7 +74,7 @@ def ensure_schemas(connection: Connection, *, recreate: bool = False) -> None:
 
 
 def ddl(schema: SchemaName) -> str:
-    """Give the SQL that creates *schema*."""
+    """Return the SQL that creates *schema*."""
     return (SQL_FOLDER / f"{schema}.sql").read_text()
 
 
@@ -97,7 +97,7 @@ def reset_event(
 
 
 def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
-    """Give the statements of a reset, in their order; they take event, total and sold."""
+    """Return the statements of a reset, in their order; they take event, total and sold."""
     statements = load("seeding", schema)
     steps = [statements["remove_pool"], statements["remove_rows"]]
     if schema == "fixed":

@@ -29,13 +29,13 @@ class Statement:
     async def execute(
         self, connection: AsyncConnection[Any], **parameters: object
     ) -> AsyncCursor[Any]:
-        """Run it on *connection* and give the cursor."""
+        """Run it on *connection* and return the cursor."""
         return await connection.execute(self.query, parameters)
 
 
 @cache
 def load(file: str, schema: str) -> Mapping[str, Statement]:
-    """Give the statements of `sql/statements/<file>.sql`, by name, for *schema*.
+    """Return the statements of `sql/statements/<file>.sql`, by name, for *schema*.
 
     The schema's name is quoted as an identifier, whatever it holds.
     """
@@ -49,7 +49,7 @@ def load(file: str, schema: str) -> Mapping[str, Statement]:
 
 @cache
 def source(file: str) -> Mapping[str, str]:
-    """Give the blocks of `sql/statements/<file>.sql` as they are written, by name."""
+    """Return the blocks of `sql/statements/<file>.sql` as they are written, by name."""
     text = (SQL_FOLDER / "statements" / f"{file}.sql").read_text()
     _, *pieces = _HEAD.split(text)
     return {name: block.strip() for name, block in zip(pieces[::2], pieces[1::2], strict=True)}

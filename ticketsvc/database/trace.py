@@ -28,13 +28,13 @@ def tracing_purchase(purchase: str) -> Iterator[None]:
 
 
 def traced_purchase() -> str | None:
-    """Give the purchase that statements are attributed to here; None: to none."""
+    """Return the purchase that statements are attributed to here; None: to none."""
     return _purchase.get()
 
 
 @contextlib.contextmanager
 def write_lines(file: Path) -> Iterator[Recorder]:
-    """Give a recorder that appends one JSON object per statement to *file*.
+    """Return a recorder that appends one JSON object per statement to *file*.
 
     Raise `UsageError` when it cannot be written.
     """

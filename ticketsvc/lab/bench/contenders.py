@@ -17,7 +17,7 @@ def right_allocators() -> tuple[str, ...]:
 def ours(
     names: Sequence[str], *, durable: bool = True, workers: int = 1, keys: bool = False
 ) -> list[Contender]:
-    """Give the ceiling, then the allocators of these names, each once.
+    """Return the ceiling, then the allocators of these names, each once.
 
     *keys*: those that claim keys a second time, with a key in each purchase.
     Raise `UsageError` that names the others when there is none of the name.
@@ -34,7 +34,7 @@ def ours(
 
 
 def foreign(urls: Sequence[str], noop_url: str | None) -> list[Contender]:
-    """Give the foreign services, each as URL or NAME=URL, and the ceiling of theirs.
+    """Return the foreign services, each as URL or NAME=URL, and the ceiling of theirs.
 
     Raise `UsageError` when an address is not on this machine, or a name is used twice.
     """

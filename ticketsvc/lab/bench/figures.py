@@ -61,7 +61,7 @@ class Measurement:
         return self.fired.sold / self.fired.seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain data, for JSON."""
+        """Return plain data, for JSON."""
         shown = self.goodput_per_s is not None
         return {
             **_case_columns(self.case),
@@ -83,7 +83,7 @@ class Measurement:
 
 
 def percentile(ascending: Sequence[float], share: float) -> float | None:
-    """Give the smallest value that at least *share* of them do not exceed; None of nothing."""
+    """Return the smallest value that at least *share* of them do not exceed; None of nothing."""
     if not ascending:
         return None
     return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
@@ -103,7 +103,7 @@ def disagreement(fired: Fired, issued_purchases: int) -> str:
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Give one row per case: the median of its repetitions, and ratios to ceiling and reference.
+    """Return one row per case: the median of its repetitions, and ratios to ceiling and reference.
 
     A case of which any repetition was not clean has no figure. *of_noop* compares with the
     ceiling under the same connections, quantity and workers (a foreign service's with its own);

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench import buying, wrk
+from ticketsvc.lab.bench import load_pool as buying
+from ticketsvc.lab.bench import wrk
 from ticketsvc.lab.bench.figures import Fired
-from ticketsvc.lab.bench.shot import Shot
+from ticketsvc.lab.bench.load_spec import Shot
 
 Choice = Literal["auto", "wrk", "own"]
 
@@ -22,7 +23,7 @@ class Generator:
 
 
 def choose_generator(choice: Choice = "auto") -> Generator:
-    """Give the generator; raise `UsageError` when wrk is wanted and not there."""
+    """Return the generator; raise `UsageError` when wrk is wanted and not there."""
     program = shutil.which("wrk")
     if choice == "wrk" and program is None:
         raise UsageError("--generator wrk: there is no wrk on PATH; install it, or take own")

@@ -51,7 +51,7 @@ def cases_along(
     base: Case,
     sizes: Sequence[int] = (),
 ) -> list[Case]:
-    """Give the cases: every contender at every size, the rest as *base* has it.
+    """Return the cases: every contender at every size, the rest as *base* has it.
 
     The ceiling, which sells nothing, is measured where its answer differs. Raise `UsageError`
     when a size cannot be measured.

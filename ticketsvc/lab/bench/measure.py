@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from ticketsvc.lab.bench.database import Stage, faults_of
 from ticketsvc.lab.bench.figures import Measurement, disagreement
 from ticketsvc.lab.bench.generators import Generator
+from ticketsvc.lab.bench.load_spec import Shot
 from ticketsvc.lab.bench.meter import metering
 from ticketsvc.lab.bench.plan import Case
 from ticketsvc.lab.bench.servers import Server
-from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage, faults_of
 
 _NO_EVENT = "bench"
 

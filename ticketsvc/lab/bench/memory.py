@@ -3,15 +3,15 @@
 import time
 from typing import Any
 
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench import buying
+from ticketsvc.lab.bench import load_pool as buying
+from ticketsvc.lab.bench.database import Stage, with_durability
+from ticketsvc.lab.bench.load_spec import Shot
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.bench.plan import Contender
 from ticketsvc.lab.bench.servers import posted_to
-from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage, with_durability
-from ticketsvc.lab.own_database import own_database
-from ticketsvc.lab.services import start_service
+from ticketsvc.lab.workload.services import start_service
 
 _CONNECTIONS = 32
 _WARM_UP_EVENTS = 200
@@ -28,7 +28,7 @@ def resident_after_events(
     """
     contender = Contender(allocator, durable=False)
     with (
-        own_database(conninfo, "bench") as database,
+        scratch_database(conninfo, "bench") as database,
         start_service(with_durability(database, False), allocator) as service,
     ):
         stage = Stage(database, schema)

@@ -10,7 +10,7 @@ import psutil
 import psycopg
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.bench.stage import Stage
+from ticketsvc.lab.bench.database import Stage
 
 _LOOK_S = 0.02
 
@@ -28,7 +28,7 @@ class Costs:
     """At the worst moment: written to the WAL and not yet on disk."""
 
     def per_purchase(self, purchases: int) -> dict[str, float | None]:
-        """Give the columns of a measurement, per purchase that was issued."""
+        """Return the columns of a measurement, per purchase that was issued."""
 
         def each(value: float | None, factor: float = 1.0) -> float | None:
             return None if value is None or not purchases else factor * value / purchases
@@ -72,7 +72,7 @@ def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
 
 
 def family(pid: int) -> list[int]:
-    """Give a process and its children, theirs included."""
+    """Return a process and its children, theirs included."""
     try:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]
@@ -81,7 +81,7 @@ def family(pid: int) -> list[int]:
 
 
 def listeners(url: str) -> list[int]:
-    """Give the processes that listen on *url*'s port, and their children; none when hidden."""
+    """Return the processes that listen on *url*'s port, and their children; none when hidden."""
     port = urlsplit(url).port or 80
     try:
         found = {
@@ -95,7 +95,7 @@ def listeners(url: str) -> list[int]:
 
 
 def resident_bytes(pids: Iterable[int]) -> int:
-    """Give the resident memory of all of them together."""
+    """Return the resident memory of all of them together."""
     total = 0
     for pid in pids:
         with contextlib.suppress(psutil.Error):
@@ -117,7 +117,7 @@ def _backends(stage: Stage | None) -> list[int]:
 
 
 def _spent(before: dict[int, float], after: dict[int, float]) -> float | None:
-    """Give what was spent meanwhile, also by those that have come; of those gone it is lost."""
+    """Return what was spent meanwhile, also by those that have come; of those gone it is lost."""
     return sum(each - before.get(pid, 0.0) for pid, each in after.items()) if after else None
 
 

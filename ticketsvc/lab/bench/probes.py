@@ -7,9 +7,9 @@ from statistics import median
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import Pool, checkout, make_pool
+from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.bench.database import Stage, with_durability
 from ticketsvc.lab.bench.model import Hold, hold
-from ticketsvc.lab.bench.stage import Stage, with_durability
-from ticketsvc.lab.own_database import own_database
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import load_settings
 
@@ -25,7 +25,7 @@ async def lock_holds(
     *purchases*: how many one commit carries, by allocator. All take turns, durable and
     not; medians. The flush is what durable takes longer, the same for all.
     """
-    with own_database(conninfo, "bench") as database:
+    with scratch_database(conninfo, "bench") as database:
         stage = Stage(database, "fixed")
         try:
             [event] = stage.fresh(1)
@@ -49,7 +49,7 @@ async def lock_holds(
 
 
 def _buying(pool: Pool, name: str, event: str, many: int) -> _Action:
-    """Give what buys *many* times at once: of an allocator that batches, one batch."""
+    """Return what buys *many* times at once: of an allocator that batches, one batch."""
     allocator = ALLOCATORS[name](pool, "fixed")
     purchase = Purchase(user_id="probe", event_id=event, quantity=8)
 

@@ -12,13 +12,13 @@ from yarl import URL
 
 from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.bench.database import Stage, with_durability
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Contender
-from ticketsvc.lab.bench.stage import Stage, with_durability
-from ticketsvc.lab.own_database import own_database
-from ticketsvc.lab.services import Service, start_service
-from ticketsvc.lab.workload import purchase_url
+from ticketsvc.lab.workload.burst import purchase_url
+from ticketsvc.lab.workload.services import Service, start_service
 
 POOL_SIZE = 10
 
@@ -37,7 +37,7 @@ class Server:
 
 
 def require_loopback(url: str, option: str) -> str:
-    """Give *url* back when it leads to this machine; raise `UsageError` otherwise.
+    """Return *url* back when it leads to this machine; raise `UsageError` otherwise.
 
     Load is for one's own machine: a name has to resolve to loopback addresses and nothing else.
     """
@@ -54,7 +54,7 @@ def require_loopback(url: str, option: str) -> str:
 
 
 def posted_to(contender: Contender, url: str) -> str:
-    """Give the address that is posted to: of a foreign ceiling its own, else `/purchase`."""
+    """Return the address that is posted to: of a foreign ceiling its own, else `/purchase`."""
     if contender.kind == "peer_ceiling":
         return str(URL(url))
     return str(purchase_url(url))
@@ -106,12 +106,12 @@ def running(
 
 @contextlib.contextmanager
 def _database_of(contender: Contender, conninfo: str) -> Iterator[str]:
-    """Give the common database, or one more to an allocator that needs a constraint of its own."""
+    """Yield the common database, or another for an allocator that needs its own constraint."""
     constraint = SERVABLE[contender.name].mechanism.constraint
     if not constraint:
         yield conninfo
         return
-    with own_database(conninfo, "bench") as alone:
+    with scratch_database(conninfo, "bench") as alone:
         with psycopg.connect(alone, autocommit=True) as connection:
             connection.execute(constraint.replace("{schema}", _schema(contender)).encode())
         yield alone

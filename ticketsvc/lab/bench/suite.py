@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticketsvc.lab.bench import buying
+from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.bench import load_pool as buying
+from ticketsvc.lab.bench.database import Stage
 from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.generators import Generator, choose_generator
+from ticketsvc.lab.bench.load_spec import Shot
 from ticketsvc.lab.bench.measure import measure
 from ticketsvc.lab.bench.plan import Case, Contender, interleaved
 from ticketsvc.lab.bench.servers import POOL_SIZE, Server, running
-from ticketsvc.lab.bench.shot import Shot
-from ticketsvc.lab.bench.stage import Stage
-from ticketsvc.lab.own_database import own_database
 
 _WARM_UP_S = 2.0
 _WARM_UP_PURCHASES = 200
@@ -58,7 +58,7 @@ class Bench:
         return measured
 
     def table(self, cases: Sequence[Case], repetitions: int = 1) -> list[dict[str, Any]]:
-        """Measure, and give one row per case, as `figures.summarise` has it."""
+        """Measure, and return one row per case, as `figures.summarise` has it."""
         return summarise(self.run(cases, repetitions))
 
 
@@ -75,7 +75,7 @@ def open_bench(
     """Make a database, start the services in it, warm each of them up; undo it all at the end."""
     chosen = generator or choose_generator()
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(own_database(conninfo, "bench"))
+        database = stack.enter_context(scratch_database(conninfo, "bench"))
         stage = stack.enter_context(_peer_stage(peer)) if peer and peer.database_url else None
         servers = stack.enter_context(
             running(

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.figures import Fired
-from ticketsvc.lab.bench.shot import KEY_PLACE, Shot
+from ticketsvc.lab.bench.load_spec import KEY_PLACE, Shot
 
 _ANSWER_PATIENCE_S = 30
 _END_PATIENCE_S = 60
@@ -93,7 +93,7 @@ def fire(program: str, shot: Shot) -> Fired:
 
 
 def script_for(shot: Shot) -> str:
-    """Give the Lua script that posts *shot*'s purchases."""
+    """Return the Lua script that posts *shot*'s purchases."""
     # JSON's text is Lua's too but for escapes beyond ASCII; the long brackets take none.
     bodies = ",\n".join(f"[==[{body}]==]" for body in shot.bodies())
     keyed = "true" if shot.keys else "false"
@@ -101,7 +101,7 @@ def script_for(shot: Shot) -> str:
 
 
 def read_summary(told: dict[str, Any], connections: int) -> Fired:
-    """Give what wrk counted as `Fired`."""
+    """Return what wrk counted as `Fired`."""
     sold = int(told["sold"])
     latencies: dict[str, Any] = {
         f"p{share}_ms": told[f"p{share}_us"] / 1000 if sold else None for share in (50, 95, 99)

@@ -27,7 +27,7 @@ class Footprint:
 
     @property
     def changes(self) -> Relations:
-        """Give the relations whose contents or locks it touches."""
+        """Return the relations whose contents or locks it touches."""
         return self.writes | self.inserts
 
 
@@ -49,7 +49,7 @@ class Effect:
 def statement(
     footprint: Footprint, *, ends: bool, snapshot: bool = False, serializable: bool = False
 ) -> Effect:
-    """Give a statement's effect.
+    """Return a statement's effect.
 
     *ends*: it commits by itself, so what it changed is visible and unlocked afterwards.
     *snapshot*: it is the first one of a transaction that keeps its snapshot, so it sees, for
@@ -66,7 +66,7 @@ def statement(
 
 
 def end_of_transaction(changed: Relations, *, serializable: bool = False) -> Effect:
-    """Give the effect of a COMMIT or ROLLBACK after *changed* was written, inserted or locked."""
+    """Return the effect of a COMMIT or ROLLBACK after *changed* was written, inserted or locked."""
     order = frozenset({_SERIAL_ORDER}) if serializable else NOTHING
     return Effect(sees=order, publishes=changed | order)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case, NotRepeatable
-from ticketsvc.lab.explore.runs import Run
-from ticketsvc.lab.explore.stage import Stage, open_stage
+from ticketsvc.lab.explore.scheduler import Stage, open_stage
+from ticketsvc.lab.explore.schedules import Run
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
-from ticketsvc.lab.own_database import own_database
 
 CONFIDENCE = 0.95
 DEFAULT_LIMIT = 250_000
@@ -96,7 +96,7 @@ class Exploration:
             self.sqlstates[sqlstate] += times
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain data, for JSON; rates are per second."""
+        """Return plain data, for JSON; rates are per second."""
         case = self.case
         return {
             "allocator": case.allocator,
@@ -150,7 +150,7 @@ async def explore(
     seller = allocator or ALLOCATORS[case.allocator]
     ddl = [*_relied_upon(seller.mechanism, case.schema), *changes]
     found = Exploration(case, sampled=sample > 0)
-    with own_database(url, "explore", ddl) as scratch:
+    with scratch_database(url, "explore", ddl) as scratch:
         async with open_stage(scratch, case, seller) as stage:
             strategy = await _strategy(stage, full=full, sample=sample, seed=seed)
             began = time.perf_counter()
@@ -181,7 +181,7 @@ async def replay(
     """Play one schedule of *case* again, with the ledger after each step; None: there is none."""
     seller = allocator or ALLOCATORS[case.allocator]
     ddl = [*_relied_upon(seller.mechanism, case.schema), *changes]
-    with own_database(url, "explore", ddl) as scratch:
+    with scratch_database(url, "explore", ddl) as scratch:
         async with open_stage(scratch, case, seller) as stage:
             strategy = Fixed(choices)
             run = await stage.play(strategy, tell=True)
@@ -189,7 +189,7 @@ async def replay(
 
 
 def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
-    """Give the DDL that *mechanism* needs beyond *schema*."""
+    """Return the DDL that *mechanism* needs beyond *schema*."""
     return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
 
 

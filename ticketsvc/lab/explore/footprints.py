@@ -38,7 +38,7 @@ class Footprints:
         self._triggered: Mapping[str, frozenset[str]] = {}  # by what fires them
 
     async def of(self, query: bytes, parameters: Any) -> Footprint:
-        """Give the footprint of *query*; of one whose plan names no relation: anything."""
+        """Return the footprint of *query*; of one whose plan names no relation: anything."""
         if query not in self._known:
             self._known[query] = await self._ask(query, parameters)
         return self._known[query]

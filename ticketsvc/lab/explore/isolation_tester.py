@@ -12,10 +12,10 @@ from pathlib import Path
 from psycopg import ClientCursor, Connection
 from psycopg.conninfo import conninfo_to_dict
 
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.explore.cases import EVENT
-from ticketsvc.lab.own_database import own_database
 
 _WITHIN_PGXS = Path("src/test/isolation/isolationtester")
 _TIMEOUT_S = 300
@@ -51,7 +51,7 @@ def run_tester(url: str, *, buyers: int, total: int, quantity: int) -> TesterRun
     program = find_tester()
     if program is None:
         raise UsageError("isolationtester is not here: it comes with the embedded server")
-    with own_database(url, "explore") as scratch:
+    with scratch_database(url, "explore") as scratch:
         with Connection.connect(scratch) as connection:
             text, permutations = _spec(connection, buyers, total, quantity)
         parts = conninfo_to_dict(scratch)

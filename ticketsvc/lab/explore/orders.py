@@ -7,7 +7,7 @@ that are independent (Mazurkiewicz traces); every schedule of a class has the sa
 from collections.abc import Sequence
 
 from ticketsvc.lab.explore.effects import dependent
-from ticketsvc.lab.explore.runs import Event
+from ticketsvc.lab.explore.schedules import Event
 
 
 def orderings(events: Sequence[Event]) -> list[int]:
@@ -88,7 +88,7 @@ def _something_between(before: Sequence[int], first: int, second: int) -> bool:
 def could_come_first(
     events: Sequence[Event], before: Sequence[int], first: int, second: int
 ) -> list[int]:
-    """Give the sessions that could go instead of *first* so that *second* comes before it."""
+    """Return the sessions that could go instead of *first* so that *second* comes before it."""
     rest = [place for place in range(first + 1, second) if not before[place] >> first & 1]
     rest.append(second)
     seen, sessions = 0, []

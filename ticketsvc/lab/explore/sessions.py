@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from ticketsvc.lab.explore.effects import NOTHING, end_of_transaction, statement
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.runs import Event
+from ticketsvc.lab.explore.schedules import Event
 
 _KEEPS_SNAPSHOT = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
@@ -66,7 +66,7 @@ class Session:
     # What the stage does with it.
 
     def grant(self) -> Event:
-        """Let the step go that is asked for, and give it."""
+        """Let the step go that is asked for, and return it."""
         step, granted = self.asks, self._granted
         assert step and granted  # noqa: S101 - only who asks is granted
         self.asks, self.takes = None, step

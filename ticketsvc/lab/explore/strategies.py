@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ticketsvc.lab.explore.effects import Effect, dependent
 from ticketsvc.lab.explore.orders import could_come_first, count_orders, orderings, races
-from ticketsvc.lab.explore.runs import Event
+from ticketsvc.lab.explore.schedules import Event
 
 
 class Strategy(Protocol):
@@ -24,10 +24,10 @@ class Strategy(Protocol):
         """Take note that a run begins; without a `learn` since the last one, that one again."""
 
     def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int | None:
-        """Give which of the *ready* sessions goes on; None: this run is of no more interest."""
+        """Return which of the *ready* sessions goes on; None: this run is of no more interest."""
 
     def learn(self, events: Sequence[Event]) -> int:
-        """Take note of a run; give how many schedules it stands for, 0 for none."""
+        """Take note of a run; return how many schedules it stands for, 0 for none."""
 
 
 class Exhaustive:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ticketsvc.lab.explore.runs import Event, Run
+from ticketsvc.lab.explore.schedules import Event, Run
 
 COLUMNS = ("step", "buyer", "statement", "read", "waited for", "ledger after it")
 
@@ -26,7 +26,7 @@ def letters(run: Run) -> tuple[str, ...]:
 
 
 def rows(run: Run) -> list[tuple[str, ...]]:
-    """Give one row per step, as `COLUMNS` has them; the same each time the schedule is played."""
+    """Return one row per step, as `COLUMNS` has them; the same each time the schedule is played."""
     names = letters(run)
     return [
         (
@@ -74,7 +74,7 @@ def endings(run: Run) -> list[str]:
 def findings(run: Run) -> list[str]:
     """Tell what the checker found: each violation, each doubt, or that all is clean."""
     violations = [f"{one.kind}: {one.message}" for one in run.verdict.violations]
-    found = [*violations, *run.verdict.doubts]
+    found = [*violations, *run.verdict.inconclusive]
     if found:
         return found
     if run.turned_away:

@@ -1,0 +1,407 @@
+"""What is particular to group commit: batches, their order, their neighbours, their failures."""
+
+import asyncio
+import contextlib
+import re
+
+import psycopg
+import pytest
+
+from ticketsvc.allocators import group_commit
+from ticketsvc.allocators.group_commit import GroupCommit
+from ticketsvc.database import pool as pools
+from ticketsvc.database.arrays import array_literal
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.errors import (
+    DatabaseUnavailable,
+    EventNotFound,
+    InvalidPurchase,
+    OutcomeUnknown,
+    RefusedByDatabase,
+    SoldOut,
+    Unavailable,
+)
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.purchases import Purchase, TicketRange
+from ticketsvc.sales.seller import sell
+from ticketsvc.settings import Settings
+
+
+def buy(quantity=8, event="E", user="u"):
+    return Purchase(user_id=user, event_id=event, quantity=quantity)
+
+
+@contextlib.asynccontextmanager
+async def opened(url, pool_size=2):
+    async with (
+        asyncio.timeout(60),
+        make_pool(url, Settings(pool_size=pool_size, pool_timeout_s=30)) as pool,
+    ):
+        yield GroupCommit(pool, "fixed")
+
+
+async def outcome(seller, purchase):
+    try:
+        return await sell(seller, purchase)
+    except Exception as problem:
+        return problem
+
+
+async def together(seller, *purchases):
+    """Have all of them wait before the first is served; return their outcomes in order."""
+    return await asyncio.gather(*(outcome(seller, purchase) for purchase in purchases))
+
+
+def clean(connection):
+    return all(verdict.clean for verdict in check(read_ledger(connection, "fixed")))
+
+
+def commits(connection, event="E"):
+    """Count the transactions that wrote ranges of *event*."""
+    return connection.execute(
+        "SELECT count(DISTINCT xmin::text) FROM fixed.ticket_allocations WHERE event_id = %s",
+        [event],
+    ).fetchone()[0]
+
+
+def blocked_by(connection, holder):
+    return connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
+        [holder.info.backend_pid],
+    ).fetchone()
+
+
+@contextlib.contextmanager
+def locked(url, event="E"):
+    """Hold the event's pool row; what is under way waits for it."""
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT FROM fixed.ticket_pools WHERE event_id = %s FOR UPDATE", [event])
+        yield holder
+
+
+def test_any_text_comes_back_from_an_array_as_it_was(any_connection):
+    texts = ["", "NULL", "null", " ", "a,b", "{}", '"', "\\", '\\"', "\n", "%s", "é🎫", "'"]
+    [back] = any_connection.execute("SELECT %s::varchar[]", [array_literal(texts)]).fetchone()
+    assert back == texts
+    [numbers] = any_connection.execute("SELECT %s::int[]", [array_literal([8, -8])]).fetchone()
+    assert numbers == [8, -8]
+
+
+# Batches
+
+
+async def test_purchases_that_wait_all_commitscommit_together(any_database, any_connection):
+    reset_event(any_connection, "fixed", "E", 800)
+    async with opened(any_database) as seller:
+        outcomes = await together(seller, *[buy(user=f"u{n}") for n in range(100)])
+    assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(100)]
+    assert commits(any_connection) == 1
+    assert clean(any_connection)
+
+
+async def test_a_batch_is_bounded(database, connection, monkeypatch):
+    monkeypatch.setattr(group_commit, "MAX_BATCH", 10)
+    reset_event(connection, "fixed", "E", 800)
+    async with opened(database) as seller:
+        outcomes = await together(seller, *[buy() for _ in range(95)])
+    assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(95)]
+    assert commits(connection) == 10
+
+
+async def test_who_comes_while_a_batch_is_under_way_goes_with_the_next(database, connection, soon):
+    reset_event(connection, "fixed", "E", 800)
+    async with opened(database) as seller:
+        with locked(database) as holder:
+            first = asyncio.ensure_future(sell(seller, buy()))
+            await soon(lambda: blocked_by(connection, holder))
+            later = asyncio.ensure_future(together(seller, *[buy()] * 20))
+            await asyncio.sleep(0)
+        assert await first == TicketRange(1, 8)
+        assert await later == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(1, 21)]
+    assert commits(connection) == 2
+
+
+async def test_one_after_the_other_is_a_commit_each(database, connection):
+    """The control: nothing is held back to make a batch."""
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller:
+        for n in range(5):
+            assert await sell(seller, buy()) == TicketRange(8 * n + 1, 8 * n + 8)
+    assert commits(connection) == 5
+
+
+async def test_events_beyond_the_pools_size_are_all_served(database, connection):
+    names = [f"E{n}" for n in range(40)]
+    for name in names:
+        reset_event(connection, "fixed", name, 80)
+    async with opened(database, pool_size=2) as seller:
+        outcomes = await together(seller, *[buy(event=name) for name in names * 3])
+    assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3) for _ in names]
+    assert {commits(connection, name) for name in names} == {1}
+    all_commits = "SELECT count(DISTINCT xmin::text) FROM fixed.ticket_allocations"
+    assert connection.execute(all_commits).fetchone() == (1,)
+    assert clean(connection)
+
+
+async def test_a_blocked_event_does_not_hold_up_another(database, connection, soon):
+    reset_event(connection, "fixed", "E", 80)
+    reset_event(connection, "fixed", "F", 80)
+    async with opened(database) as seller:
+        with locked(database) as holder:
+            blocked = asyncio.ensure_future(together(seller, *[buy()] * 5))
+            await soon(lambda: blocked_by(connection, holder))
+            assert await sell(seller, buy(event="F")) == TicketRange(1, 8)
+            assert not blocked.done()
+        assert len(await blocked) == 5
+
+
+# Order of arrival, each as if alone
+
+
+async def test_stock_that_runs_out_in_a_batch_is_granted_in_order_of_arrival(
+    any_database, any_connection
+):
+    reset_event(any_connection, "fixed", "E", 32)
+    async with opened(any_database) as seller:
+        outcomes = await together(seller, *[buy(q) for q in (16, 8, 16, 8, 8)])
+    first, second, too_much, last, nothing_left = outcomes
+    assert (first, second, last) == (TicketRange(1, 16), TicketRange(17, 24), TicketRange(25, 32))
+    assert isinstance(too_much, SoldOut)
+    assert isinstance(nothing_left, SoldOut)
+    assert commits(any_connection) == 1
+    assert clean(any_connection)
+
+
+async def test_nothing_is_written_when_nobody_can_be_sold_to(any_database, any_connection):
+    reset_event(any_connection, "fixed", "E", 8)
+    written = "SELECT xmin::text, available FROM fixed.ticket_pools"
+    before = any_connection.execute(written).fetchone()
+    async with opened(any_database) as seller:
+        outcomes = await together(seller, *[buy(16)] * 3)
+        strangers = await together(seller, *[buy(event="F")] * 3)
+    assert all(isinstance(each, SoldOut) for each in outcomes)
+    assert all(isinstance(each, EventNotFound) for each in strangers)
+    assert len({id(each) for each in outcomes}) == 3
+    assert any_connection.execute(written).fetchone() == before
+
+
+# Neighbours
+
+
+@pytest.mark.parametrize("quantity", [-8, 0, 7, 12])
+async def test_a_quantity_that_breaks_the_rule_is_refused_alone(
+    any_database, any_connection, quantity
+):
+    """The lowest layer guards: validation is left out here."""
+    reset_event(any_connection, "fixed", "E", 80)
+    async with opened(any_database) as seller:
+        before, bad, after = await together(seller, buy(), buy(quantity), buy())
+    assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
+    assert isinstance(bad, RefusedByDatabase)
+    assert commits(any_connection) == 1
+    assert clean(any_connection)
+
+
+@pytest.mark.parametrize("user", ["u" * 51, "a\0b"], ids=["too long", "with NUL"])
+async def test_a_user_that_cannot_be_stored_is_refused_alone(any_database, any_connection, user):
+    reset_event(any_connection, "fixed", "E", 80)
+    async with opened(any_database) as seller:
+        before, bad, after = await together(seller, buy(), buy(user=user), buy())
+    assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
+    assert isinstance(bad, InvalidPurchase)
+    assert clean(any_connection)
+
+
+async def test_a_constraint_refuses_only_who_violates_it(database, connection):
+    reset_event(connection, "fixed", "E", 80)
+    connection.execute(
+        "ALTER TABLE fixed.ticket_allocations ADD CONSTRAINT no_mallory "
+        "CHECK (user_id <> 'mallory')"
+    )
+    async with opened(database) as seller:
+        before, bad, after = await together(seller, buy(), buy(user="mallory"), buy())
+    assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
+    assert isinstance(bad, RefusedByDatabase)
+    assert "no_mallory" in str(bad)
+    assert clean(connection)
+
+
+async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database, connection):
+    """Who was not sent again is told that nothing was sold, and that is true."""
+    reset_event(connection, "fixed", "E", 80)
+    connection.execute(
+        "CREATE FUNCTION fixed.end_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF (SELECT count(*) FROM inserted) > 1 THEN RAISE check_violation; END IF; "
+        "PERFORM pg_terminate_backend(pg_backend_pid()) FROM inserted WHERE user_id = 'mallory'; "
+        "RETURN NULL; END $$"
+    )
+    connection.execute(
+        "CREATE TRIGGER a_end_it AFTER INSERT ON fixed.ticket_allocations REFERENCING NEW TABLE "
+        "AS inserted FOR EACH STATEMENT EXECUTE FUNCTION fixed.end_it()"
+    )
+    async with opened(database) as seller:
+        outcomes = await together(seller, buy(), buy(user="mallory"), buy(), buy())
+    assert outcomes[0] == TicketRange(1, 8)
+    assert isinstance(outcomes[1], OutcomeUnknown)
+    assert all(isinstance(each, DatabaseUnavailable) for each in outcomes[2:])
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert (verdict.issued, verdict.clean) == (8, True)
+
+
+# Failures of a whole batch
+
+
+async def test_a_connection_cut_under_way_is_an_unknown_outcome_for_each(
+    any_database, any_connection, soon
+):
+    reset_event(any_connection, "fixed", "E", 80)
+    async with opened(any_database) as seller:
+        with locked(any_database) as holder:
+            under_way = asyncio.ensure_future(together(seller, *[buy()] * 4))
+            victim = await soon(lambda: blocked_by(any_connection, holder))
+            waiting = asyncio.ensure_future(together(seller, *[buy()] * 3))
+            await asyncio.sleep(0)
+            any_connection.execute("SELECT pg_terminate_backend(%s)", victim)
+            assert [type(each) for each in await under_way] == [OutcomeUnknown] * 4
+        # Who still waited goes with the next batch, on another connection.
+        assert await waiting == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3)]
+    assert clean(any_connection)
+
+
+async def test_a_batch_that_was_rolled_back_is_unavailable_for_each(database, connection, soon):
+    connection.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "
+        "''repeatable read''', current_database()); END $$"
+    )
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller, asyncio.TaskGroup() as group:
+        with psycopg.connect(database) as holder:
+            holder.execute("UPDATE fixed.ticket_pools SET total = total")
+            batch = group.create_task(together(seller, *[buy()] * 3))
+            await soon(lambda: blocked_by(connection, holder))
+            holder.commit()
+            assert [type(each) for each in await batch] == [Unavailable] * 3
+    assert read_ledger(connection, "fixed")[0].available == 80
+
+
+async def test_without_a_connection_nothing_was_sent(database, connection, monkeypatch):
+    reset_event(connection, "fixed", "E", 80)
+
+    @contextlib.asynccontextmanager
+    async def none(_):
+        raise DatabaseUnavailable("none")
+        yield
+
+    async with opened(database) as seller:
+        monkeypatch.setattr(group_commit, "checkout", none)
+        outcomes = await together(seller, *[buy()] * 3)
+        assert [type(each) for each in outcomes] == [DatabaseUnavailable] * 3
+        monkeypatch.setattr(group_commit, "checkout", pools.checkout)
+        assert await sell(seller, buy()) == TicketRange(1, 8)
+
+
+async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, caplog):
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller:
+
+        async def broken(*_, **__):
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(seller, "_sell", broken)
+            outcomes = await together(seller, *[buy()] * 3)
+            assert [type(each) for each in outcomes] == [OutcomeUnknown] * 3
+        assert await sell(seller, buy()) == TicketRange(1, 8)
+    assert "ZeroDivisionError" in caplog.text
+
+
+# Callers that leave
+
+
+@pytest.mark.parametrize("who", [0, 1, 2])
+async def test_a_caller_that_leaves_under_way_spoils_nothing(database, connection, soon, who):
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller:
+        with locked(database) as holder:
+            callers = [asyncio.ensure_future(sell(seller, buy(user=f"u{n}"))) for n in range(3)]
+            await soon(lambda: blocked_by(connection, holder))
+            callers[who].cancel()
+            await asyncio.wait([callers[who]])
+            assert callers[who].cancelled()
+        for n in {0, 1, 2} - {who}:
+            assert await callers[n] == TicketRange(8 * n + 1, 8 * n + 8)
+        assert await sell(seller, buy()) == TicketRange(25, 32)
+    assert clean(connection)
+
+
+async def test_a_caller_that_leaves_the_line_buys_nothing(database, connection, soon):
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller:
+        with locked(database) as holder:
+            first = asyncio.ensure_future(sell(seller, buy()))
+            await soon(lambda: blocked_by(connection, holder))
+            gone = [asyncio.ensure_future(sell(seller, buy(user="gone"))) for _ in range(3)]
+            after = asyncio.ensure_future(sell(seller, buy()))
+            await asyncio.sleep(0)
+            for each in gone:
+                each.cancel()
+        assert (await first, await after) == (TicketRange(1, 8), TicketRange(9, 16))
+        assert all(each.cancelled() for each in gone)
+    (ledger,) = read_ledger(connection, "fixed")
+    assert "gone" not in {issue.user for issue in ledger.issues}
+
+
+# Memory, and several instances
+
+
+async def test_an_event_that_nobody_buys_of_any_more_is_forgotten(database, connection):
+    reset_event(connection, "fixed", "E", 80)
+    async with opened(database) as seller:
+        await together(seller, *[buy(event=f"F{n}") for n in range(500)], *[buy()] * 3)
+        assert not seller._lines
+
+
+async def test_two_instances_sell_each_number_once(any_database, any_connection):
+    reset_event(any_connection, "fixed", "E", 1600)
+    async with opened(any_database) as one, opened(any_database) as other:
+        outcomes = [
+            each
+            for half in await asyncio.gather(
+                *(together(seller, *[buy()] * 150) for seller in (one, other))
+            )
+            for each in half
+        ]
+    sold = [each for each in outcomes if isinstance(each, TicketRange)]
+    assert (len(sold), len(set(sold))) == (200, 200)
+    assert all(isinstance(each, SoldOut) for each in outcomes if each not in sold)
+    (verdict,) = check(read_ledger(any_connection, "fixed"))
+    assert (verdict.issued, verdict.available, verdict.clean) == (1600, 0, True)
+
+
+async def test_without_the_lock_two_instances_do_not(database, connection, soon):
+    """The negative control: the same batches, but the pool row is read before it is locked."""
+    body = connection.execute("SELECT pg_get_functiondef('fixed.reserve'::regproc)").fetchone()[0]
+    assert "FOR NO KEY UPDATE" in body
+    unlocked = re.sub("FOR NO KEY UPDATE( SKIP LOCKED)?", "", body).replace(
+        "IF next > before THEN",
+        "PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1);"
+        "IF next > before THEN",
+    )
+    connection.execute(unlocked)
+    connection.execute("DROP TRIGGER issue_in_sequence ON fixed.ticket_allocations")
+    connection.execute(
+        "ALTER TABLE fixed.ticket_allocations DROP CONSTRAINT ticket_allocations_pkey"
+    )
+    reset_event(connection, "fixed", "E", 16)
+    async with opened(database) as one, opened(database) as other:
+        with psycopg.connect(database, autocommit=True) as holder:
+            holder.execute("SELECT pg_advisory_lock(1)")
+            sales = [asyncio.ensure_future(sell(each, buy())) for each in (one, other)]
+            both = "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await soon(lambda: connection.execute(both).fetchone()[0])
+            holder.execute("SELECT pg_advisory_unlock(1)")
+        assert [await each for each in sales] == [TicketRange(1, 8)] * 2
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert verdict.duplicates == 8

@@ -1,0 +1,56 @@
+"""A database of one's own: made, dropped, and swept up after runs that were killed."""
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ticketsvc.database.scratch import scratch_database
+from ticketsvc.errors import UsageError
+
+PURPOSES = ("bench", "explore")
+
+
+def own_ones(connection):
+    rows = connection.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, 'ticketsvc_')"
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_it_has_both_schemas_and_goes_with_its_user(database, connection, purpose):
+    with scratch_database(database, purpose, ["CREATE TABLE original.added ()"]) as url:
+        assert len(own_ones(connection)) == 1
+        with psycopg.connect(url) as inside:
+            for table in ("original.added", "original.ticket_pools", "fixed.ticket_pools"):
+                assert inside.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
+    assert own_ones(connection) == set()
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_what_a_killed_run_left_goes_and_what_is_in_use_stays(database, connection, purpose):
+    [other] = set(PURPOSES) - {purpose}
+    killed, foreign = f"ticketsvc_{purpose}_killed", f"ticketsvc_{other}_killed"
+    for name in (killed, foreign):
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with scratch_database(database, purpose):
+        assert killed not in own_ones(connection)
+        before = own_ones(connection)
+        with scratch_database(database, purpose):
+            assert before < own_ones(connection)  # the other run is alive, and so is its database
+        assert own_ones(connection) == before
+    assert own_ones(connection) == {foreign}
+    connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(foreign)))
+
+
+def test_a_role_that_may_not_create_one_is_told_so(database, connection):
+    connection.execute("CREATE ROLE t_plain LOGIN PASSWORD 'plain'")
+    plain = psycopg.conninfo.make_conninfo(database, user="t_plain", password="plain")
+    try:
+        with (
+            pytest.raises(UsageError, match="bench works in a database"),
+            scratch_database(plain, "bench"),
+        ):
+            pass
+    finally:
+        connection.execute("DROP ROLE t_plain")

@@ -1,0 +1,225 @@
+"""Reading ledgers that are not ours, and saying so when that cannot be done."""
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import LedgerUnreadable, present_schemas, read_ledger
+from ticketsvc.lab.ledger.records import EventLedger, Issue
+
+POOLS = """CREATE TABLE ticket_pools (
+    event_id varchar(50) PRIMARY KEY, total integer, available integer)"""
+POOLS_WITH_NEXT = """CREATE TABLE ticket_pools (
+    event_id varchar(50) PRIMARY KEY, total integer, available integer,
+    next_ticket_number integer)"""
+TICKETS = """CREATE TABLE issued_tickets (
+    id serial PRIMARY KEY, event_id varchar(50), user_id varchar(50), ticket_number integer,
+    created_at timestamp)"""
+RANGES = """CREATE TABLE ticket_allocations (
+    id serial PRIMARY KEY, event_id varchar(50), user_id varchar(50), start_ticket integer,
+    end_ticket integer)"""
+FILL = """INSERT INTO issued_tickets (event_id, user_id, ticket_number)
+    SELECT 'E', 'u', n FROM generate_series(1, 8) AS n"""
+
+
+def test_the_originals_tables_elsewhere(any_connection):
+    any_connection.execute(POOLS)
+    any_connection.execute(TICKETS)
+    any_connection.execute("INSERT INTO ticket_pools VALUES ('E', 16, 8), ('F', 8, 8)")
+    any_connection.execute(FILL)
+    ledgers = read_ledger(any_connection, "public")
+    assert ledgers == [
+        EventLedger("E", 16, 8, None, [Issue("u", n, n) for n in range(1, 9)]),
+        EventLedger("F", 8, 8, None, []),
+    ]
+    assert all(verdict.clean for verdict in check(ledgers))
+
+
+def test_with_the_next_number(connection):
+    connection.execute(POOLS_WITH_NEXT)
+    connection.execute(TICKETS)
+    connection.execute("INSERT INTO ticket_pools VALUES ('E', 16, 8, 10)")
+    connection.execute(FILL)
+    (verdict,) = check(read_ledger(connection, "public"))
+    assert verdict.next_ticket_number == 10
+    assert [violation.kind for violation in verdict.violations] == ["next_number_drift"]
+
+
+def test_with_ranges(connection):
+    for table in (POOLS_WITH_NEXT, TICKETS, RANGES):
+        connection.execute(table)
+    connection.execute("INSERT INTO ticket_pools VALUES ('E', 24, 8, 17)")
+    connection.execute(FILL)
+    connection.execute(
+        "INSERT INTO ticket_allocations (event_id, user_id, start_ticket, end_ticket) "
+        "VALUES ('E', 'v', 9, 16)"
+    )
+    (verdict,) = check(read_ledger(connection, "public"))
+    assert (verdict.issued, verdict.clean) == (16, True)
+
+
+def test_duplicates_and_orphans_in_a_foreign_ledger(connection):
+    connection.execute(POOLS)
+    connection.execute(TICKETS)
+    connection.execute("INSERT INTO ticket_pools VALUES ('E', 8, -8)")
+    connection.execute(FILL)
+    connection.execute(FILL)
+    connection.execute(FILL.replace("'E'", "'LOST'"))
+    known, lost = check(read_ledger(connection, "public"))
+    assert (known.issued, known.unique, known.duplicates, known.oversold) == (16, 8, 8, True)
+    assert [violation.kind for violation in lost.violations] == ["orphan"]
+
+
+def test_one_event_alone(connection):
+    reset_event(connection, "fixed", "E", 80, 8)
+    reset_event(connection, "fixed", "F", 80, 8)
+    assert [ledger.event for ledger in read_ledger(connection, "fixed", "F")] == ["F"]
+    assert read_ledger(connection, "fixed", "G") == []
+    assert read_ledger(connection, "fixed", "F' OR '1'='1") == []
+
+
+def test_any_schema_name(connection):
+    name = 'Their "schema"; drop'
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(name)))
+    connection.execute(POOLS)
+    connection.execute(TICKETS)
+    connection.execute("INSERT INTO ticket_pools VALUES ('E', 8, 8)")
+    assert [ledger.event for ledger in read_ledger(connection, name)] == ["E"]
+
+
+def test_reading_needs_no_right_to_write(database, connection):
+    reset_event(connection, "original", "E", 8, 8)
+    connection.execute("SET default_transaction_read_only = on")
+    assert len(read_ledger(connection, "original")[0].issues) == 8
+
+
+def test_rows_and_pool_are_of_one_moment(database, connection):
+    """A sale between the two reads would look like drift; one snapshot shows none."""
+    reset_event(connection, "fixed", "E", 80)
+    isolation = []
+
+    class Watching(psycopg.Cursor):
+        def execute(self, query, *args, **kwargs):
+            result = super().execute(query, *args, **kwargs)
+            if "issued_tickets" in (query if isinstance(query, str) else query.as_string()):
+                with psycopg.connect(database, autocommit=True) as seller:
+                    isolation.append(seller.execute("SELECT 1").fetchone())
+                    reset_event(seller, "fixed", "E", 80, 16)
+            return result
+
+    connection.cursor_factory = Watching
+    (ledger,) = read_ledger(connection, "fixed")
+    assert isolation, "nothing was sold in between"
+    assert check([ledger])[0].clean
+    assert ledger.issues == []
+
+
+UNREADABLE = {
+    "no tables at all": [],
+    "no tickets": [POOLS],
+    "no pools": [TICKETS],
+    "a pool without a total": [POOLS.replace("total integer,", ""), TICKETS],
+    "tickets without a number": [POOLS, TICKETS.replace("ticket_number integer,", "")],
+    "numbers of text": [
+        POOLS,
+        TICKETS.replace("ticket_number integer", "ticket_number text"),
+        "INSERT INTO issued_tickets (event_id, user_id, ticket_number) VALUES ('E', 'u', 'A-1')",
+    ],
+    "a ticket whose number is NULL": [
+        POOLS,
+        TICKETS,
+        "INSERT INTO issued_tickets (event_id, user_id) VALUES ('E', 'u')",
+    ],
+    "a ticket whose event is NULL": [
+        POOLS,
+        TICKETS,
+        "INSERT INTO issued_tickets (user_id, ticket_number) VALUES ('u', 1)",
+    ],
+    "a pool whose total is NULL": [POOLS, TICKETS, "INSERT INTO ticket_pools VALUES ('E')"],
+    "events that are numbers": [
+        POOLS.replace("event_id varchar(50)", "event_id integer"),
+        TICKETS.replace("event_id varchar(50)", "event_id integer"),
+        "INSERT INTO ticket_pools VALUES (1, 8, 8)",
+    ],
+    "half of the range columns": [
+        POOLS,
+        TICKETS,
+        RANGES.replace(",\n    end_ticket integer", ""),
+    ],
+}
+
+
+@pytest.mark.parametrize("statements", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_is_never_called_clean(connection, statements):
+    for statement in statements:
+        connection.execute(statement)
+    with pytest.raises(LedgerUnreadable, match="public"):
+        read_ledger(connection, "public")
+
+
+def test_an_event_that_cannot_be_asked_for(connection):
+    for statement in UNREADABLE["events that are numbers"]:
+        connection.execute(statement)
+    with pytest.raises(LedgerUnreadable, match="public"):
+        read_ledger(connection, "public", "E")
+
+
+def test_a_schema_that_is_not_there(connection):
+    with pytest.raises(LedgerUnreadable, match="nowhere"):
+        read_ledger(connection, "nowhere")
+
+
+def test_no_right_to_read(connection):
+    connection.execute("DROP ROLE IF EXISTS stranger")
+    connection.execute("CREATE ROLE stranger")
+    connection.execute("SET ROLE stranger")
+    try:
+        with pytest.raises(LedgerUnreadable, match="permission denied"):
+            read_ledger(connection, "fixed")
+    finally:
+        connection.execute("RESET ROLE")
+        connection.execute("DROP ROLE stranger")
+
+
+def test_a_connection_that_breaks(database, connection):
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+    with pytest.raises(LedgerUnreadable):
+        read_ledger(connection, "fixed")
+
+
+def test_present_schemas(connection):
+    assert present_schemas(connection) == ["original", "fixed"]
+    connection.execute("DROP SCHEMA original CASCADE")
+    assert present_schemas(connection) == ["fixed"]
+
+
+@pytest.fixture
+def half_blind(connection):
+    """A role that may read the pools and the rows of `fixed`, and not its ranges."""
+    reset_event(connection, "fixed", "E", 80, 16)
+    connection.execute("CREATE ROLE half_blind")
+    connection.execute("GRANT USAGE ON SCHEMA fixed TO half_blind")
+    connection.execute("GRANT SELECT ON fixed.ticket_pools, fixed.issued_tickets TO half_blind")
+    yield connection
+    connection.execute("RESET ROLE")
+    connection.execute("DROP OWNED BY half_blind")
+    connection.execute("DROP ROLE half_blind")
+
+
+def test_a_table_that_may_not_be_read_is_no_absent_table(half_blind):
+    half_blind.execute("SET ROLE half_blind")
+    with pytest.raises(LedgerUnreadable, match="ticket_allocations"):
+        read_ledger(half_blind, "fixed")
+
+
+def test_rows_that_a_policy_hides_are_no_absent_rows(half_blind):
+    half_blind.execute("GRANT SELECT ON fixed.ticket_allocations TO half_blind")
+    half_blind.execute("ALTER TABLE fixed.ticket_allocations ENABLE ROW LEVEL SECURITY")
+    half_blind.execute("SET ROLE half_blind")
+    assert half_blind.execute("SELECT count(*) FROM fixed.ticket_allocations").fetchone() == (0,)
+    with pytest.raises(LedgerUnreadable, match="row-level security"):
+        read_ledger(half_blind, "fixed")

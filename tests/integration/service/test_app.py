@@ -1,0 +1,395 @@
+"""The HTTP contract, of real server processes."""
+
+import asyncio
+import gzip
+import io
+import json
+
+import psycopg
+import pytest
+from jsonschema import Draft202012Validator
+from yarl import URL
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.services import start_service
+from ticketsvc.service.answers import MAX_BODY_BYTES
+from ticketsvc.service.openapi import DOCUMENT, document
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Shop:
+    """A service, its database, and a client that holds every answer against the contract."""
+
+    def __init__(self, url, allocator, connection):
+        mechanism = ALLOCATORS[allocator].mechanism
+        self.url, self.schema, self.connection = url, mechanism.schemas[0], connection
+        self.takes_keys = mechanism.claims_keys
+
+    def ledgers(self):
+        return [read_ledger(self.connection, schema) for schema in SCHEMAS]
+
+    async def ask(self, http, method, path, **options):
+        target = URL(self.url + path, encoded=True)
+        async with http.request(method, target, **options) as response:
+            text = await response.text()
+            _hold_against_contract(method, path, response, text)
+            return response.status, json.loads(text), response.headers
+
+    async def buy(self, http, quantity=8, event="E", user="u", key=None):
+        body = {"userId": user, "eventId": event, "quantity": quantity}
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.ask(http, "POST", "/purchase", json=body, headers=headers)
+
+
+def _hold_against_contract(method, path, response, text):
+    assert response.content_type == "application/json"
+    if response.status >= 400:
+        answer = json.loads(text)
+        assert answer["success"] is False
+        assert answer["error"]
+        assert len(answer["error"].splitlines()) == 1
+        for secret in ("Traceback", "SELECT", "INSERT", "UPDATE", "psycopg", "ticket_pools "):
+            assert secret not in text
+    parts = path.partition("?")[0].split("/")
+    for template, operations in DOCUMENT["paths"].items():
+        shape = template.split("/")
+        fits = len(shape) == len(parts) and all(
+            there == here or there.startswith("{") for there, here in zip(shape, parts, strict=True)
+        )
+        if fits and method.lower() in operations:
+            documented = operations[method.lower()]["responses"][str(response.status)]
+            reference = documented["content"]["application/json"].get("schema", {})
+            schema = {**reference, "components": DOCUMENT["components"]}
+            Draft202012Validator(schema).validate(json.loads(text))
+
+
+@pytest.fixture(scope="module", params=ALLOCATORS)
+def shop(request, server):
+    with (
+        server.clone() as url,
+        psycopg.connect(url, autocommit=True) as connection,
+        start_service(url, request.param) as service,
+    ):
+        yield Shop(service.url, request.param, connection)
+
+
+# What is decided before an allocator is asked is the same for all of them.
+of_either_schema = pytest.mark.parametrize("shop", ["naive", "group_commit"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def stock(request):
+    """Event E with 80 tickets, 16 of them sold, where the test has a shop."""
+    if "shop" in request.fixturenames:
+        shop = request.getfixturevalue("shop")
+        reset_event(shop.connection, shop.schema, "E", 80, 16)
+
+
+async def test_a_purchase(shop, http):
+    status, answer, _ = await shop.buy(http, 16)
+    assert (status, answer) == (200, {"success": True, "tickets": list(range(17, 33))})
+
+
+async def test_sold_out(shop, http):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, 72)
+    assert (status, answer["code"]) == (409, "sold_out")
+    assert shop.ledgers() == before
+
+
+async def test_no_such_event(shop, http):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, event="NONE")
+    assert (status, answer["code"]) == (404, "event_not_found")
+    assert "NONE" in answer["error"]
+    assert shop.ledgers() == before
+
+
+@of_either_schema
+async def test_malformed(shop, http, malformed):
+    body, named = malformed
+    before = shop.ledgers()
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=body, headers=JSON)
+    assert (status, answer["code"]) == (400, "invalid_purchase")
+    assert named in answer["error"]
+    assert shop.ledgers() == before
+
+
+async def chunks():
+    for _ in range(160):
+        yield b" " * 64 * 1024
+
+
+GOOD = b'{"userId":"u","eventId":"E","quantity":8}'
+TOO_LARGE = {
+    "10 MB": lambda: {"data": io.BytesIO(b" " * 10_000_000)},
+    "10 MB in chunks": lambda: {"data": chunks()},
+    "10 MB before a good purchase": lambda: {"data": io.BytesIO(b" " * 10_000_000 + GOOD)},
+    "one byte": lambda: {"data": b" " * (MAX_BODY_BYTES + 1)},
+    "10 MB unpacked": lambda: {"data": gzip.compress(b" " * 10_000_000), "packed": True},
+}
+
+
+@of_either_schema
+@pytest.mark.parametrize("options", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_too_large(shop, http, options):
+    before = shop.ledgers()
+    request = options()
+    headers = {**JSON, "Content-Encoding": "gzip"} if request.pop("packed", None) else JSON
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", headers=headers, **request)
+    assert (status, answer["code"]) == (413, "too_large")
+    assert str(MAX_BODY_BYTES) in answer["error"]
+    assert shop.ledgers() == before
+
+
+@of_either_schema
+async def test_as_large_as_allowed(shop, http):
+    body = b" " * (MAX_BODY_BYTES - len(GOOD) - 1) + GOOD
+    status, _, _ = await shop.ask(http, "POST", "/purchase", data=body, headers=JSON)
+    assert status == 200
+
+
+@of_either_schema
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+        "application/jsonp",
+        "",
+        "nonsense",
+    ],
+)
+async def test_wrong_content_type(shop, http, kind):
+    before = shop.ledgers()
+    headers = {"Content-Type": kind}
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    assert (status, answer["code"]) == (415, "unsupported_media_type")
+    assert "application/json" in answer["error"]
+    assert shop.ledgers() == before
+
+
+@of_either_schema
+async def test_content_type_with_parameters(shop, http):
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    status, _, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    assert status == 200
+
+
+@of_either_schema
+async def test_a_body_that_is_not_what_its_encoding_says(shop, http):
+    before = shop.ledgers()
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=b"plain", headers=headers)
+    assert (status, "decoded" in answer["error"]) == (400, True)
+    assert shop.ledgers() == before
+
+
+@of_either_schema
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/purchase", {"POST"}),
+        ("PUT", "/purchase", {"POST"}),
+        ("OPTIONS", "/purchase", {"POST"}),
+        ("POST", "/events", {"GET", "HEAD"}),
+        ("DELETE", "/events/E", {"GET", "HEAD"}),
+        ("POST", "/healthz", {"GET", "HEAD"}),
+    ],
+)
+async def test_wrong_method(shop, http, method, path, allowed):
+    status, answer, headers = await shop.ask(http, method, path, data=GOOD, headers=JSON)
+    assert (status, answer["code"]) == (405, "method_not_allowed")
+    assert set(headers["Allow"].split(",")) == allowed
+
+
+@of_either_schema
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", "/events/", "/events/E/tickets", "/purchase/", "//"]
+)
+async def test_no_such_path(shop, http, path):
+    status, answer, _ = await shop.ask(http, "GET", path)
+    assert (status, answer["code"]) == (404, "path_not_found")
+
+
+@of_either_schema
+async def test_events(shop, http):
+    status, answer, _ = await shop.ask(http, "GET", "/events")
+    assert status == 200
+    assert answer["events"] == [{"eventId": "E", "total": 80, "available": 64}]
+    assert (await shop.ask(http, "GET", "/events/E"))[1] == answer["events"][0]
+
+
+@of_either_schema
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/events/NONE", 404),
+        ("/events/%F0%9F%8E%AB", 404),
+        ("/events/a%2Fb", 404),
+        ("/events/%FF", 404),
+        ("/events/%00", 400),
+        ("/events/E%0A", 400),
+        ("/events/" + "E" * 50, 404),
+        ("/events/" + "E" * 51, 400),
+        ("/events/NONE/tickets/1", 404),
+        ("/events/E/tickets/17", 404),
+        ("/events/E/tickets/2147483647", 404),
+        ("/events/E/tickets/2147483648", 400),
+        ("/events/E/tickets/000000000019999999999", 400),
+        ("/events/E/tickets/" + "0" * 10 + "1" + "0" * 5000, 400),
+        ("/events/E/tickets/" + "9" * 5000, 400),
+        ("/events/E/tickets/0", 400),
+        ("/events/E/tickets/-1", 400),
+        ("/events/E/tickets/1.0", 400),
+        ("/events/E/tickets/1_0", 400),
+        ("/events/E/tickets/%D9%A1", 400),
+        ("/events/E/tickets/%20", 400),
+        ("/events/" + "E" * 51 + "/tickets/1", 400),
+    ],
+)
+async def test_reading_what_is_not_there(shop, http, path, expected):
+    status, _, _ = await shop.ask(http, "GET", path)
+    assert status == expected
+
+
+@of_either_schema
+@pytest.mark.parametrize("number", [1, 8, 9, 16, 17, 24])
+async def test_who_holds_a_ticket(shop, http, number):
+    await shop.buy(http, user="ann")
+    status, answer, _ = await shop.ask(http, "GET", f"/events/E/tickets/{number}")
+    holder = "ann" if number > 16 else f"user_{(number - 1) // 8 + 1}_E"
+    assert (status, answer["holders"]) == (200, [holder])
+
+
+async def test_every_holder_of_a_duplicate_is_shown(shop, http):
+    if shop.schema != "original":
+        pytest.skip("there are none where the database refuses them")
+    shop.connection.execute(
+        "INSERT INTO original.issued_tickets (event_id, user_id, ticket_number) VALUES "
+        "('E', 'thief', 1)"
+    )
+    _, answer, _ = await shop.ask(http, "GET", "/events/E/tickets/1")
+    assert answer["holders"] == ["thief", "user_1_E"]
+
+
+@of_either_schema
+async def test_health_and_readiness(shop, http):
+    assert (await shop.ask(http, "GET", "/healthz"))[:2] == (200, {"status": "alive"})
+    assert (await shop.ask(http, "GET", "/readyz"))[:2] == (200, {"status": "ready"})
+
+
+async def test_the_contract_is_served(shop, http):
+    served = document(keys=shop.takes_keys)
+    assert (await shop.ask(http, "GET", "/openapi.json"))[:2] == (200, served)
+    assert ("parameters" in served["paths"]["/purchase"]["post"]) == shop.takes_keys
+
+
+async def test_a_purchase_that_is_asked_for_again_under_its_key(shop, http):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, key='"again"')
+    if not shop.takes_keys:
+        assert (status, answer["code"]) == (400, "keys_unsupported")
+        assert shop.ledgers() == before
+        return
+    assert (status, answer["tickets"]) == (200, list(range(17, 25)))
+    after = shop.ledgers()
+    for key in ('"again"', "again"):
+        assert (await shop.buy(http, key=key))[:2] == (200, answer)
+    status, refusal, _ = await shop.buy(http, 16, key="again")
+    assert (status, refusal["code"]) == (422, "key_reused")
+    status, refusal, _ = await shop.buy(http, 800, key="again")
+    assert (status, refusal["code"]) == (422, "key_reused")
+    assert shop.ledgers() == after
+
+
+@of_either_schema
+@pytest.mark.parametrize("key", ["", "a b", 'a"', "k" * 129])
+async def test_what_is_no_key(shop, http, key):
+    before = shop.ledgers()
+    status, answer, _ = await shop.buy(http, key=key)
+    assert (status, answer["code"]) == (400, "invalid_purchase")
+    assert "Idempotency-Key" in answer["error"]
+    assert shop.ledgers() == before
+
+
+@of_either_schema
+async def test_two_keys(shop, http):
+    before = shop.ledgers()
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a"), *JSON.items()]
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    assert (status, answer["code"]) == (400, "invalid_purchase")
+    assert shop.ledgers() == before
+
+
+async def metrics(shop, http):
+    async with http.get(shop.url + "/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        lines = (await response.text()).splitlines()
+    return {
+        name: float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+    }
+
+
+async def test_metrics_count_outcomes(shop, http):
+    before = await metrics(shop, http)
+    await shop.buy(http, 16)
+    await shop.buy(http, 8000)
+    await shop.buy(http, -8)
+    after = await metrics(shop, http)
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+
+    def count(outcome):
+        (name,) = [
+            name
+            for name in after
+            if name.startswith("ticketsvc_purchases_total") and f'outcome="{outcome}"' in name
+        ]
+        return grown[name]
+
+    assert (count("sold"), count("sold_out"), count("invalid_purchase")) == (1, 1, 1)
+    assert sum(v for k, v in grown.items() if k.startswith("ticketsvc_tickets_sold_total")) == 16
+    assert after['ticketsvc_pool{what="size"}'] == 10
+
+
+async def test_a_metric_is_not_made_of_what_clients_send(shop, http):
+    for n in range(20):
+        await shop.ask(http, "GET", f"/nope{n}")
+        await shop.ask(http, "GET", f"/events/X{n}")
+    assert not [name for name in await metrics(shop, http) if "nope" in name or "X1" in name]
+
+
+async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve, http):
+    """A database in another encoding than UTF-8 must not turn an input into a 500."""
+    other = "template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'"
+    with server.clone(other) as url, psycopg.connect(url, autocommit=True) as connection:
+        ensure_schemas(connection)
+        reset_event(connection, "fixed", "E", 80)
+        shop = Shop(serve(url, "range").url, "range", connection)
+        assert (await shop.buy(http, user="é"))[0] == 200
+        assert (await shop.buy(http, user="Ω"))[0] == 400
+        assert (await shop.buy(http, event="Ω"))[0] == 400
+        assert (await shop.ask(http, "GET", "/events/%CE%A9"))[0] == 400
+        assert read_ledger(connection, "fixed")[0].available == 72
+
+
+@of_either_schema
+async def test_half_a_request_disturbs_nobody(shop, http):
+    before = shop.ledgers()
+    target = URL(shop.url)
+    _, writer = await asyncio.open_connection(target.host, target.port)
+    writer.write(
+        b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 41\r\n\r\n" + GOOD[:20]
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await shop.ask(http, "GET", "/readyz"))[0] == 200
+    assert shop.ledgers() == before

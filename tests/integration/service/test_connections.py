@@ -1,0 +1,280 @@
+"""What clients do to a server below HTTP: malformed, slow, half-open, too many, never reading."""
+
+import asyncio
+import json
+import socket
+
+import psycopg
+import pytest
+from yarl import URL
+
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.services import start_service
+from ticketsvc.service.answers import MAX_BODY_BYTES
+from ticketsvc.service.connections import MAX_FIELD, MAX_HEADERS, MAX_LINE
+
+BODY = b'{"userId":"u","eventId":"E","quantity":8}'
+HEAD = (
+    b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n" % len(BODY)
+)
+BUY = HEAD + b"\r\n" + BODY
+CHUNKED = (
+    b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+LARGE = HEAD.replace(str(len(BODY)).encode(), str(MAX_BODY_BYTES + 1).encode())
+
+
+class Server:
+    """A server process with short limits, and raw connections to it."""
+
+    def __init__(self, service, connection):
+        self.service, self.connection = service, connection
+        target = URL(service.url)
+        self.address = target.host, target.port
+
+    def ledger(self):
+        return read_ledger(self.connection, "fixed")
+
+    async def open(self, sent=b""):
+        reader, writer = await asyncio.open_connection(*self.address)
+        writer.write(sent)
+        await writer.drain()
+        return reader, writer
+
+
+async def answer(reader):
+    """Read one answer; None when the connection closed without one."""
+    async with asyncio.timeout(60):
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            return None
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
+        body = await reader.readexactly(int(fields.get("content-length", 0)))
+        if body:
+            assert fields["content-type"] == "application/json; charset=utf-8"
+        return int(head.split()[1]), json.loads(body or b"null"), fields
+
+
+async def ask(server, sent):
+    reader, writer = await server.open(sent)
+    try:
+        return await answer(reader)
+    finally:
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def edge(server):
+    with server.clone() as url, psycopg.connect(url, autocommit=True) as connection:
+        reset_event(connection, "fixed", "E", 8000)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "0.5")
+            # Shorter, to see that it is not what ends a request that has begun.
+            patch.setenv("TICKETSVC_KEEPALIVE_TIMEOUT_S", "0.3")
+            service = start_service(url, "group_commit")
+        with service:
+            yield Server(service, connection)
+
+
+MALFORMED = {
+    "not HTTP": (b"hello\r\n\r\n", 400, "malformed_request"),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "malformed_request"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_request"),
+    "a bad version": (b"GET / HTTP/9.9\r\nHost: h\r\n\r\n", 400, "malformed_request"),
+    "an old version": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", 400, "malformed_request"),
+    "a late version": (BUY.replace(b"/1.1", b"/2.0") + BUY, 400, "malformed_request"),
+    "no colon": (b"GET /healthz HTTP/1.1\r\nHost: h\r\nnonsense\r\n\r\n", 400, "malformed_request"),
+    "two lengths": (HEAD + b"Content-Length: 3\r\n\r\n" + BODY, 400, "malformed_request"),
+    "a negative length": (LARGE.replace(b"65537", b"-1") + b"\r\n", 400, "malformed_request"),
+    "length and chunks": (HEAD + CHUNKED.partition(b"json\r\n")[2], 400, "malformed_request"),
+    "a bad chunk": (CHUNKED + b"zz\r\n", 400, "malformed_request"),
+    "a long line": (b"GET /" + b"x" * MAX_LINE + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+    "a long header": (HEAD + b"X: " + b"x" * (MAX_FIELD + 1), 431, "headers_too_large"),
+    "a long name": (HEAD + b"x" * (MAX_FIELD + 1), 431, "headers_too_large"),
+    "many headers": (HEAD + b"X: y\r\n" * MAX_HEADERS + b"\r\n", 431, "headers_too_large"),
+    "Expect": (HEAD + b"Expect: magic\r\n\r\n", 417, "expectation_failed"),
+    "Expect nowhere": (
+        b"GET /x HTTP/1.1\r\nHost: h\r\nExpect: m\r\n\r\n",
+        417,
+        "expectation_failed",
+    ),
+    "too large": (LARGE + b"\r\n", 413, "too_large"),
+    "too large, asked first": (LARGE + b"Expect: 100-continue\r\n\r\n", 413, "too_large"),
+    "GET, too large": (
+        LARGE.replace(b"POST /purchase", b"GET /events") + b"\r\n",
+        413,
+        "too_large",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_malformed_is_answered_in_our_terms(edge, case):
+    sent, status, code = MALFORMED[case]
+    before = edge.ledger()
+    told, said, _ = await ask(edge, sent)
+    assert (told, said["success"], said["code"]) == (status, False, code)
+    assert len(said["error"].splitlines()) == 1
+    assert edge.ledger() == before
+
+
+async def test_a_chunk_that_breaks_later_is_answered(edge):
+    before = edge.ledger()
+    reader, writer = await edge.open(CHUNKED + b"5\r\n" + BODY[:5] + b"\r\n")
+    await asyncio.sleep(0)
+    writer.write(b"zz\r\n")
+    status, said, _ = await answer(reader)
+    assert (status, said["success"]) == (400, False)
+    assert await answer(reader) is None
+    writer.close()
+    assert edge.ledger() == before
+
+
+async def test_a_purchase_before_garbage_is_sold_and_told(edge):
+    reader, writer = await edge.open(BUY)
+    assert (await answer(reader))[0] == 200
+    writer.write(b"\x00garbage\r\n\r\n")
+    assert (await answer(reader))[0] == 400
+    assert await answer(reader) is None
+    writer.close()
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on(edge):
+    reader, writer = await edge.open(HEAD + b"Expect: 100-continue\r\n\r\n")
+    assert (await answer(reader))[0] == 100
+    writer.write(BODY)
+    assert (await answer(reader))[0] == 200
+    writer.close()
+
+
+SLOW = {
+    "nothing": (b"", None),
+    "half a line": (BUY[:5], 408),
+    "half a head": (HEAD[:-9], 408),
+    "a head": (HEAD + b"\r\n", 408),
+    "half a body": (BUY[:-5], 408),
+    "half a chunk": (CHUNKED + b"5\r\n{", 408),
+    "the body of a GET": (BUY[:-5].replace(b"POST /purchase", b"GET /healthz"), 200),
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+async def test_who_stops_in_the_middle_is_told_and_closed(edge, case):
+    sent, status = SLOW[case]
+    before = edge.ledger()
+    reader, writer = await edge.open(sent)
+    told = await answer(reader)
+    assert told == status or told[0] == status
+    assert await answer(reader) is None
+    writer.close()
+    assert edge.ledger() == before
+
+
+async def test_it_is_the_limit_that_ends_them(monkeypatch, edge, database, connection, serve):
+    """The same half purchase, sent to a server with a longer limit, outlives the other's."""
+    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "300")
+    reset_event(connection, "fixed", "E", 80)
+    patient = Server(serve(database, "range"), connection)
+    waiting, finish = await patient.open(BUY[:-5])
+    assert (await ask(edge, BUY[:-5]))[0] == 408
+    finish.write(BUY[-5:])
+    assert (await answer(waiting))[0] == 200
+    finish.close()
+
+
+@pytest.mark.parametrize("begun", [b"", HEAD + b"\r\n"], ids=["head", "body"])
+async def test_a_byte_at_a_time_is_not_for_ever(edge, begun):
+    """Each byte comes in time; only a limit on the whole request ends it."""
+    reader, writer = await edge.open(begun)
+
+    async def trickle():
+        with pytest.raises(ConnectionError):
+            for byte in b"POST /purchase HTTP/1.1\r\nX: " + b" " * 100_000:
+                writer.write(bytes([byte]) if not begun else b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    trickling = asyncio.create_task(trickle())
+    told = await answer(reader)
+    # A client that goes on writing may meet the reset before it reads.
+    assert told is None or told[0] == 408
+    await asyncio.wait_for(trickling, 60)
+    writer.close()
+
+
+async def test_hundreds_that_hang_disturb_nobody(edge, http):
+    """And they go, though none of them ever closes."""
+    sent = [case[0] for case in SLOW.values()]
+    hanging = await asyncio.gather(*(edge.open(sent[n % len(sent)]) for n in range(300)))
+    before = edge.ledger()[0].available
+    for _ in range(10):
+        async with http.post(edge.service.url + "/purchase", data=BODY, headers=JSON) as sold:
+            assert sold.status == 200
+    assert edge.ledger()[0].available == before - 80
+    async with asyncio.timeout(60):
+        for reader, writer in hanging:
+            await reader.read()
+            writer.close()
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_who_reads_no_answers_is_cut_off(edge):
+    """The server stops reading from it, then closes: what it keeps is bounded."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(deaf, edge.address)
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n" * 1000
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(60):
+                while True:
+                    await loop.sock_sendall(deaf, request)
+
+
+async def test_too_many_connections_are_refused_honestly(
+    monkeypatch, database, connection, serve, soon
+):
+    most = 3
+    monkeypatch.setenv("TICKETSVC_MAX_CONNECTIONS", str(most))
+    reset_event(connection, "fixed", "E", 80)
+    server = Server(serve(database, "range"), connection)
+    kept = [await server.open(BUY) for _ in range(most)]
+    assert [(await answer(reader))[0] for reader, _ in kept] == [200] * most
+    status, said, fields = await ask(server, BUY)
+    assert (status, said["code"]) == (503, "overloaded")
+    assert int(fields["retry-after"]) > 0
+    assert server.ledger()[0].available == 80 - 8 * most
+    # Whoever was there first is still served, and who leaves makes room.
+    reader, writer = kept.pop()
+    writer.write(BUY)
+    assert (await answer(reader))[0] == 200
+    writer.close()
+
+    async def sells():
+        return (await ask(server, BUY))[0] == 200
+
+    await soon(sells)
+    for _, writer in kept:
+        writer.close()
+
+
+async def test_a_client_that_has_said_all_it_will_say_gets_its_answer(edge):
+    reset_event(edge.connection, "fixed", "E", 80)
+    reader, writer = await edge.open(BUY)
+    writer.write_eof()
+    status, answered, _ = await answer(reader)
+    assert (status, answered["tickets"]) == (200, list(range(1, 9)))
+    assert await reader.read() == b""  # and is not waited for any longer
+    writer.close()
+    reader, writer = await edge.open()
+    writer.write_eof()
+    async with asyncio.timeout(60):
+        assert await reader.read() == b""
+    writer.close()

@@ -1,0 +1,341 @@
+"""Requests nobody thought of: made from the contract, and made of bytes.
+
+`TICKETSVC_FUZZ_REQUESTS` says how many, half of each kind; with it, the counts are printed.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections import Counter
+
+import psycopg
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from jsonschema import Draft202012Validator
+from schemathesis.checks import CHECKS, load_all_checks
+from yarl import URL
+
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.services import start_service
+from ticketsvc.service.openapi import DOCUMENT
+
+# Read before a fixture takes away what the developer has set.
+_ASKED = os.environ.get("TICKETSVC_FUZZ_REQUESTS")
+REQUESTS = int(_ASKED or 1200)
+AT_ONCE = 24  # connections of one wire example
+STOCK = 1_000_000_000
+PATIENCE_S = 60
+
+QUIET = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "derandomize": True,
+    "database": None,
+}
+
+load_all_checks()
+CONTRACT = CHECKS.get_by_names(
+    [
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_headers_conformance",
+        "response_schema_conformance",
+        "negative_data_rejection",
+    ]
+)
+
+
+class Target:
+    """A server process, and what its database holds in a few numbers."""
+
+    def __init__(self, service, connection):
+        self.service, self.connection, self.url = service, connection, service.url
+        self.counts = Counter()
+
+    def held(self):
+        """Return the tickets left, and everything else that must not change."""
+        (left, *rest) = self.connection.execute(
+            "SELECT (SELECT sum(available) FROM fixed.ticket_pools), "
+            "(SELECT count(*) FROM fixed.ticket_pools), "
+            "(SELECT count(*) FROM fixed.issued_tickets), "
+            "(SELECT count(*) FROM original.issued_tickets), "
+            "(SELECT sum(available) FROM original.ticket_pools)"
+        ).fetchone()
+        return int(left), rest
+
+    def print_counts(self):
+        for (kind, route), by_status in sorted(_grouped(self.counts).items()):
+            told = ", ".join(
+                f"{status}: {number}" for status, number in sorted(by_status.items(), key=str)
+            )
+            print(f"{kind:8} {route:44} {sum(by_status.values()):7}   {told}")
+        print(f"{sum(self.counts.values())} answers and closings in all")
+
+
+def _grouped(counts):
+    groups = {}
+    for (kind, route, status), number in counts.items():
+        groups.setdefault((kind, route), {})[status] = number
+    return groups
+
+
+@pytest.fixture(scope="module")
+def target(server):
+    with server.clone() as url, psycopg.connect(url, autocommit=True) as connection:
+        reset_event(connection, "fixed", "E", STOCK)
+        reset_event(connection, "original", "E", 80)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "0.2")
+            patch.setenv("TICKETSVC_KEEPALIVE_TIMEOUT_S", "0.2")
+            service = start_service(url, "group_commit")
+        with service:
+            yield Target(service, connection)
+            # Whatever it was sent, it lives, sells, and its books are right.
+            left, _ = Target(service, connection).held()
+            answer = requests.post(service.url + "/purchase", json=GOOD, timeout=PATIENCE_S)
+            assert answer.status_code == 200
+            assert Target(service, connection).held()[0] == left - 8
+            (verdict,) = check(read_ledger(connection, "fixed"))
+            assert verdict.clean
+            service.words.seek(0)
+            assert b"Traceback" not in service.words.read()
+
+
+GOOD = {"userId": "u", "eventId": "E", "quantity": 8}
+
+
+@pytest.fixture(autouse=True)
+def _counted(target, capsys):
+    yield
+    if _ASKED:
+        with capsys.disabled():
+            print()
+            target.print_counts()
+    target.counts.clear()
+
+
+# From the contract
+
+
+# Schemathesis and what it stands on warn of their own matters.
+@pytest.mark.filterwarnings("default")
+def test_requests_made_from_the_contract(target):
+    schema = schemathesis.openapi.from_url(target.url + "/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    modes = list(schemathesis.GenerationMode)
+    # Where there is nothing to vary, a few are all there are.
+    varied = [each for each in operations if each.body or list(each.iter_parameters())]
+    each = max(1, REQUESTS // 2 // len(varied) // len(modes))
+    with requests.Session() as session:
+        for operation in operations:
+            for mode in modes:
+                _try(target, session, operation, mode, each)
+
+
+def _try(target, session, operation, mode, times):
+    told = set()
+
+    @settings(max_examples=times, **QUIET)
+    @given(case=operation.as_strategy(generation_mode=mode), ours=st.booleans())
+    def attempt(case, ours):
+        if ours and isinstance(case.body, dict) and "eventId" in case.body:
+            case.body["eventId"] = "E"  # or it would never sell
+            if mode is not schemathesis.GenerationMode.POSITIVE:
+                case.meta.generation.mode = schemathesis.GenerationMode.POSITIVE
+        before = target.held()
+        response = _call(case, session)
+        status = response.status_code
+        target.counts["contract", operation.label, status] += 1
+        assert status < 500
+        checks = CONTRACT if mode is case.meta.generation.mode else CONTRACT[:-1]
+        case.validate_response(response, checks=checks)
+        sold = 0
+        if operation.path == "/purchase" and status == 200:
+            tickets = tuple(response.json()["tickets"])
+            if tickets not in told:  # else it was told again what it had bought under its key
+                told.add(tickets)
+                sold = len(tickets)
+        left, rest = before
+        assert target.held() == (left - sold, rest)
+
+    with contextlib.suppress(Unsatisfiable):  # without parameters there is nothing to get wrong
+        attempt()
+
+
+def _call(case, session):
+    try:
+        return case.call(session=session, timeout=PATIENCE_S)
+    except requests.ConnectionError:
+        # A connection kept alive that the server closed at this moment: nothing was answered.
+        return case.call(timeout=PATIENCE_S)
+
+
+# Bytes
+
+
+BODY = json.dumps(GOOD).encode()
+JSON_HEAD = b"Host: h\r\nContent-Type: application/json\r\n"
+BUY = b"POST /purchase HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s" % (JSON_HEAD, len(BODY), BODY)
+CHUNKED = (
+    b"POST /purchase HTTP/1.1\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+    % (
+        JSON_HEAD,
+        len(BODY),
+        BODY,
+    )
+)
+GETS = [
+    b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % path
+    for path in (b"/events", b"/events/E", b"/events/E/tickets/1", b"/healthz", b"/readyz")
+]
+SEEDS = [BUY, CHUNKED, BUY + BUY, BUY + GETS[0], *GETS]
+ODD = [
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b"\t",
+        b":",
+        b"%",
+        b"%00",
+        b"%ff",
+        b"..",
+        b"//",
+        b"?",
+        b"#",
+    ),
+    *(b"\xff", b"\xc3\x28", b"-1", b"0", b"99999999999999999999", b"ffffffffffffffff", b";a=b"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n", b"Expect: 100-continue\r\n"),
+    *(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Content-Encoding: gzip\r\n", b"HTTP/1.0"),
+    *(b"Expect: x\r\n", b"Connection: close\r\n", b"X: " + b"y" * 9000 + b"\r\n", b"A:\r\n" * 70),
+]
+odd = st.sampled_from(ODD) | st.binary(max_size=8)
+token = st.sampled_from([b"GET", b"POST", b"PUT", b"OPTIONS", b"CONNECT", b"TRACE", b"get", b"M-X"])
+route = st.sampled_from([b"/purchase", b"/events", b"/events/E", b"/healthz", b"/", b"*", b"h:80"])
+
+
+@st.composite
+def mutated(draw):
+    """A good request with a few pieces put in, taken out or replaced."""
+    text = draw(st.sampled_from(SEEDS))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.just(start) | st.integers(start, min(len(text), start + 12)))
+        text = text[:start] + draw(odd | st.just(b"")) + text[end:]
+    return text
+
+
+@st.composite
+def assembled(draw):
+    """A request of parts that need not fit."""
+    path = draw(route) + draw(st.just(b"") | odd)
+    version = draw(st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"", b"HTTP/1.1 "]))
+    line = b"%s %s %s\r\n" % (draw(token | st.binary(max_size=5)), path, version)
+    fields = draw(
+        st.lists(st.sampled_from([f for f in ODD if f.endswith(b"\r\n")]) | odd, max_size=4)
+    )
+    body = draw(st.sampled_from([b"", BODY, b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"-5\r\n"]))
+    return line + JSON_HEAD + b"".join(fields) + b"\r\n" + body
+
+
+wire = st.binary(max_size=200) | mutated() | mutated() | assembled()
+
+DOCUMENTED = {
+    int(status)
+    for operations in DOCUMENT["paths"].values()
+    for operation in operations.values()
+    for status in operation["responses"]
+}
+ELSEWHERE = {404, 405}  # of paths and methods that are in no contract
+REFUSAL = Draft202012Validator(DOCUMENT["components"]["schemas"]["Error"])
+
+
+def test_bytes(target):
+    address = URL(target.url)
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=max(1, REQUESTS // 2 // AT_ONCE), **QUIET)
+        @given(st.lists(wire, min_size=AT_ONCE, max_size=AT_ONCE))
+        def attempt(payloads):
+            before = target.held()
+            told = runner.run(_send_all(address, payloads))
+            sold = 0
+            for sent, (received, reset) in zip(payloads, told, strict=True):
+                for status, body in _answers(received):
+                    target.counts["wire", _named(sent), status] += 1
+                    sold += _hold_against_contract(status, body)
+                if not received:
+                    assert reset or not sent  # who says anything gets an answer
+                    target.counts["wire", _named(sent), "reset" if reset else "closed"] += 1
+            left, rest = before
+            now, same = target.held()
+            assert same == rest
+            # An answer can be lost to a reset; what was told is never more than what is held.
+            lost = left - now - sold
+            assert lost == 0 or (lost > 0 and any(reset for _, reset in told))
+
+        attempt()
+
+
+async def _send_all(address, payloads):
+    async with asyncio.timeout(PATIENCE_S):
+        return await asyncio.gather(*(_send(address, payload) for payload in payloads))
+
+
+async def _send(address, payload):
+    """Send, and read until the server closes: it does, whatever it was sent."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    received, reset = b"", False
+    try:
+        writer.write(payload)
+        await writer.drain()
+        while chunk := await reader.read(2**16):
+            received += chunk
+    except ConnectionError:
+        reset = True
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    return received, reset
+
+
+def _answers(received):
+    while received:
+        head, found, received = received.partition(b"\r\n\r\n")
+        assert found
+        assert head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        length = int(fields.get(b"content-length", 0))
+        yield int(head[9:12]), received[:length]
+        received = received[length:]
+
+
+def _hold_against_contract(status, body):
+    """Check an answer, and return how many tickets it says were sold."""
+    assert status in DOCUMENTED | ELSEWHERE | {100}
+    assert status < 500
+    if status >= 400:
+        answer = json.loads(body)
+        REFUSAL.validate(answer)
+        assert len(answer["error"].splitlines()) == 1
+    return len(json.loads(body).get("tickets", ())) if status == 200 and b"tickets" in body else 0
+
+
+def _named(sent):
+    line = sent.partition(b"?")[0].split(b" ")[:2]
+    known = line[:1] in ([b"GET"], [b"POST"]) and line[1:] in (
+        [b"/purchase"],
+        [b"/events"],
+        [b"/healthz"],
+    )
+    return b" ".join(line).decode() if known else "anything else"

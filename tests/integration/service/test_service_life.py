@@ -1,0 +1,353 @@
+"""A server process under stress of its own: stopping, a lost database, a full queue, a trace."""
+# ruff: noqa: PLR0917 - fixtures arrive by name
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import aiohttp
+import psutil
+import psycopg
+import pytest
+from yarl import URL
+
+from ticketsvc.allocators import ALLOCATORS, SERVABLE
+from ticketsvc.database import embedded
+from ticketsvc.database.embedded import home, start_kept
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.schemas import ensure_schemas, reset_event
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.services import running_services, start_service
+from ticketsvc.service.app import STATE, create_app
+from ticketsvc.settings import Settings
+
+BUY = {"userId": "u", "eventId": "E", "quantity": 8}
+
+
+async def post(http, url, **changes):
+    async with http.post(url + "/purchase", json={**BUY, **changes}) as response:
+        return response.status, await response.json(), response.headers
+
+
+async def status(http, url):
+    async with http.get(url) as response:
+        return response.status
+
+
+async def refuses(url):
+    """Whether nobody listens there any more."""
+    target = URL(url)
+    try:
+        _, writer = await asyncio.open_connection(target.host, target.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
+def hold(database, schema):
+    """Lock every pool row, as a slow rival would, until the connection is closed."""
+    holder = psycopg.connect(database)
+    holder.execute(f"SELECT FROM {schema}.ticket_pools FOR UPDATE")
+    return holder
+
+
+def held_up(connection, holder):
+    (number,) = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
+        [holder.info.backend_pid],
+    ).fetchone()
+    return number
+
+
+STOPS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "its lifeline": None}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+@pytest.mark.parametrize("how", STOPS)
+async def test_a_purchase_under_way_is_finished(
+    database, connection, serve, http, soon, allocator, how
+):
+    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    reset_event(connection, schema, "E", 80)
+    service = serve(database, allocator)
+    async with asyncio.TaskGroup() as group:
+        with hold(database, schema) as holder:
+            purchase = group.create_task(post(http, service.url))
+            await soon(lambda: held_up(connection, holder))
+            if STOPS[how]:
+                service.process.send_signal(STOPS[how])
+            else:
+                service.process.stdin.close()
+            await soon(lambda: refuses(service.url))
+            assert not purchase.done()
+            assert service.process.poll() is None
+        code, answer, _ = await purchase
+    assert (code, answer["tickets"]) == (200, list(range(1, 9)))
+    assert await asyncio.to_thread(service.process.wait) == 0
+    (verdict,) = check(read_ledger(connection, schema))
+    assert (verdict.clean, verdict.issued) == (True, 8)
+
+
+async def test_new_purchases_are_turned_away_while_draining(database, connection, http):
+    reset_event(connection, "fixed", "E", 80)
+    pool = make_pool(database, Settings(pool_size=1))
+    app = create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=10)
+    runner = aiohttp.web.AppRunner(app)
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        assert (await post(http, url))[0] == 200
+        app[STATE]["draining"] = True
+        code, answer, headers = await post(http, url)
+        assert (code, answer["code"]) == (503, "draining")
+        assert int(headers["Retry-After"]) > 0
+        assert await status(http, url + "/readyz") == 503
+        assert await status(http, url + "/healthz") == 200
+    finally:
+        await runner.cleanup()
+    assert read_ledger(connection, "fixed")[0].available == 72
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+async def test_stopping_turns_away_whoever_stays_and_waits_for_no_idler(
+    monkeypatch, database, connection, serve, http, soon
+):
+    """A request that is there in part is answered; one that never gets whole holds up nothing."""
+    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "3")
+    reset_event(connection, "fixed", "E", 80)
+    service = serve(database, "range")
+    target = URL(service.url)
+    body = json.dumps(BUY).encode()
+    head = (
+        "POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+
+    async def opened(sent):
+        reader, writer = await asyncio.open_connection(target.host, target.port)
+        writer.write(sent)
+        return reader, writer
+
+    idle, _ = kept = await opened(head + body)
+    assert b" 200 " in await idle.readline()
+    half_head, half_body, never = [
+        await opened(sent) for sent in (head[:-9], head + body[:9], head + body[:9])
+    ]
+    await soon(lambda: status(http, service.url + "/healthz"))
+    service.process.send_signal(signal.SIGTERM)
+    await soon(lambda: refuses(service.url))
+    half_head[1].write(head[-9:] + body)
+    half_body[1].write(body[9:])
+    refused = (await half_head[0].read()).decode()
+    assert " 503 " in refused.splitlines()[0]
+    assert '"code":"draining"' in refused
+    assert "connection: close" in refused.lower()
+    assert b" 200 " in (await half_body[0].read()).splitlines()[0]
+    assert b" 408 " in (await never[0].read()).splitlines()[0]
+    await idle.read()
+    assert await asyncio.to_thread(service.process.wait, 60) == 0
+    assert read_ledger(connection, "fixed")[0].available == 64
+    for _, writer in (kept, half_head, half_body, never):
+        writer.close()
+
+
+def test_a_service_ends_with_the_process_that_started_it(database, eventually):
+    script = (
+        "import os; from ticketsvc.lab.workload.services import start_service\n"
+        "service = start_service(os.environ['WHERE'], 'range')\n"
+        "print(service.process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "WHERE": database},
+        capture_output=True,
+        check=False,
+    )
+    pid = int(parent.stdout)
+    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
+async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
+    """Every answer meanwhile is a 503 that says when to come back; then it sells again.
+
+    Nobody waits until the time for a connection is up: it is longer than any client here waits.
+    """
+    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
+    place = home(open_folder / "home")
+    with start_kept(place, binaries_folder=None, lasting=False) as own:
+        with psycopg.connect(own.url, autocommit=True) as connection:
+            ensure_schemas(connection)
+            reset_event(connection, "fixed", "E", 8000)
+        service = serve(own.url, "range", pool_size=2)
+        assert (await post(http, service.url))[0] == 200
+        # Who waits in the queue when it goes is told as well.
+        with (
+            contextlib.closing(hold(own.url, "fixed")) as holder,
+            contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
+        ):
+            queue = [asyncio.create_task(post(http, service.url)) for _ in range(6)]
+            await soon(lambda: held_up(watcher, holder))
+            await asyncio.to_thread(own.stop)
+        assert {code for code, _, _ in await asyncio.gather(*queue)} == {503}
+        codes = set()
+
+        async def nothing_but_unavailable():
+            code, answer, headers = await post(http, service.url)
+            assert code == 503
+            # Nobody is told to try again what may have happened.
+            assert ("Retry-After" in headers) == (answer["code"] != "outcome_unknown")
+            assert "127.0.0.1" not in answer["error"]
+            codes.add(answer["code"])
+            return answer["code"] == "database_unavailable"
+
+        await soon(nothing_but_unavailable)
+        assert codes <= {"database_unavailable", "outcome_unknown"}
+        assert await status(http, service.url + "/events") == 503
+        assert await status(http, service.url + "/readyz") == 503
+        assert await status(http, service.url + "/healthz") == 200
+
+    monkeypatch.setattr(embedded, "free_port", lambda: own.port)
+    with start_kept(place, binaries_folder=None, lasting=False) as again:
+        assert again.url == own.url
+
+        async def sells():
+            return (await post(http, service.url))[0] == 200
+
+        await soon(sells)
+        assert await status(http, service.url + "/readyz") == 200
+        with psycopg.connect(again.url) as connection:
+            (verdict,) = check(read_ledger(connection, "fixed"))
+        assert verdict.clean
+        await asyncio.to_thread(service.stop)
+
+
+async def test_beyond_the_bound_purchases_are_told_at_once_and_those_under_way_are_served(
+    monkeypatch, database, connection, serve, http, soon
+):
+    monkeypatch.setenv("TICKETSVC_MAX_WAITING", "1")
+    reset_event(connection, "fixed", "E", 80)
+    url = serve(database, "range", pool_size=1).url
+
+    async with asyncio.TaskGroup() as group:
+        with hold(database, "fixed") as holder:
+            first = group.create_task(post(http, url))
+            await soon(lambda: held_up(connection, holder))
+            for _ in range(5):
+                code, answer, headers = await post(http, url)
+                assert (code, answer["code"]) == (503, "overloaded")
+                assert int(headers["Retry-After"]) >= 1
+        assert (await first)[0] == 200
+        assert (await post(http, url))[0] == 200
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert (verdict.issued, verdict.clean) == (16, True)
+
+
+@pytest.mark.parametrize(
+    ("allocator", "statements"),
+    [
+        ("naive", ["SELECT", *["INSERT"] * 8, "UPDATE"]),
+        ("ticket_rows", ["UPDATE", "INSERT"]),
+        ("range", ["WITH"]),
+    ],
+)
+async def test_trace(database, connection, serve, http, tmp_path, allocator, statements):
+    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    reset_event(connection, schema, "E", 80)
+    service = serve(database, allocator, trace=tmp_path / "trace")
+    async with http.post(
+        service.url + "/purchase", json=BUY, headers={"X-Request-Id": "mine"}
+    ) as response:
+        assert response.status == 200
+    await post(http, service.url, eventId="NONE")
+    await asyncio.to_thread(service.stop)
+    steps = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    mine = [step for step in steps if step["purchase"] == "mine"]
+    assert [re.sub("--.*\n", "", step["statement"]).split()[0] for step in mine] == statements
+    assert all(step["began_s"] <= step["ended_s"] and step["error"] is None for step in mine)
+    assert sorted(mine, key=lambda step: step["began_s"]) == mine
+    if allocator == "naive":
+        assert mine[0]["first"] == [80, 80]
+    assert {step["purchase"] for step in steps} == {"mine", "1"}
+
+
+def test_a_port_that_is_taken(database, serve):
+    port = URL(serve(database, "range").url).port
+    with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
+        start_service(database, "range", port=port)
+    with running_services(database, "range", ports=(port, 0)) as urls:
+        assert len({*urls, f"http://127.0.0.1:{port}"}) == 3
+
+
+def test_a_service_that_cannot_start_says_why(database):
+    with pytest.raises(UsageError, match="nonsense"):
+        start_service(database, "nonsense")
+    with pytest.raises(UsageError, match="original"):
+        start_service(database, "range", schema="original")
+
+
+@pytest.mark.parametrize("allocator", ["naive", "noop"])
+def test_what_must_not_sell_warns(database, allocator):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ticketsvc", "serve", "--allocator", allocator, "--port", "0"],
+        env={**os.environ, "DATABASE_URL": database},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "listens on http://127.0.0.1:" in process.stdout.readline()
+    process.terminate()
+    _, words = process.communicate()
+    assert process.returncode == 0
+    assert f"WARNING: {allocator} is unsafe on purpose" in words
+
+
+async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, serve, http):
+    reset_event(connection, "fixed", "E", 8)
+    before = read_ledger(connection, "fixed")
+    url = serve(database, "noop").url
+    for _ in range(2):
+        code, answer, _ = await post(http, url)
+        assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})
+    assert (await post(http, url, quantity=7))[0] == 400
+    assert read_ledger(connection, "fixed") == before
+
+
+def test_noop_is_no_way_to_sell():
+    assert "noop" not in ALLOCATORS
+    assert "noop" in SERVABLE
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "REVOKE UPDATE (available) ON fixed.ticket_pools FROM ticketsvc_seller",
+        "REVOKE ALL ON SCHEMA fixed FROM ticketsvc_seller",
+        "ALTER TABLE fixed.ticket_pools RENAME TO elsewhere",
+        "DROP SCHEMA fixed CASCADE",
+    ],
+)
+async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
+    database, connection, serve, http, broken
+):
+    reset_event(connection, "fixed", "E", 80)
+    service = serve(database, "group_commit")
+    assert (await post(http, service.url))[0] == 200
+    connection.execute(broken)
+    code, answer, headers = await post(http, service.url)
+    assert (code, answer["code"]) == (503, "database_unavailable")
+    assert "Retry-After" in headers
+    assert await status(http, service.url + "/readyz") == 503
+    service.words.seek(0)
+    said = service.words.read()
+    assert b"not as it should be" in said
+    assert b"Traceback" not in said

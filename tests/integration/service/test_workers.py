@@ -1,0 +1,197 @@
+"""Several server processes behind one address: started, counted and ended as one."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from yarl import URL
+
+from ticketsvc.database.roles import as_service
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.ledger.reader import read_ledger
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot share a port")
+BUY = {"userId": "u", "eventId": "E", "quantity": 8}
+
+
+class Crew:
+    """A parent and its workers; none of them outlives the test."""
+
+    def __init__(self, database, *options, temporary=None):
+        command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--workers", "2"]
+        self.parent = subprocess.Popen(
+            [*command, "--port", "0", "--pool-size", "2", "--no-access-log", *options],
+            env={
+                **os.environ,
+                "DATABASE_URL": as_service(database),
+                **({"TMPDIR": str(temporary)} if temporary else {}),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        facts = json.loads(self.parent.stdout.readline())
+        self.url = facts["url"]
+        self.workers = [psutil.Process(pid) for pid in facts["workers"]]
+
+    def all_gone(self):
+        return not any(
+            each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in self.workers
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Not killed at once: whoever is leaves the folder of the counters to the others.
+        self.parent.terminate()
+        try:
+            self.parent.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.parent.kill()
+            self.parent.communicate()
+        for each in self.workers:
+            if each.is_running():
+                each.kill()
+
+
+async def buy_often(http, url, purchases):
+    async def buy():
+        # A connection each, so that the system spreads them over the workers.
+        async with http.post(
+            url + "/purchase", json=BUY, headers={"Connection": "close"}
+        ) as answer:
+            return answer.status
+
+    return await asyncio.gather(*(buy() for _ in range(purchases)))
+
+
+async def metrics(http, url):
+    async with http.get(url + "/metrics", headers={"Connection": "close"}) as response:
+        lines = (await response.text()).splitlines()
+    return {
+        name: float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+    }
+
+
+async def test_they_sell_as_one_and_count_as_one(database, connection, http, soon):
+    reset_event(connection, "fixed", "E", 8 * 150)
+    with Crew(database) as crew:
+        codes = await buy_often(http, crew.url, 200)
+        assert (codes.count(200), codes.count(409)) == (150, 50)
+        for _ in range(10):  # whichever answers
+            counted = await metrics(http, crew.url)
+            outcome = 'ticketsvc_purchases_total{allocator="group_commit",outcome="%s"}'
+            assert (counted[outcome % "sold"], counted[outcome % "sold_out"]) == (150, 50)
+            assert counted['ticketsvc_tickets_sold_total{allocator="group_commit"}'] == 1200
+
+        async def pools_are_added_up():
+            return (await metrics(http, crew.url))['ticketsvc_pool{what="size"}'] == 4
+
+        await soon(pools_are_added_up)
+        used = "SELECT count(DISTINCT pid) > 2 FROM pg_stat_activity WHERE application_name = %s"
+        assert connection.execute(used, ["ticketsvc"]).fetchone()[0]
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert (verdict.issued, verdict.clean) == (1200, True)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_all_of_them(database, name):
+    with Crew(database) as crew:
+        crew.parent.send_signal(getattr(signal, name))
+        _, words = crew.parent.communicate(timeout=60)
+        assert (crew.parent.returncode, words) == (0, "")
+        assert crew.all_gone()
+
+
+def test_nothing_is_left_when_the_parent_is_killed(database, eventually, tmp_path):
+    with Crew(database, temporary=tmp_path) as crew:
+        assert len(list(tmp_path.glob("ticketsvc-metrics-*"))) == 1
+        crew.parent.kill()
+        eventually(crew.all_gone)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_when_it_stops(database, tmp_path):
+    with Crew(database, temporary=tmp_path) as crew:
+        crew.parent.terminate()
+        assert crew.parent.wait(60) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_does_not_stop_is_killed(monkeypatch, database):
+    monkeypatch.setenv("TICKETSVC_SHUTDOWN_TIMEOUT_S", "0.1")
+    with Crew(database) as crew:
+        stuck, _ = crew.workers
+        stuck.suspend()
+        crew.parent.terminate()
+        _, words = crew.parent.communicate(timeout=60)
+        assert crew.parent.returncode == 0
+        assert f"worker {stuck.pid} did not stop in time: killed" in words
+        assert crew.all_gone()
+
+
+def test_a_signal_while_workers_start_ends_them(database, eventually):
+    """None is waited for: one that is held before its first line would wait for ever."""
+    command = [sys.executable, "-m", "ticketsvc", "serve", "--workers", "2", "--port", "0"]
+    parent = subprocess.Popen(
+        command,
+        env={**os.environ, "DATABASE_URL": database, "TICKETSVC_SHUTDOWN_TIMEOUT_S": "0.1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def started():
+        found = psutil.Process(parent.pid).children()
+        # Until then they are copies of the parent, which waits for them to become something else.
+        return len(found) == 2 and all("--share-port" in each.cmdline() for each in found) and found
+
+    workers = eventually(started)
+    for each in workers:
+        each.suspend()
+    parent.terminate()
+    said, _ = parent.communicate(timeout=60)
+    assert (parent.returncode, said) == (0, "")
+    assert not any(each.is_running() for each in workers)
+
+
+def test_a_worker_that_ends_by_itself_ends_all_and_is_named(database):
+    with Crew(database) as crew:
+        victim, other = crew.workers
+        victim.kill()
+        _, words = crew.parent.communicate(timeout=60)
+        assert crew.parent.returncode == 2
+        assert f"worker {victim.pid} ended by itself (signal 9)" in words
+        assert not other.is_running()
+
+
+def test_a_port_somebody_listens_on_is_not_shared(database, cli):
+    with Crew(database) as crew:
+        port = str(URL(crew.url).port)
+        for workers in ("1", "2"):
+            refused = cli("serve", "--workers", workers, "--port", port, DATABASE_URL=database)
+            assert refused.returncode == 2
+            assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+
+
+async def test_a_purchase_under_way_is_finished(database, connection, http, soon):
+    reset_event(connection, "fixed", "E", 80)
+    with Crew(database) as crew:
+        async with asyncio.TaskGroup() as group:
+            with connection.transaction():
+                connection.execute("SELECT FROM fixed.ticket_pools FOR UPDATE")
+                purchase = group.create_task(buy_often(http, crew.url, 1))
+                blocked = "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted"
+                await soon(lambda: connection.execute(blocked).fetchone()[0])
+                crew.parent.terminate()
+            assert await purchase == [200]
+        assert await asyncio.to_thread(crew.parent.wait, 60) == 0
+    assert read_ledger(connection, "fixed")[0].available == 72

@@ -1,0 +1,223 @@
+"""How `fire` sends: all of a burst together, and none of it held up for ever by the others."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from aiohttp import web
+
+from ticketsvc.lab.workload import burst as workload_module
+from ticketsvc.lab.workload.burst import Workload, _Body, _Gate, run_workload, takes_keys
+from ticketsvc.lab.workload.history import summarise
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@contextlib.asynccontextmanager
+async def service(handler):
+    """Serve `POST /purchase` by *handler*, in this process; return the address."""
+    app = web.Application()
+    app.router.add_post("/purchase", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def sell(request):
+    await request.read()
+    return web.json_response({"tickets": [1]})
+
+
+async def test_no_body_is_complete_before_all_have_come_so_far():
+    gate = _Gate(3)
+    bodies = [aiter(_Body(b"{...}", gate)) for _ in range(3)]
+    assert [await anext(body) for body in bodies] == [b"{..."] * 3
+    endings = [asyncio.ensure_future(anext(body)) for body in bodies[:2]]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not any(ending.done() for ending in endings)
+    assert await anext(bodies[2]) == b"}"
+    assert await asyncio.gather(*endings) == [b"}"] * 2
+    assert [chunk async for chunk in _Body(b"{...}", gate)] == [b"{...}"]  # those that follow
+
+
+async def test_a_body_that_never_came_is_not_waited_for():
+    gate = _Gate(2)
+    come, failed = _Body(b"{...}", gate), _Body(b"{...}", gate)
+    chunks = aiter(come)
+    await anext(chunks)
+    ending = asyncio.ensure_future(anext(chunks))
+    failed.give_up()
+    assert await ending == b"}"
+    come.give_up()  # it has come: counted once
+
+
+async def test_more_purchases_than_buyers():
+    async with service(sell) as url:
+        history = await run_workload([url], Workload("E", 25, concurrency=4))
+    assert summarise(history)["successes"] == 25
+    assert len({attempt.user for attempt in history}) == 25
+    assert all(attempt.sent_s <= attempt.answered_s for attempt in history)
+
+
+async def test_purchases_in_their_own_time():
+    async with service(sell) as url:
+        workload = Workload("E", 5, concurrency=5, arrivals_s=(0.0, 0.0, 0.01, 0.02, 0.02))
+        history = await run_workload([url], workload)
+    assert summarise(history)["successes"] == 5
+    sent = [attempt.sent_s for attempt in history]
+    assert sent[-1] - sent[0] >= 0.015  # the last was not sent before its time
+
+
+async def test_a_service_that_cannot_be_connected_to_holds_nobody_up(monkeypatch):
+    """A full accept queue: connections neither open nor fail."""
+    monkeypatch.setattr(workload_module, "_PATIENCE_S", 0.5)
+    with contextlib.ExitStack() as sockets:
+        deaf = sockets.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        unreachable = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        async with service(sell) as url:
+            workload = Workload("E", 10, concurrency=10, timeout_s=60)
+            history = await run_workload([url, unreachable], workload)
+    summary = summarise(history)
+    assert (summary["successes"], summary["failed"], summary["unknown"]) == (5, 5, 0)
+
+
+async def test_a_service_that_is_not_there_holds_nobody_up():
+    async with service(sell) as url:
+        history = await run_workload([url, NOBODY], Workload("E", 10, concurrency=10))
+    summary = summarise(history)
+    assert (summary["successes"], summary["failed"], summary["unknown"]) == (5, 5, 0)
+
+
+async def test_a_service_that_answers_before_it_has_read_all():
+    async def refuse(_):
+        return web.json_response({"error": "who are you?"}, status=401)
+
+    async with service(refuse) as url, service(sell) as other:
+        history = await run_workload([url, other], Workload("E", 10, concurrency=10))
+    summary = summarise(history)
+    assert (summary["successes"], summary["refused"], summary["unknown"]) == (5, 5, 0)
+
+
+async def test_a_service_that_never_answers_is_an_unknown_outcome():
+    over = asyncio.Event()
+
+    async def forget(request):
+        await request.read()
+        await over.wait()
+        return web.Response()
+
+    async with service(forget) as url, service(sell) as other:
+        workload = Workload("E", 4, concurrency=4, timeout_s=0.5)
+        history = await run_workload([url, other], workload)
+        over.set()
+    summary = summarise(history)
+    assert (summary["successes"], summary["refused"], summary["unknown"]) == (2, 0, 2)
+
+
+async def test_every_answer_is_told_as_it_comes():
+    told = []
+    async with service(sell) as url:
+        history = await run_workload([url], Workload("E", 7), on_answer=told.append)
+    assert sorted(told, key=lambda attempt: attempt.purchase) == sorted(
+        history, key=lambda attempt: attempt.purchase
+    )
+
+
+def cutting(*, first=1, code=None):
+    """Sell once per key, but lose the first answers of each: cut them, or say *code*."""
+    sold, asked = {}, {}
+
+    async def handler(request):
+        key = request.headers.get("Idempotency-Key")
+        await request.read()
+        number = sold.setdefault(key, len(sold) + 1) if key else len(asked) + 1
+        name = request.headers["X-Request-Id"]
+        asked[name] = asked.get(name, 0) + 1
+        if asked[name] > first:
+            return web.json_response({"tickets": [number]})
+        if code is None:
+            request.transport.abort()
+        return web.json_response({"error": "?", "code": code}, status=503)
+
+    return handler
+
+
+@pytest.mark.parametrize("code", [None, "outcome_unknown"])
+async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(code):
+    async with service(cutting(first=2, code=code)) as url:
+        history = await run_workload([url], Workload("E", 5, concurrency=5, keys=True, retry_s=60))
+    assert [attempt.outcome for attempt in history] == ["unknown"] * 10 + ["ok"] * 5
+    assert len({attempt.key for attempt in history}) == 5
+    assert len({(attempt.key, attempt.purchase) for attempt in history}) == 5
+    told = summarise(history)
+    assert (told["purchases"], told["successes"], told["unknown"]) == (5, 5, 0)
+    assert (told["tickets"], told["duplicates"], told["retried"]) == (5, 0, {"ok": 5})
+
+
+async def test_without_patience_nothing_is_asked_for_again():
+    async with service(cutting()) as url:
+        unknown = await run_workload([url], Workload("E", 3, keys=True))
+    async with service(cutting(code="overloaded")) as url:
+        refused = await run_workload([url], Workload("E", 3, keys=True, retry_s=60))
+    assert [attempt.outcome for attempt in unknown + refused] == ["unknown"] * 3 + ["refused"] * 3
+
+
+async def test_the_patient_ask_again_what_was_not_sold_for_now():
+    async with service(cutting(code="overloaded")) as url:
+        history = await run_workload([url], Workload("E", 3, keys=True, retry_s=60, patient=True))
+    assert summarise(history)["retried"] == {"ok": 3}
+
+
+async def test_once_unknown_it_is_asked_for_until_an_answer_settles_it():
+    """As when a database restarts: no answer, then turned away for now, then sold to."""
+    answers = [None, (503, "database_unavailable"), (502, ""), (200, "")]
+
+    async def handler(request):
+        await request.read()
+        answer = answers.pop(0)
+        if answer is None:
+            request.transport.abort()
+            return web.Response()
+        return web.json_response({"tickets": [1], "code": answer[1]}, status=answer[0])
+
+    async with service(handler) as url:
+        history = await run_workload([url], Workload("E", 1, keys=True, retry_s=60))
+    assert [attempt.status for attempt in history] == [None, 503, 502, 200]
+    assert summarise(history)["retried"] == {"ok": 1}
+
+
+async def test_it_ends_when_time_is_up():
+    async with service(cutting(first=1000)) as url:
+        history = await run_workload([url], Workload("E", 1, keys=True, retry_s=0.3))
+    assert len(history) > 1
+    assert summarise(history)["retried"] == {"unknown": 1}
+
+
+async def test_no_purchase_is_begun_once_there_are_enough():
+    done = []
+    async with service(sell) as url:
+        workload = Workload("E", 1000, concurrency=2)
+        history = await run_workload(
+            [url], workload, on_answer=done.append, enough=lambda: len(done) >= 10
+        )
+    assert 10 <= len(history) <= 12
+
+
+async def test_whether_a_service_takes_keys(database, serve):
+    assert await takes_keys(serve(database, "range").url)
+    assert not await takes_keys(serve(database, "naive").url)
+    assert not await takes_keys(NOBODY)
+    async with service(sell) as url:
+        assert not await takes_keys(url)

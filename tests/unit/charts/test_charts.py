@@ -1,0 +1,124 @@
+"""Charts: pure functions whose titles state what the data say."""
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.lab import charts
+from ticketsvc.lab.charts import style as charting
+
+
+def title(figure: Figure) -> str:
+    return figure.axes[0].get_title(loc="left")
+
+
+def labelled(figure: Figure) -> bool:
+    return all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
+
+
+def test_every_allocator_has_a_colour_of_its_own() -> None:
+    assert set(charting.COLOURS) == set(ALLOCATORS)
+    assert len(set(charting.COLOURS.values())) == len(charting.COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [([1, 2, 3], "each number once"), ([1, 1, 1, 2], "a number up to 3 times")],
+)
+def test_copies_of_numbers(numbers: list[int], says: str) -> None:
+    figure = charts.copies_of_numbers(numbers, 8, "naive")
+    assert title(figure) == f"naive: {len(numbers)} tickets issued of 8, {says}"
+    assert labelled(figure)
+
+
+def bursts(duplicates: list[int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "purchases": 30,
+            "total": 8,
+            "unique": 8,
+            "duplicates": duplicates,
+            "tickets": [8 + copies for copies in duplicates],
+        }
+    )
+
+
+def test_issued_against_total_counts_only_kinds_damaged_throughout() -> None:
+    assert title(charts.issued_against_total(bursts([232, 232]))).startswith("1 of 1 kinds")
+    assert title(charts.issued_against_total(bursts([232, 0]))).startswith("0 of 1 kinds")
+
+
+def test_before_and_after_names_the_copies() -> None:
+    rows = bursts([232, 0]).assign(allocator=["naive", "range"], schema=["original", "fixed"])
+    figure = charts.before_and_after(rows)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == ["240 issued,\n232 of them copies", "8 issued"]
+    assert title(figure).startswith("1 of 2 oversell")
+
+
+def probabilities(**columns: list[float]) -> pd.DataFrame:
+    rows = pd.DataFrame(columns)
+    share = rows["damaged"] / 10
+    return rows.assign(repetitions=10, probability=share, low=share, high=share)
+
+
+def test_damage_by_purchases_tells_the_worst_pool() -> None:
+    rows = probabilities(pool_size=[1, 1, 9, 9], purchases=[1, 5, 1, 5], damaged=[0, 8, 1, 10])
+    figure = charts.damage_by_purchases(rows, 40)
+    assert title(figure) == (
+        "Alone: 1 bursts damaged. 5 purchases, whatever the pool: "
+        "80% of bursts are damaged, or more"
+    )
+    assert labelled(figure)
+
+
+def test_damage_by_gap_compares_near_with_far() -> None:
+    rows = probabilities(gap_ms=[0, 2, 10, 20], damaged=[10, 8, 1, 0])
+    assert "90% of pairs collide; further apart, 5%" in title(charts.damage_by_gap(rows, 5.0))
+
+
+def test_timeline_counts_early_and_stale_reads() -> None:
+    steps = pd.DataFrame(
+        {
+            "purchase": [1, 2, 1, 2, 3],
+            "step": ["read_pool", "read_pool", "decrement", "decrement", "read_pool"],
+            "began_ms": [0.0, 1.0, 2.0, 3.0, 5.0],
+            "ended_ms": [0.5, 1.5, 2.5, 3.5, 5.5],
+            "stale_by": pd.array([None, None, 0, 1, None], dtype="Int64"),
+        }
+    )
+    assert title(charts.timeline(steps)) == (
+        "2 of 3 purchases had read the stock before the first subtracted: 1 stale reads"
+    )
+
+
+def test_who_sold_what_counts_different_numbers() -> None:
+    sales = pd.DataFrame({"process": [3000, 3001], "number": [1, 1]})
+    figure = charts.who_sold_what(sales, 8)
+    assert title(figure) == "2 tickets sold by 2 processes: 1 different numbers"
+
+
+def test_write_volume_charts_are_labelled() -> None:
+    volumes = pd.DataFrame(
+        {
+            "allocator": ["range", "range", "ticket_rows", "ticket_rows"],
+            "quantity": [8, 128, 8, 128],
+            "purchases": 100,
+            "wal_bytes": [340.0, 340.0, 1000.0, 16000.0],
+            "wal_bytes_per_ticket": [42.5, 2.7, 125.0, 125.0],
+            "heap_bytes": [80.0, 80.0, 560.0, 8960.0],
+            "index_bytes": [20.0, 20.0, 240.0, 3840.0],
+        }
+    )
+    wal = charts.wal_by_quantity(volumes)
+    assert title(wal) == "Per purchase, most to least: range ×1.0, ticket_rows ×16.0"
+    size = charts.size_by_quantity(volumes)
+    assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
+    assert labelled(wal)
+    assert labelled(size)
+
+
+def test_stock_sums_up() -> None:
+    pools = pd.DataFrame({"event": ["A", "B"], "total": [10, 20], "available": [4, 20]})
+    assert title(charts.stock(pools)) == "2 events, 6 of 30 tickets sold"

@@ -1,0 +1,48 @@
+"""A trace becomes steps, with what was stale when it was acted upon."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ticketsvc.database.statements import load
+from ticketsvc.lab.experiments.timeline import read_steps, transcript
+
+
+def write_trace(folder: Path, steps: list[tuple[str, str, float, dict[str, object]]]) -> Path:
+    statements = load("naive", "original")
+    file = folder / "trace.jsonl"
+    with file.open("w") as out:
+        for purchase, step, ended, parameters in steps:
+            record = {
+                "purchase": purchase,
+                "statement": statements[step].query.decode(),
+                "parameters": parameters,
+                "began_s": ended - 0.001,
+                "ended_s": ended,
+                "first": [8, 8] if step == "read_pool" else None,
+            }
+            out.write(json.dumps(record) + "\n")
+    return file
+
+
+OVERLAPPING = ["a", "b", "a", "b"]
+SERIAL = ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize(("order", "stale"), [(OVERLAPPING, [0, 1]), (SERIAL, [0, 0])])
+def test_a_read_is_stale_when_a_rival_subtracted_meanwhile(
+    tmp_path: Path, order: list[str], stale: list[int]
+) -> None:
+    seen: set[str] = set()
+    steps = []
+    for place, purchase in enumerate(order):
+        step = "decrement" if purchase in seen else "read_pool"
+        seen.add(purchase)
+        quantity: dict[str, object] = {"quantity": 8} if step == "decrement" else {}
+        steps.append((purchase, step, 10.0 + place, quantity))
+    table = read_steps(write_trace(tmp_path, steps))
+    assert table[table["step"] == "decrement"]["stale_by"].tolist() == stale
+    told = transcript(table, 8)
+    assert told["available"].iloc[-1] == -8
+    assert ("stale" in told["what happens"].iloc[-1]) == (stale[-1] > 0)

@@ -1,0 +1,109 @@
+"""The contract says what the application does: same routes, same limits."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from ticketsvc import __version__
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.pool import make_pool
+from ticketsvc.errors import InvalidPurchase
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK, Purchase, read_key
+from ticketsvc.service.app import create_app
+from ticketsvc.service.openapi import DOCUMENT
+from ticketsvc.settings import load_settings
+
+SCHEMAS = DOCUMENT["components"]["schemas"]
+
+
+async def test_routes_are_the_documented_ones():
+    app = create_app(make_pool("", load_settings()), ALLOCATORS["range"], "fixed", max_waiting=10)
+    served = {
+        (route.resource.canonical, route.method)
+        for route in app.router.routes()
+        if route.method != "HEAD"
+    }
+    documented = {
+        (path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert served == documented
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_path_parameters_are_declared(path):
+    for operation in DOCUMENT["paths"][path].values():
+        declared = {
+            parameter["name"]
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "path"
+        }
+        assert declared == set(re.findall(r"{(\w+)}", path))
+
+
+def test_references_lead_somewhere():
+    text = json.dumps(DOCUMENT)
+    for name in re.findall(r'"#/components/schemas/(\w+)"', text):
+        assert name in SCHEMAS
+    for schema in SCHEMAS.values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_unavailable_tells_when_to_come_back():
+    for operations in DOCUMENT["paths"].values():
+        for operation in operations.values():
+            if "503" in operation["responses"]:
+                assert "Retry-After" in operation["responses"]["503"]["headers"]
+
+
+def test_limits_are_those_of_a_purchase():
+    fields = SCHEMAS["Purchase"]["properties"]
+    assert fields["quantity"] == {
+        "type": "integer",
+        "minimum": TICKETS_PER_BLOCK,
+        "maximum": MAX_QUANTITY,
+        "multipleOf": TICKETS_PER_BLOCK,
+    }
+    assert fields["userId"]["maxLength"] == fields["eventId"]["maxLength"] == MAX_ID_LENGTH
+    assert set(SCHEMAS["Purchase"]["required"]) == {"userId", "eventId", "quantity"}
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "userId": st.text(max_size=55) | st.integers(),
+            "eventId": st.sampled_from(["E", "", "E\0", "e" * 51]),
+            "quantity": st.integers(-16, 9000) | st.booleans() | st.none() | st.text(max_size=3),
+        },
+    )
+)
+def test_contract_and_validation_agree(body):
+    try:
+        Purchase.from_json(json.dumps(body).encode())
+        valid = True
+    except InvalidPurchase:
+        valid = False
+    assert Draft202012Validator(SCHEMAS["Purchase"]).is_valid(body) == valid
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["k", '"k"', "", '""', '"k', "a b", "é", "k" * 128, "k" * 129, '"' + "k" * 128 + '"', "a\\b"],
+)
+def test_contract_and_header_agree(sent):
+    schema = next(
+        parameter["schema"]
+        for parameter in DOCUMENT["paths"]["/purchase"]["post"]["parameters"]
+        if parameter["name"] == "Idempotency-Key"
+    )
+    try:
+        read_key(sent)
+        taken = True
+    except InvalidPurchase:
+        taken = False
+    assert Draft202012Validator(schema).is_valid(sent) == taken

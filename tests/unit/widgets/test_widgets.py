@@ -1,0 +1,228 @@
+"""The atlas and the stepper: each run a cell, each step told, nothing that runs or clashes."""
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.support import sample_runs as samples
+from ticketsvc.lab.charts.outcomes import BAD, KINDS, LOOKS, look_of
+from ticketsvc.lab.explore.transcripts import rows
+from ticketsvc.lab.widgets.schedule_grid import atlas
+from ticketsvc.lab.widgets.step_through import step_through
+
+
+def parsed(picture):
+    return BeautifulSoup(picture.data, "html.parser")
+
+
+def text(element):
+    return " ".join(element.get_text(" ").split())
+
+
+def frame(picture, place):
+    return parsed(picture).select(".frame")[place]
+
+
+def states(picture, place):
+    """Return the state of each box of a frame, by the number of its step."""
+    return {
+        int(box.select_one(".number").text): set(box["class"]) - {"box"}
+        for box in frame(picture, place).select(".lane .box")
+    }
+
+
+@pytest.fixture
+def panels():
+    return samples.panels()
+
+
+def test_each_run_is_a_cell_of_its_panel(panels):
+    found = parsed(atlas(panels)).select(".panel")
+    assert [text(panel.select_one("legend b")) for panel in found] == list(panels)
+    for panel, runs in zip(found, panels.values(), strict=True):
+        cells = panel.select("label.cell")
+        assert len(cells) == len(runs)
+        for cell, run in zip(cells, runs, strict=True):
+            assert run.id in cell["title"]
+            assert run.kind in text(cell.select_one(".unseen"))
+            assert text(cell.select_one("[aria-hidden]")).startswith(look_of(run.kind).mark)
+            assert look_of(run.kind).colour in cell["style"]
+            assert ("serial" in cell["class"]) == run.serial
+
+
+def test_a_panel_counts_schedules_not_runs(panels):
+    many, classes = parsed(atlas(panels)).select(".panel legend span")
+    assert text(many) == "5 schedules: 2 oversold, 1 duplicate, 1 turned away, 1 clean"
+    assert text(classes) == "1,210 schedules, 2 of them run: 1,210 clean"
+
+
+def test_a_run_that_stands_for_many_says_so(panels):
+    six = parsed(atlas(panels)).select(".panel")[1].select_one("label.cell")
+    assert "stands for 6 schedules" in six["title"]
+    assert "×6" in text(six)
+
+
+def test_every_transcript_is_complete(panels):
+    found = parsed(atlas(panels)).select(".transcript")
+    runs = [run for panel in panels.values() for run in panel]
+    assert len(found) == len(runs)
+    for transcript, run in zip(found, runs, strict=True):
+        assert run.id in text(transcript.select_one(".head"))
+        lines = [
+            tuple(cell.get_text() for cell in line.select("td"))
+            for line in transcript.select("tbody tr")
+        ]
+        assert lines == rows(run)
+        assert [text(one) for one in transcript.select(".told li")] == [*map(str, run.answers)]
+        found_there = text(transcript.select_one(".found"))
+        assert all(one.message in found_there for one in run.verdict.violations)
+
+
+def test_a_wait_an_error_and_the_ledger_are_told(panels):
+    waited = parsed(atlas(panels)).select(".transcript")[4].select("tbody tr")[3]
+    assert text(waited) == (
+        "4 B insert fails with 40001, serialization failure A until step 5 available 8, issued 0"
+    )
+    assert "failed" in waited["class"]
+
+
+def test_the_legend_shows_what_occurs_and_no_more():
+    assert text(parsed(atlas({"range": [samples.clean()]})).select_one(".legend")) == (
+        "✓ clean : every ticket once, every answer true "
+        "thick border : serial, one purchase after the other"
+    )
+
+
+def test_no_panels_and_no_runs_are_a_picture_too():
+    assert not parsed(atlas({})).select("input")
+    assert len(parsed(atlas({"naive": []})).select("input")) == 1
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda: atlas(samples.panels()),
+        lambda: step_through(samples.blocked(), total=16),
+    ],
+    ids=["atlas", "stepper"],
+)
+def test_every_input_has_a_label_and_every_id_is_unique(picture):
+    soup = BeautifulSoup(picture().data + picture().data, "html.parser")
+    ids = [element["id"] for element in soup.select("[id]")]
+    assert len(set(ids)) == len(ids)
+    inputs = soup.select("input")
+    assert {one["id"] for one in inputs} == {one["for"] for one in soup.select("label")}
+    for one in inputs:
+        assert text(one.find_next_sibling()).strip()
+        assert one.find_next_sibling()["for"] == one["id"]
+    checked = [one["name"] for one in inputs if one.has_attr("checked")]
+    assert sorted(checked) == sorted({one["name"] for one in inputs})
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda: atlas({samples.HOSTILE: [samples.hostile()]}),
+        lambda: step_through(samples.hostile(), total=8),
+    ],
+    ids=["atlas", "stepper"],
+)
+def test_what_comes_from_outside_is_shown_and_not_obeyed(picture):
+    soup = parsed(picture())
+    assert not soup.select("script")
+    assert len(soup.select("style")) == 1
+    assert samples.HOSTILE in soup.get_text()
+    for element in soup.find_all(True):
+        assert not {name for name in element.attrs if name.startswith("on")}
+    # Those for emphasis that are ours: panel titles, session letters, kinds of the legend.
+    assert {text(b) for b in soup.select("td b, .sentences b, .words b, pre b")} == set()
+
+
+def test_the_stepper_has_a_frame_before_each_step_and_the_verdict():
+    run = samples.blocked()
+    picture = step_through(run, total=16)
+    frames = parsed(picture).select(".frame")
+    assert len(frames) == len(run.events) + 2
+    assert "A and B each want 8 of 16 tickets" in text(frames[0])
+    assert "available 16, issued 0" in text(frames[0])
+    for number, event in enumerate(run.events, start=1):
+        assert f"Step {number} of 5" in text(frames[number])
+        assert frames[number].select_one("pre.sql").text == event.text
+        assert text(frames[number].select_one(".tells")) == event.tells
+    last = text(frames[-1])
+    assert "B: unavailable (40001)" in last
+    assert "turned away" in last
+    assert "8 issued of 16" in last
+
+
+def test_boxes_are_done_current_waiting_failed_or_to_come():
+    picture = step_through(samples.blocked(), total=16)
+    assert set(map(frozenset, states(picture, 0).values())) == {frozenset({"to-come"})}
+    assert states(picture, 4) == {
+        1: {"done"},
+        2: {"done"},
+        3: {"done"},
+        4: {"waits", "current"},
+        5: {"to-come"},
+    }
+    assert states(picture, 5)[4] == {"failed"}
+    assert states(picture, 5)[5] == {"done", "current"}
+    assert all("current" not in one for one in states(picture, 6).values())
+
+
+def test_a_frame_says_who_waits_and_whom_a_step_lets_go_on():
+    picture = step_through(samples.blocked(), total=16)
+    assert "B runs insert and has to wait for A." in text(frame(picture, 4))
+    assert (
+        "A runs COMMIT. That lets B's insert go on. It fails with 40001, serialization failure."
+        in text(frame(picture, 5))
+    )
+
+
+def test_back_and_next_lead_to_the_neighbours():
+    frames = parsed(step_through(samples.oversold(), total=8)).select(".frame")
+    places = [
+        [one["for"].rpartition("-")[2] for one in frame.select("label.button")] for frame in frames
+    ]
+    last = len(frames) - 1
+    assert places[0] == ["1"]
+    assert places[1:-1] == [[str(n - 1), str(n + 1)] for n in range(1, last)]
+    assert places[-1] == [str(last - 1)]
+
+
+def test_the_bar_shows_what_is_issued_beyond_the_total():
+    shares = {
+        part: frame(step_through(samples.oversold(), total=8), -1).select_one(f".bar .{part}")
+        for part in ("sold", "beyond", "total")
+    }
+    assert [one["style"] for one in shares.values()] == [
+        "width:50.00%",
+        "width:50.00%",
+        "left:50.00%",
+    ]
+
+
+def test_a_run_without_its_ledger_still_steps():
+    run = samples.clean()
+    for event in run.events:
+        event.tells = ""
+    assert not frame(step_through(run, total=8), 1).select(".ledger")
+
+
+def test_every_outcome_has_a_mark_and_a_colour_of_its_own():
+    assert len({look.mark for look in LOOKS}) == len(LOOKS)
+    assert len({look.colour for look in LOOKS}) == len(LOOKS)
+    assert {run.kind for run in samples.panels()["naive_bulk"]} < set(KINDS)
+    assert set(BAD) == {"oversold", "duplicate", "other violation"}
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=KINDS)
+def test_marks_are_legible_on_their_colour(look):
+    """At 19 px and bold a mark is large text: WCAG asks for 3 to 1."""
+    lighter, darker = sorted(map(luminance, (look.colour, look.ink)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+def luminance(colour):
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

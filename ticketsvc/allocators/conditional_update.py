@@ -1,0 +1,19 @@
+"""Tell why a purchase was not sold to."""
+
+from ticketsvc.database.idempotency_keys import Keys
+from ticketsvc.database.pool import Connection
+from ticketsvc.database.statements import Statement
+from ticketsvc.errors import EventNotFound, KeyUsed, Refusal, SoldOut
+from ticketsvc.purchases import Purchase
+
+
+async def why_nothing_reserved(
+    connection: Connection, one_pool: Statement, keys: Keys, purchase: Purchase
+) -> Refusal:
+    """Return `KeyUsed` when it was sold to before, else `EventNotFound` or `SoldOut`."""
+    if await keys.find(connection, purchase.key):
+        return KeyUsed()
+    event = purchase.event_id
+    if await (await one_pool.execute(connection, event=event)).fetchone() is None:
+        return EventNotFound(f"event {event!r} not found")
+    return SoldOut("not enough tickets available")

@@ -1,0 +1,38 @@
+"""`seed`: fill the database with events."""
+
+import click
+
+from ticketsvc.cli.console import complain
+from ticketsvc.cli.db import connected
+from ticketsvc.cli.root import as_json_option, chosen_schema, ticketsvc
+from ticketsvc.cli.verdicts import audit_schemas, print_verdicts
+from ticketsvc.errors import UsageError
+
+
+@ticketsvc.command()
+@click.option("--event", help="Reset only this event.")
+@click.option("--total", type=int, help="Its total, all of it available.")
+@click.option("--schema", help="original or fixed; both if not given.")
+@click.option("--recreate", is_flag=True, help="Drop and create the schemas first.")
+@as_json_option
+def seed(
+    event: str | None, total: int | None, schema: str | None, recreate: bool, as_json: bool
+) -> None:
+    """Fill the database with the six events, or reset one event."""
+    from ticketsvc.database.roles import SELLER, ensure_seller
+    from ticketsvc.database.schemas import SCHEMAS, reset_event, seed_six_events
+
+    if (event is None) != (total is None):
+        raise UsageError("--event and --total go together: which event, and how many tickets")
+    chosen = SCHEMAS if schema is None else (chosen_schema(schema),)
+    with connected(recreate=recreate) as connection:
+        # Again and again: schemas come from dumps, too, and dumps know no roles.
+        if not ensure_seller(connection):
+            complain(f"this role may not make the role {SELLER}, which services should be in")
+        for name in chosen:
+            if event is not None and total is not None:
+                reset_event(connection, name, event, total)
+            else:
+                seed_six_events(connection, name)
+        verdicts = audit_schemas(connection, list(chosen), event)
+    print_verdicts(verdicts, as_json)

@@ -1,0 +1,142 @@
+"""`serve`: sell tickets over HTTP."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ticketsvc.cli.db import prepare_schemas
+from ticketsvc.cli.root import (
+    FILE,
+    as_json_option,
+    chosen_mechanism,
+    chosen_schema,
+    run_async,
+    ticketsvc,
+)
+from ticketsvc.errors import UsageError
+from ticketsvc.settings import load_settings
+
+
+@ticketsvc.command()
+@click.option("--allocator", help="How tickets are allocated.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: any free one.")
+@click.option("--schema", help="original or fixed.")
+@click.option("--pool-size", type=click.IntRange(1, 1000), help="Database connections.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Server processes; they share the port, and each has its own connections.",
+)
+@click.option("--access-log/--no-access-log", default=True, help="Log each request.")
+@click.option("--trace", type=FILE, help="Write every statement to this file.")
+@click.option("--end-with-input", is_flag=True, hidden=True)
+@click.option("--share-port", is_flag=True, hidden=True)
+@as_json_option
+def serve(
+    allocator: str | None,
+    host: str | None,
+    port: int | None,
+    schema: str | None,
+    pool_size: int | None,
+    workers: int,
+    access_log: bool,
+    trace: Path | None,
+    end_with_input: bool,
+    share_port: bool,
+    as_json: bool,
+) -> None:
+    """Sell tickets over HTTP."""
+    from ticketsvc.allocators import DEFAULT_ALLOCATOR
+    from ticketsvc.database.locate import kept_database
+    from ticketsvc.database.roles import as_service
+    from ticketsvc.service.server import serve as run_server
+    from ticketsvc.service.workers import supervise
+
+    if host == "":
+        raise UsageError("--host is empty: that would be every address; say 0.0.0.0 if you mean it")
+    mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
+    served = schema or mechanism.schemas[0]
+    if served not in mechanism.schemas:
+        raise UsageError(
+            f"--schema {served}: {mechanism.name} works on {' or '.join(mechanism.schemas)}"
+        )
+    chosen = {"host": host, "port": port, "pool_size": pool_size}
+    settings = load_settings().model_copy(
+        update={name: value for name, value in chosen.items() if value is not None}
+    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("ticketsvc").setLevel(logging.INFO)
+    logging.getLogger("ticketsvc.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+    def announce(url: str, pids: Sequence[int] = ()) -> None:
+        if as_json:
+            facts = {"url": url, "allocator": mechanism.name, "schema": served, "pid": os.getpid()}
+            print(json.dumps({**facts, "workers": list(pids)} if pids else facts), flush=True)
+            return
+        print(f"ticketsvc listens on {url} (allocator {mechanism.name}, schema {served})")
+        if not mechanism.safe:
+            print(
+                f"WARNING: {mechanism.name} is unsafe on purpose: {mechanism.summary}. "
+                "Never sell real tickets with it.",
+                file=sys.stderr,
+            )
+        sys.stdout.flush()
+
+    with kept_database(settings) as owner:
+        prepare_schemas(owner)
+        conninfo = owner
+        if settings.database_url is None:
+            conninfo = as_service(owner)
+        elif not share_port:  # a worker's parent has said so already
+            _warn_of_power(owner, served)
+        if workers > 1:
+            options = ["--allocator", mechanism.name, "--schema", served, "--host", settings.host]
+            options += ["--pool-size", str(settings.pool_size)]
+            options += ["--access-log" if access_log else "--no-access-log"]
+            options += ["--trace", str(trace)] if trace else []
+            run_async(
+                supervise(
+                    options,
+                    settings,
+                    conninfo,
+                    workers=workers,
+                    announce=announce,
+                    end_with_input=end_with_input,
+                )
+            )
+            return
+        run_async(
+            run_server(
+                conninfo=conninfo,
+                settings=settings,
+                allocator=mechanism.name,
+                schema=chosen_schema(served),
+                announce=announce,
+                trace=trace,
+                end_with_input=end_with_input,
+                share_port=share_port,
+            )
+        )
+
+
+def _warn_of_power(conninfo: str, schema: str) -> None:
+    import psycopg
+
+    from ticketsvc.database.roles import SELLER, is_more_than_a_seller
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        if is_more_than_a_seller(connection, schema):
+            logging.getLogger("ticketsvc").warning(
+                "the role %s can do more than sell and read: use one that is only in %s",
+                connection.info.user,
+                SELLER,
+            )

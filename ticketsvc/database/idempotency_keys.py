@@ -1,0 +1,53 @@
+"""The keys under which purchases are asked for again: claimed with the tickets, looked up later."""
+
+from ticketsvc.database.pool import Connection
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
+from ticketsvc.purchases import Purchase, TicketRange
+
+CONSTRAINT = "idempotency_keys_pkey"
+"""What refuses a second claim of a key: see `selling.translate_database_error`."""
+
+
+class Keys:
+    """The stored answers of one schema."""
+
+    def __init__(self, schema: SchemaName) -> None:
+        self.kept = schema == "fixed"
+        statements = load("keys", schema)
+        self._claim = statements["claim"]
+        self._find = statements["find"]
+        self._forget_old = statements["forget_old"]
+
+    async def claim(self, connection: Connection, purchase: Purchase, tickets: TicketRange) -> None:
+        """Store *tickets* under the purchase's key, if it has one, in the current transaction.
+
+        The key is unique: a second claim waits for the first one's commit, then fails, and
+        takes its transaction with it.
+        """
+        if purchase.key is not None and self.kept:
+            await self._claim.execute(
+                connection,
+                key=purchase.key,
+                event=purchase.event_id,
+                user=purchase.user_id,
+                quantity=purchase.quantity,
+                first=tickets.first,
+            )
+
+    async def forget_old(self, connection: Connection) -> int:
+        """Forget some keys that are more than a day old; return how many, 0 when none is left."""
+        row = await (await self._forget_old.execute(connection)).fetchone()
+        return int(row.forgotten) if row else 0
+
+    async def find(
+        self, connection: Connection, key: str | None
+    ) -> tuple[Purchase, TicketRange] | None:
+        """Return the purchase that was sold to under *key*, and its tickets; None for no such."""
+        if key is None or not self.kept:
+            return None
+        row = await (await self._find.execute(connection, key=key)).fetchone()
+        if row is None:
+            return None
+        purchase = Purchase(row.user_id, row.event_id, row.quantity, key)
+        return purchase, TicketRange(row.first_ticket, row.first_ticket + row.quantity - 1)

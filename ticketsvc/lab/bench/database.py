@@ -1,0 +1,148 @@
+"""Where it is sold: fresh events in one schema of one database, and the audit of them."""
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ticketsvc.database.schemas import MAX_TOTAL
+from ticketsvc.database.statements import load
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.checker.check import EventVerdict, check
+from ticketsvc.lab.ledger.records import EventLedger, Issue
+
+_MOST_RANGES = 1_000_000
+_QUIET_LOOKS = 3
+_LOOK_S = 0.02
+_QUIET_PATIENCE_S = 60.0
+_FAULTS_SHOWN = 3
+
+
+class Stage:
+    """Events of one schema, made for a measurement and judged after it.
+
+    Each measurement gets events of its own, so that nothing has to be removed in between. Works
+    on a foreign schema that has the original's tables.
+    """
+
+    def __init__(self, conninfo: str, schema: str) -> None:
+        self.conninfo = conninfo
+        self.connection: Connection = psycopg.connect(
+            conninfo, autocommit=True, application_name="ticketsvc-bench"
+        )
+        self._statements = load("bench", schema)
+        columns = {(table, column) for table, column in self.rows("columns", schema=schema)}
+        self._counts_forward = ("ticket_pools", "next_ticket_number") in columns
+        self._has_ranges = ("ticket_allocations", "start_ticket") in columns
+        if not {("ticket_pools", "event_id"), ("issued_tickets", "ticket_number")} <= columns:
+            raise UsageError(
+                f"schema {schema} has no ticket_pools and issued_tickets: nothing can be sold there"
+            )
+        self._token = secrets.token_hex(4)
+        self._events: list[str] = []
+
+    def fresh(self, events: int, *, sold: int = 0) -> tuple[str, ...]:
+        """Make so many events, each with a pool that no run can empty, *sold* tickets of it sold.
+
+        Those lie in ranges of equal size, a million at the most.
+        """
+        # Each sorts behind all that were made before: no one's index pages split otherwise.
+        made = len(self._events)
+        names = [f"bench-{self._token}-{made + number:08}" for number in range(1, events + 1)]
+        with self.connection.transaction():
+            pools = "make_pools_with_next" if self._counts_forward else "make_pools"
+            self._execute(pools, events=names, total=MAX_TOTAL, sold=sold)
+            if sold:
+                per_range = 8 * -(-sold * events // (8 * _MOST_RANGES))
+                self._execute("make_sold", events=names, sold=sold, per_range=per_range)
+        if sold:
+            self._execute("analyze_ranges")
+        self._events += names
+        return tuple(names)
+
+    def sold(self, events: Sequence[str]) -> int:
+        """Return how many tickets the pools say are sold."""
+        return int(self.rows("sold", events=list(events))[0][0])
+
+    def await_quiet(self) -> None:
+        """Wait until the server has finished what was in flight when the load ended."""
+        deadline = time.monotonic() + _QUIET_PATIENCE_S
+        quiet, before = 0, None
+        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            now = self.position()
+            calm = now == before and not self.rows("busy")[0][0]
+            quiet, before = (quiet + 1 if calm else 0), now
+
+    def position(self) -> tuple[int, int]:
+        """Return how many bytes of WAL and how many transaction numbers the server has used."""
+        wal_bytes, transactions = self.rows("position")[0]
+        return int(wal_bytes), int(transactions)
+
+    def judge(self, events: Sequence[str]) -> list[EventVerdict]:
+        """Let the checker judge the ledger of *events*."""
+        return check(self._ledgers(events))
+
+    def purchases_per_commit(self, events: Sequence[str]) -> list[tuple[int, int]]:
+        """Return (purchases, commits that carried so many), for purchases that are ranges."""
+        return [(int(a), int(b)) for a, b in self.rows("ranges_per_commit", events=list(events))]
+
+    def close(self) -> None:
+        """Close the connection; the events stay."""
+        self.connection.close()
+
+    def remove(self) -> None:
+        """Take out every event that was made here."""
+        with self.connection.transaction():
+            self._execute("remove_pools", events=self._events)
+            self._execute("remove_rows", events=self._events)
+            if self._has_ranges:
+                self._execute("remove_ranges", events=self._events)
+        self._events = []
+
+    def rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """Return what a named statement of `bench.sql` returns."""
+        return self.connection.execute(self._statements[name].query, parameters).fetchall()
+
+    def _execute(self, name: str, **parameters: object) -> None:
+        self.connection.execute(self._statements[name].query, parameters)
+
+    def _ledgers(self, events: Sequence[str]) -> list[EventLedger]:
+        """Read the ledger, joined where numbers follow each other: the checker sees the same."""
+        issues: dict[str, list[Issue]] = defaultdict(list)
+        names = list(events)
+        with self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            joined = self.rows("joined_rows", events=names)
+            if self._has_ranges:
+                joined += self.rows("joined_ranges", events=names)
+            for event, first, last in joined:
+                issues[event].append(Issue("", first, last))
+            pools = self.rows("pools_with_next" if self._counts_forward else "pools", events=names)
+        return [
+            EventLedger(event, total, available, following, issues[event])
+            for event, total, available, following in pools
+        ]
+
+
+def faults_of(verdicts: Sequence[EventVerdict]) -> list[str]:
+    """Return the first few violations, each in one line."""
+    found = [
+        f"{violation.kind}: {violation.message}"
+        for verdict in verdicts
+        for violation in verdict.violations
+    ]
+    more = len(found) - _FAULTS_SHOWN
+    return found[:_FAULTS_SHOWN] + ([f"and {more} more violations"] if more > 0 else [])
+
+
+def with_durability(conninfo: str, durable: bool) -> str:
+    """Return *conninfo* with sessions that wait for the flush of a commit, or do not."""
+    before = conninfo_to_dict(conninfo).get("options") or ""
+    setting = "on" if durable else "off"
+    return make_conninfo(conninfo, options=f"{before} -c synchronous_commit={setting}".strip())

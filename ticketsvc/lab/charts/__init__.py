@@ -1,0 +1,48 @@
+"""Charts: a table in, a labelled figure out. No database, no clock, nothing shown.
+
+Every title states what is to be seen, from the data themselves.
+"""
+
+from ticketsvc.lab.charts.bursts import (
+    before_and_after,
+    copies_of_numbers,
+    issued_against_total,
+    who_sold_what,
+)
+from ticketsvc.lab.charts.damage import damage_by_gap, damage_by_purchases
+from ticketsvc.lab.charts.faults import lost_by_durability, sales_under_faults, sold_twice
+from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
+from ticketsvc.lab.charts.stock import stock
+from ticketsvc.lab.charts.throughput import (
+    batch_sizes,
+    by_connections,
+    durability,
+    lock_hold,
+    price_of_nets_in_time,
+)
+from ticketsvc.lab.charts.timeline import timeline
+from ticketsvc.lab.charts.write_volume import price_of_nets, size_by_quantity, wal_by_quantity
+
+__all__ = [
+    "bad_fraction_against_measured",
+    "batch_sizes",
+    "before_and_after",
+    "by_connections",
+    "copies_of_numbers",
+    "damage_by_gap",
+    "damage_by_purchases",
+    "durability",
+    "issued_against_total",
+    "lock_hold",
+    "lost_by_durability",
+    "matrix",
+    "price_of_nets",
+    "price_of_nets_in_time",
+    "sales_under_faults",
+    "size_by_quantity",
+    "sold_twice",
+    "stock",
+    "timeline",
+    "wal_by_quantity",
+    "who_sold_what",
+]

@@ -1,0 +1,146 @@
+"""What bursts issue, as charts."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from ticketsvc.lab.charts.style import COLOURS, LINE_COLOURS, REFERENCE, new_figure, say_finding
+
+
+def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Figure:
+    """Draw how many times each ticket number was issued.
+
+    *numbers*: every number issued, copies included.
+    """
+    figure, [axes] = new_figure()
+    copies = pd.Series(numbers).value_counts().sort_index()
+    axes.bar(copies.index, copies.to_numpy(), color=COLOURS[allocator], width=0.8)
+    axes.axhline(
+        1, color=REFERENCE, linestyle="--", linewidth=1, label="once: what a ticket allows"
+    )
+    most = int(copies.max())
+    say_finding(
+        axes,
+        f"{allocator}: {len(numbers)} tickets issued of {total}, "
+        f"{'each number once' if most == 1 else f'a number up to {most} times'}",
+    )
+    axes.set_xlabel("ticket number")
+    axes.set_ylabel("times issued")
+    axes.set_ylim(0, most * 1.2)
+    axes.legend(frameon=False, loc="upper right")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def issued_against_total(bursts: pd.DataFrame) -> Figure:
+    """Draw, per kind of burst, the tickets issued in each repetition against the stock.
+
+    *bursts*: purchases, total, tickets, unique, duplicates, one row per burst.
+    """
+    figure, [axes] = new_figure()
+    kinds = bursts.groupby(["purchases", "total"], sort=False)
+    for place, (_, kind) in enumerate(kinds):
+        unique, issued = kind["unique"].mean(), kind["tickets"].mean()
+        axes.plot([unique, issued], [place, place], color=COLOURS["naive"], linewidth=3)
+        hits = int((kind["duplicates"] > 0).sum())
+        axes.annotate(
+            f"{hits} of {len(kind)} bursts damaged",
+            xy=(issued, place),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+    means = kinds[["unique", "tickets", "total"]].mean()
+    places = range(len(means))
+    axes.plot(means["tickets"], places, "o", color=COLOURS["naive"], label="tickets given out")
+    axes.plot(means["unique"], places, "o", color="#0072B2", label="different numbers among them")
+    axes.plot(
+        means["total"], places, "|", color=REFERENCE, markersize=22, label="tickets there are"
+    )
+    axes.set_yticks(places)
+    axes.set_yticklabels(
+        [f"{purchases} purchases, total {total}" for purchases, total in means.index]
+    )
+    axes.set_ylim(len(means) - 0.5, -0.6)
+    axes.set_xscale("log")
+    axes.set_xlim(right=means["tickets"].max() * 8)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    damaged = sum(bool((kind["duplicates"] > 0).all()) for _, kind in kinds)
+    say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
+    axes.set_xlabel("tickets (mean per burst)")
+    axes.set_ylabel("kind of burst")
+    axes.legend(
+        frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=3
+    )
+    return figure
+
+
+def before_and_after(bursts: pd.DataFrame) -> Figure:
+    """Draw the tickets issued by each allocator in the same burst, against the stock.
+
+    *bursts*: allocator, schema, total, unique, duplicates, one row per allocator and schema.
+    """
+    figure, [axes] = new_figure()
+    labels = [f"{row.allocator}\non {row.schema}" for row in bursts.itertuples()]
+    colours = [COLOURS[name] for name in bursts["allocator"]]
+    axes.bar(labels, bursts["unique"], color=colours)
+    axes.bar(
+        labels, bursts["duplicates"], bottom=bursts["unique"], color=colours, alpha=0.45, hatch="//"
+    )
+    total = int(bursts["total"].iloc[0])
+    axes.axhline(total, color=REFERENCE, linestyle="--", linewidth=1)
+    for place, row in enumerate(bursts.itertuples()):
+        words = f"{row.unique + row.duplicates} issued"
+        if row.duplicates:
+            words += f",\n{row.duplicates} of them copies"
+        axes.annotate(
+            words,
+            xy=(place, row.unique + row.duplicates),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+    axes.margins(y=0.2)
+    say_finding(
+        axes,
+        f"{int((bursts['unique'] + bursts['duplicates'] > total).sum())} of {len(bursts)} oversell "
+        f"(dashed: the {total} tickets there are)",
+    )
+    axes.set_ylabel("tickets issued")
+    axes.set_xlabel("allocator and schema")
+    return figure
+
+
+def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
+    """Draw which process sold each ticket number.
+
+    *sales*: process (its port), number, one row per ticket that a buyer was told of.
+    """
+    figure, [axes] = new_figure(height=2.6)
+    processes = sorted(sales["process"].unique())
+    for place, (colour, process) in enumerate(zip(LINE_COLOURS, processes, strict=False)):
+        numbers = sales["number"][sales["process"] == process]
+        axes.bar(
+            numbers,
+            [0.8] * len(numbers),
+            bottom=place + 0.1,
+            width=0.9,
+            color=colour,
+        )
+    axes.set_yticks([place + 0.5 for place in range(len(processes))])
+    axes.set_yticklabels([f"process on {process}" for process in processes])
+    say_finding(
+        axes,
+        f"{len(sales)} tickets sold by {len(processes)} processes: "
+        f"{sales['number'].nunique()} different numbers",
+    )
+    axes.set_xlim(0.4, max(total, int(sales["number"].max())) + 0.6)
+    axes.axvline(total + 0.5, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.set_xlabel(f"ticket number (there are {total})")
+    axes.set_ylabel("sold by")
+    return figure

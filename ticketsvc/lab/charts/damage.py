@@ -1,0 +1,84 @@
+"""The probability of damage, as charts."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ticketsvc.lab.charts.style import (
+    COLOURS,
+    LINE_COLOURS,
+    REFERENCE,
+    draw_intervals,
+    new_figure,
+    say_finding,
+)
+
+
+def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure:
+    """Draw the probability of damage against the purchases in the window, per pool size.
+
+    *probabilities*: as `damage.by_purchases` gives them. Bars are 95 % intervals (Wilson).
+    """
+    figure, [axes] = new_figure()
+    sizes = probabilities.groupby("pool_size")
+    for colour, shift, (size, rows) in zip(
+        LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
+    ):
+        draw_intervals(
+            axes, rows["purchases"] + shift, rows, colour, f"pool of {size}: {_many(rows)} bursts"
+        )
+    alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
+    most = int(probabilities["purchases"].max())
+    crowd = probabilities[probabilities["purchases"] == most]["probability"].min()
+    share = (
+        "every burst is damaged" if crowd == 1 else f"{crowd:.0%} of bursts are damaged, or more"
+    )
+    say_finding(
+        axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"
+    )
+    axes.set_xlabel(f"purchases that arrive within {window_ms:.0f} ms")
+    axes.set_ylabel("probability of damage")
+    axes.set_ylim(-0.03, 1.05)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
+    """Draw the probability that two purchases collide against the time between them.
+
+    *probabilities*: as `damage.by_gap` gives them; *purchase_ms*: how long one purchase takes.
+    """
+    figure, [axes] = new_figure()
+    draw_intervals(
+        axes,
+        probabilities["gap_ms"],
+        probabilities,
+        COLOURS["naive"],
+        f"two purchases, {_many(probabilities)} times each",
+    )
+    axes.axvline(purchase_ms, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.annotate(
+        f"one purchase takes {purchase_ms:.1f} ms",
+        xy=(purchase_ms, 1.02),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize="small",
+        color=REFERENCE,
+    )
+    near = probabilities["gap_ms"] < purchase_ms
+    close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
+    say_finding(
+        axes,
+        f"Closer together than one purchase takes, {close.mean():.0%} of pairs collide; "
+        f"further apart, {far.mean():.0%}",
+    )
+    axes.set_xlabel("second purchase sent after the first (ms)")
+    axes.set_ylabel("probability of damage")
+    axes.set_ylim(-0.03, 1.12)
+    axes.legend(frameon=False, loc="center right")
+    return figure
+
+
+def _many(rows: pd.DataFrame) -> str:
+    return str(int(rows["repetitions"].iloc[0]))

@@ -1,0 +1,45 @@
+"""The outcomes of a schedule as they are shown: colour, mark and words, the same everywhere.
+
+The colours are Okabe and Ito's, told apart by the colour-blind; the mark says the same again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one outcome, a `Run.kind`, is shown. *ink*: legible on *colour*."""
+
+    kind: str
+    mark: str
+    colour: str
+    ink: str
+    words: str
+
+
+LOOKS = (
+    Look("clean", "✓", "#56B4E9", "#0d2233", "every ticket once, every answer true"),
+    Look("turned away", "T", "#F0E442", "#3a3500", "a buyer refused although enough was left"),
+    Look("other violation", "!", "#222222", "#ffffff", "the invariant broken in another way"),
+    Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
+    Look("oversold", "O", "#D55E00", "#ffffff", "more tickets issued than there are"),
+)
+"""From the best to the worst."""
+
+KINDS = tuple(look.kind for look in LOOKS)
+BAD = KINDS[2:]
+"""Those that break the invariant."""
+
+_BY_KIND = {look.kind: look for look in LOOKS}
+
+
+def look_of(kind: str) -> Look:
+    """Return how *kind* is shown."""
+    return _BY_KIND[kind]
+
+
+def shown(kinds: Iterable[str]) -> tuple[Look, ...]:
+    """Return how those of *kinds* that occur are shown, from the best to the worst."""
+    found = set(kinds)
+    return tuple(look for look in LOOKS if look.kind in found)

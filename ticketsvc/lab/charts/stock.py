@@ -1,0 +1,26 @@
+"""The stock of each event, as a chart."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ticketsvc.lab.charts.style import new_figure, say_finding
+
+
+def stock(pools: pd.DataFrame) -> Figure:
+    """Draw what is sold and what is left of each event.
+
+    *pools*: event, total, available, issued.
+    """
+    figure, [axes] = new_figure()
+    sold = pools["total"] - pools["available"]
+    axes.barh(pools["event"], sold, color="#0072B2", label="sold")
+    axes.barh(pools["event"], pools["available"], left=sold, color="#BBD9EA", label="available")
+    axes.invert_yaxis()
+    say_finding(
+        axes,
+        f"{len(pools)} events, {int(sold.sum()):,} of {int(pools['total'].sum()):,} tickets sold",
+    )
+    axes.set_xlabel("tickets")
+    axes.set_ylabel("event")
+    axes.legend(frameon=False, loc="lower right")
+    return figure

@@ -1,0 +1,70 @@
+"""The statements of a burst over time, as a chart."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ticketsvc.lab.charts.style import REFERENCE, new_figure, say_finding
+
+_STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
+_STEP_LABELS = {
+    "read_pool": "reads the stock",
+    "insert_ticket": "inserts a ticket",
+    "decrement": "subtracts",
+}
+
+
+def timeline(steps: pd.DataFrame) -> Figure:
+    """Draw each purchase's statements over time, with the stale reads marked.
+
+    *steps*: as `timeline.read_steps` gives them.
+    """
+    purchases = int(steps["purchase"].max())
+    figure, [axes] = new_figure(height=1.6 + 0.17 * purchases)
+    widths = (steps["ended_ms"] - steps["began_ms"]).clip(lower=0.15)
+    for name, label in _STEP_LABELS.items():
+        chosen = steps["step"] == name
+        axes.barh(
+            steps["purchase"][chosen],
+            widths[chosen],
+            left=steps["began_ms"][chosen],
+            height=0.75,
+            color=_STEP_COLOURS[name],
+            label=label,
+        )
+    subtractions = steps[steps["step"] == "decrement"]
+    reads = steps[steps["step"] == "read_pool"]
+    stale = set(subtractions["purchase"][subtractions["stale_by"] > 0])
+    marked = reads[reads["purchase"].isin(stale)]
+    axes.plot(
+        marked["ended_ms"],
+        marked["purchase"],
+        "x",
+        color="black",
+        markersize=4,
+        label="stale when acted upon",
+    )
+    first = subtractions["ended_ms"].min()
+    axes.axvline(first, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.annotate(
+        "first subtraction",
+        xy=(first, 0),
+        xytext=(-3, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize="small",
+        color=REFERENCE,
+    )
+    early = int((reads["ended_ms"] <= first).sum())
+    say_finding(
+        axes,
+        f"{early} of {purchases} purchases had read the stock before the first subtracted: "
+        f"{len(stale)} stale reads",
+    )
+    axes.set_ylim(purchases + 0.8, -0.8)
+    axes.set_xlabel("time since the first statement (ms)")
+    axes.set_ylabel("purchase, in order of its read")
+    axes.set_yticks([1, *range(5, purchases + 1, 5)])
+    axes.legend(
+        frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, fontsize="small"
+    )
+    return figure

@@ -1,0 +1,96 @@
+"""What a purchase makes the database write, as charts."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from ticketsvc.lab.charts.style import COLOURS, new_figure, say_finding
+
+
+def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
+    """Draw the WAL bytes per purchase and per ticket against the quantity, per allocator.
+
+    *volumes*: as `write_volume.measure` gives them.
+    """
+    figure, [per_purchase, per_ticket] = new_figure(width=10, panels=2)
+    for name, rows in volumes.groupby("allocator"):
+        for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
+            axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o", label=name)
+    growth = volumes.groupby("allocator")["wal_bytes"].agg(
+        lambda bytes_: bytes_.max() / bytes_.min()
+    )
+    for axes, what in ((per_purchase, "purchase"), (per_ticket, "ticket")):
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(sorted(volumes["quantity"].unique()))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.set_xlabel("tickets per purchase")
+        axes.set_ylabel(f"WAL per {what} (bytes)")
+        axes.legend(frameon=False)
+    words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
+    say_finding(per_purchase, f"Per purchase, most to least: {words}")
+    least = int(volumes["purchases"].min())
+    say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
+    return figure
+
+
+def size_by_quantity(volumes: pd.DataFrame) -> Figure:
+    """Draw heap and index bytes per purchase against the quantity, per allocator."""
+    figure, [axes] = new_figure()
+    quantities = sorted(volumes["quantity"].unique())
+    for name, rows in volumes.groupby("allocator"):
+        for what, style in (("heap", "-"), ("index", ":")):
+            axes.plot(
+                rows["quantity"],
+                rows[f"{what}_bytes"],
+                style,
+                marker="o",
+                color=COLOURS[name],
+                label=f"{name}: {what}",
+            )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(quantities)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    biggest = volumes[volumes["quantity"] == quantities[-1]].set_index("allocator")
+    size = biggest["heap_bytes"] + biggest["index_bytes"]
+    say_finding(
+        axes,
+        f"At {quantities[-1]} tickets a purchase, {size.idxmax()} stores "
+        f"{size.max() / size.min():,.0f} times what {size.idxmin()} does",
+    )
+    axes.set_xlabel("tickets per purchase")
+    axes.set_ylabel("stored per purchase (bytes)")
+    axes.legend(frameon=False, ncols=2, fontsize="small")
+    return figure
+
+
+def price_of_nets(nets: pd.DataFrame) -> Figure:
+    """Draw the WAL bytes per purchase under each safety net.
+
+    *nets*: as `safety_nets.measure` gives them.
+    """
+    figure, [axes] = new_figure()
+    table = nets.pivot(index="net", columns="batch", values="wal_bytes")
+    table = table.loc[list(nets["net"].unique())]
+    batches = list(table.columns)
+    for place, (batch, colour) in enumerate(zip(batches, ("#0072B2", "#56B4E9"), strict=False)):
+        bars = axes.barh(
+            [row + 0.36 * place for row in range(len(table))],
+            table[batch],
+            height=0.34,
+            color=colour,
+            label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
+        )
+        axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
+    axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(table))])
+    axes.set_yticklabels([name.replace("_", " ") for name in table.index])
+    axes.invert_yaxis()
+    chain, trigger = (table.loc[name].iloc[-1] for name in ("chain", "sequence_trigger"))
+    say_finding(
+        axes, f"In batches the sequence trigger writes {trigger / chain:.0%} of what the chain does"
+    )
+    axes.set_xlabel("WAL per purchase (bytes)")
+    axes.set_ylabel("safety net")
+    axes.legend(frameon=False, loc="lower right")
+    return figure

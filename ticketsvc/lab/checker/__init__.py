@@ -1,0 +1,1 @@
+"""Judge a history against a ledger: pure functions, no database, no clock."""

@@ -1,0 +1,68 @@
+"""Ranges of ticket numbers: count, overlap, gaps."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+Span = tuple[int, int]
+"""Ticket numbers first to last, both included."""
+
+# Of the spans that still go on, so many are compared with the next one: thousands may hold one
+# number, and all pairs of them would be too many.
+_COMPARED = 4
+
+
+class Measured(NamedTuple):
+    """How many numbers, how many different ones, those held again, and those left out from 1 on."""
+
+    issued: int
+    unique: int
+    again: list[Span]
+    missing: list[Span]
+
+
+def count(spans: Iterable[Span]) -> int:
+    """Count the numbers in *spans*, copies included."""
+    return sum(last - first + 1 for first, last in spans)
+
+
+def measure(spans: Sequence[Span]) -> Measured:
+    """Sweep over spans in ascending order, each with first <= last."""
+    issued = unique = 0
+    again: list[Span] = []
+    missing: list[Span] = []
+    reached, expected = float("-inf"), 1
+    for first, last in spans:
+        size = last - first + 1
+        issued += size
+        if first > reached:
+            unique += size
+            if first > expected:
+                missing.append((expected, first - 1))
+            reached = last
+        else:
+            again.append((first, int(min(last, reached))))
+            if last > reached:
+                unique += last - int(reached)
+                reached = last
+        expected = max(expected, last + 1)
+    return Measured(issued, unique, again, missing)
+
+
+def overlapping_pairs(owned: Iterable[tuple[Span, int]]) -> list[tuple[int, int]]:
+    """Return pairs of owners of the same number, each once; an owner of it twice with itself.
+
+    *owned* are spans in ascending order with their owners. Every span that repeats a number of
+    an earlier one is in some pair, but not every pair is given.
+    """
+    pairs: dict[tuple[int, int], None] = {}
+    active: list[tuple[Span, int]] = []
+    for span, owner in owned:
+        active = [one for one in active if one[0][1] >= span[0]]
+        for _, other in active:
+            pairs[other, owner] = None
+        # Besides the latest ones, the one that goes on longest, so that no overlap is missed.
+        longest = max(active, key=lambda one: one[0][1], default=None)
+        active = [*active[1 - _COMPARED :], (span, owner)]
+        if longest is not None and longest not in active:
+            active.insert(0, longest)
+    return list(pairs)

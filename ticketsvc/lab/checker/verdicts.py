@@ -1,0 +1,85 @@
+"""What the checker answers: a verdict per event, and each violation in it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+_LISTED = 6
+
+Cause = Literal["race", "bad quantity", "partial failure", "repeated request"]
+"""race: two purchases at a time read the same stock. bad quantity: not a positive multiple of 8.
+partial failure: only some of a purchase was done. repeated request: one purchase, sold twice."""
+
+Status = Literal["clean", "violated", "unknown"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Where the invariant does not hold: what kind, how many tickets, and examples.
+
+    *purchases* is the smallest set that shows it: leave one out, and the others do not. A
+    purchase goes by its id where the history knows it, else by its buyer and numbers. Empty:
+    no set of purchases shows it. *cause* is that of this set, and *reason* the evidence for it;
+    None: what is known does not tell.
+    """
+
+    kind: str
+    count: int
+    message: str
+    purchases: tuple[str, ...] = ()
+    cause: Cause | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """How purchases without an answer turned out, by the tickets in their buyers' hands."""
+
+    sold: int = 0
+    not_sold: int = 0
+    undecidable: int = 0
+
+
+@dataclass(frozen=True)
+class EventVerdict:
+    """What was found of one event.
+
+    *issued* counts tickets in rows and ranges; *unique* the different numbers among them;
+    *duplicates* the rest. *oversold*: more were issued than the event has. *inconclusive* say why
+    it could not be judged, or not in full: without a violation the verdict is then unknown,
+    and when nothing could be counted the counts are 0.
+    """
+
+    event: str
+    total: int | None
+    available: int | None
+    next_ticket_number: int | None
+    issued: int
+    unique: int
+    duplicates: int
+    oversold: bool
+    violations: tuple[Violation, ...]
+    unknowns: Unknowns = Unknowns()
+    inconclusive: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """What can be said: a violation stands, whatever else is in doubt."""
+        if self.violations:
+            return "violated"
+        return "unknown" if self.inconclusive else "clean"
+
+    @property
+    def clean(self) -> bool:
+        """Whether the invariant holds, and nothing is in doubt."""
+        return self.status == "clean"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, for JSON."""
+        return {**asdict(self), "status": self.status}
+
+
+def listed(purchases: Sequence[str]) -> str:
+    """Write *purchases* as a list that fits a line: the first ones, and how many more."""
+    more = len(purchases) - _LISTED
+    return ", ".join(purchases[:_LISTED]) + (f" and {more} more" if more > 0 else "")

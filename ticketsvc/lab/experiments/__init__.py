@@ -1,0 +1,1 @@
+"""What the first notebooks measure: bursts, damage, timelines."""

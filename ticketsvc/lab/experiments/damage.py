@@ -1,0 +1,113 @@
+"""How likely the naive allocator does damage, against what the arrivals are like."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from statistics import median
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from ticketsvc.lab.experiments.bursts import Trial, run_trial
+from ticketsvc.lab.experiments.lab import Lab
+from ticketsvc.lab.workload.burst import Workload
+from ticketsvc.lab.workload.services import running_services
+
+_CONFIDENCE = 0.95
+
+
+async def by_purchases(
+    lab: Lab,
+    *,
+    event: str,
+    purchases: Sequence[int],
+    pool_sizes: Sequence[int],
+    window_s: float,
+    repetitions: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Measure how often damage is done when so many purchases arrive within *window_s*.
+
+    Arrivals are uniform over the window, drawn from *seed*; the stock is enough for all. Pool
+    sizes run side by side, each with a server process and an event of its own. One row per
+    pool size and number: repetitions, damaged, probability and its 95 % interval (Wilson).
+    """
+
+    async def with_pool(size: int, urls: Sequence[str]) -> list[dict[str, float]]:
+        arrivals = random.Random(seed)  # noqa: S311 - an experiment, repeatable
+        rows = []
+        own = Lab(lab.url)  # a connection is used by one at a time
+        with contextlib.closing(own.connection):
+            for number in purchases:
+                draws = [
+                    tuple(sorted(arrivals.uniform(0, window_s) for _ in range(number)))
+                    for _ in range(repetitions)
+                ]
+                damaged = await _count_damaged(own, urls, f"{event}-{size}", draws, size)
+                rows.append(
+                    {"pool_size": size, "purchases": number, **_probability(damaged, repetitions)}
+                )
+        return rows
+
+    with contextlib.ExitStack() as services:  # starting and stopping would hold up arrivals
+        addresses = [
+            services.enter_context(running_services(lab.url, "naive", pool_size=size))
+            for size in pool_sizes
+        ]
+        found = await asyncio.gather(*map(with_pool, pool_sizes, addresses))
+    return pd.DataFrame([row for rows in found for row in rows])
+
+
+async def by_gap(
+    lab: Lab, *, event: str, gaps_ms: Sequence[float], repetitions: int
+) -> pd.DataFrame:
+    """Measure how often two purchases collide when the second is sent *gap* later.
+
+    One row per gap (ms), as `by_purchases` has them.
+    """
+    rows = []
+    with running_services(lab.url, "naive") as urls:
+        for gap in gaps_ms:
+            damaged = await _count_damaged(lab, urls, event, [(0.0, gap / 1000)] * repetitions)
+            rows.append({"gap_ms": gap, **_probability(damaged, repetitions)})
+    return pd.DataFrame(rows)
+
+
+async def purchase_ms(lab: Lab, *, event: str, repetitions: int) -> float:
+    """Measure how long *naive* takes for one purchase alone: the median of so many, in ms."""
+    workload = Workload(event, purchases=1, concurrency=1)
+    trial = Trial("naive", "original", 10, workload.quantity, workload)
+    with running_services(lab.url, "naive") as urls:
+        bursts = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
+    return 1000 * median(
+        attempt.answered_s - attempt.sent_s for burst in bursts for attempt in burst.history
+    )
+
+
+async def _count_damaged(
+    lab: Lab,
+    urls: Sequence[str],
+    event: str,
+    draws: Sequence[tuple[float, ...]],
+    pool_size: int = 10,
+) -> int:
+    damaged = 0
+    for arrivals_s in draws:
+        number = len(arrivals_s)
+        workload = Workload(event, number, concurrency=number, arrivals_s=arrivals_s)
+        trial = Trial("naive", "original", pool_size, number * workload.quantity, workload)
+        burst = await run_trial(lab, urls, trial)
+        damaged += not burst.verdict.clean
+    return damaged
+
+
+def _probability(damaged: int, repetitions: int) -> dict[str, float]:
+    interval = binomtest(damaged, repetitions).proportion_ci(_CONFIDENCE, method="wilson")
+    return {
+        "repetitions": repetitions,
+        "damaged": damaged,
+        "probability": damaged / repetitions,
+        "low": interval.low,
+        "high": interval.high,
+    }

@@ -1,0 +1,43 @@
+"""Write by hand what must not be, and see who refuses it."""
+
+import pandas as pd
+import psycopg
+
+from ticketsvc.database.statements import load, source
+from ticketsvc.lab.experiments.lab import Lab
+
+CONTROL = "the_next_range"
+"""The one statement that must be accepted."""
+
+
+def try_forbidden_writes(lab: Lab, event: str) -> pd.DataFrame:
+    """Try each statement of `sql/statements/forbidden.sql` on the fixed schema.
+
+    *event* is reset to 32 tickets of which 1 to 8 are sold. Each try runs to the end of its
+    transaction's checks and is then rolled back; only a constraint's word counts as a refusal.
+    Columns: write, what (its describing line), refused, sqlstate, constraint.
+    """
+    lab.reset("fixed", event, 32, sold=8)
+    rows = []
+    for name, statement in load("forbidden", "fixed").items():
+        refusal = _try(lab, statement.query, event)
+        rows.append(
+            {
+                "write": name.replace("_", " "),
+                "what": source("forbidden")[name].splitlines()[0].removeprefix("-- "),
+                "refused": refusal is not None,
+                "sqlstate": refusal.sqlstate if refusal else "",
+                "constraint": refusal.diag.constraint_name if refusal else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _try(lab: Lab, query: bytes, event: str) -> psycopg.IntegrityError | None:
+    try:
+        with lab.connection.transaction(force_rollback=True):
+            lab.connection.execute(query, {"event": event})
+            lab.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg.IntegrityError as refusal:
+        return refusal
+    return None

@@ -1,0 +1,169 @@
+"""A notebook's hold on the database: connect, reset, audit, state the facts."""
+
+import atexit
+import importlib.metadata
+import inspect
+import os
+import platform
+import textwrap
+from dataclasses import dataclass
+from functools import cached_property
+from typing import LiteralString
+
+import pandas as pd
+import psycopg
+from IPython.display import Code, Markdown, display
+from psycopg import sql
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.embedded import start_temporary
+from ticketsvc.database.locate import check_server
+from ticketsvc.database.schemas import (
+    SCHEMAS,
+    SIX_EVENTS,
+    SchemaName,
+    ddl,
+    ensure_schemas,
+    reset_event,
+    seed_six_events,
+)
+from ticketsvc.database.statements import source
+from ticketsvc.lab.checker.check import EventVerdict, check_event
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.ledger.records import EventLedger
+from ticketsvc.lab.workload.history import Attempt
+from ticketsvc.settings import load_settings
+
+_SHOWN_SETTINGS = ("synchronous_commit", "fsync", "default_transaction_isolation")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A database with both schemas, ready to be experimented on."""
+
+    url: str
+    """Where it is, password included: never shown."""
+
+    def __repr__(self) -> str:
+        return f"Lab on PostgreSQL {self.server_version}"
+
+    @cached_property
+    def connection(self) -> "psycopg.Connection":
+        """The notebook's own connection, in autocommit mode."""
+        return psycopg.connect(self.url, autocommit=True, application_name="ticketsvc-lab")
+
+    @property
+    def server_version(self) -> str:
+        """PostgreSQL's version, as 18.6."""
+        return self.connection.info.parameter_status("server_version") or "unknown"
+
+    def reset(self, schema: SchemaName, event: str, total: int, *, sold: int = 0) -> None:
+        """Return *event* a new pool of *total*, its first *sold* tickets issued."""
+        reset_event(self.connection, schema, event, total, sold)
+
+    def seed(self) -> pd.DataFrame:
+        """Reset the six events of the original in both schemas, and audit them.
+
+        One row per schema and event: name, total, available, issued, unique, clean.
+        """
+        names = {seed.event: seed.name for seed in SIX_EVENTS}
+        for schema in SCHEMAS:
+            seed_six_events(self.connection, schema)
+        verdicts = [(schema, self.audit(schema, event)) for schema in SCHEMAS for event in names]
+        return pd.DataFrame(
+            [
+                {
+                    "schema": schema,
+                    "event": verdict.event,
+                    "name": names[verdict.event],
+                    "total": verdict.total,
+                    "available": verdict.available,
+                    "issued": verdict.issued,
+                    "unique": verdict.unique,
+                    "clean": verdict.clean,
+                }
+                for schema, verdict in verdicts
+            ]
+        )
+
+    def ledger(self, schema: SchemaName, event: str) -> EventLedger:
+        """Read what *schema* holds of *event*; an event it does not know is empty."""
+        found = read_ledger(self.connection, schema, event)
+        return found[0] if found else EventLedger(event, None, None)
+
+    def audit(
+        self, schema: SchemaName, event: str, history: "list[Attempt] | None" = None
+    ) -> EventVerdict:
+        """Judge *event* in *schema* by its ledger and what buyers were told."""
+        return check_event(self.ledger(schema, event), history or [])
+
+    def query(self, query: LiteralString, *parameters: object) -> pd.DataFrame:
+        """Return the result of a read as a table."""
+        cursor = self.connection.execute(query, parameters)
+        columns = [column.name for column in cursor.description or ()]
+        return pd.DataFrame(cursor.fetchall(), columns=columns)
+
+    def same_tickets(self, one: str, other: str) -> bool:
+        """Tell whether two relations hold the same (event, number, user) rows, the six events'."""
+        columns = sql.SQL("event_id, ticket_number, user_id")
+        left, right = (
+            sql.SQL("SELECT {} FROM {} WHERE event_id = ANY({})").format(
+                columns, sql.Identifier(*name.split(".")), [seed.event for seed in SIX_EVENTS]
+            )
+            for name in (one, other)
+        )
+        difference = sql.SQL("({0} EXCEPT ALL {1}) UNION ALL ({1} EXCEPT ALL {0})")
+        return self.connection.execute(difference.format(left, right)).fetchone() is None
+
+    def facts(self, **more: object) -> pd.DataFrame:
+        """List what the figures below were taken on; *more* are the notebook's own facts."""
+        settings = {
+            name: self.connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            for name in _SHOWN_SETTINGS
+        }
+        facts = {
+            "PostgreSQL": self.server_version,
+            **{name: row[0] if row else "" for name, row in settings.items()},
+            "Python": platform.python_version(),
+            "psycopg": importlib.metadata.version("psycopg"),
+            "processors": os.cpu_count(),
+            **{name.replace("_", " "): value for name, value in more.items()},
+        }
+        return pd.DataFrame({"value": [str(value) for value in facts.values()]}, index=list(facts))
+
+
+def open_lab() -> Lab:
+    """Connect to `DATABASE_URL`, or to a server of our own that ends with this kernel."""
+    settings = load_settings()
+    if settings.database_url is not None:
+        lab = Lab(check_server(settings.database_url.get_secret_value()))
+    else:
+        server = start_temporary(binaries_folder=settings.postgres_bin)
+        atexit.register(server.stop)
+        lab = Lab(server.url)
+    ensure_schemas(lab.connection)
+    pd.set_option("display.max_colwidth", None)  # a message cut short explains nothing
+    return lab
+
+
+def show_allocator(name: str) -> None:
+    """Display the allocator's method as it is in the package."""
+    text = textwrap.dedent(inspect.getsource(ALLOCATORS[name].allocate))
+    display(Code(text, language="python"))
+
+
+def show_statements(file: str, *names: str) -> None:
+    """Display named statements of `sql/statements/<file>.sql` as they are written."""
+    blocks = source(file)
+    text = "\n\n".join(f"-- name: {name}\n{blocks[name]}" for name in names or blocks)
+    display(Code(text, language="postgresql"))
+
+
+def show_schema(schema: SchemaName) -> None:
+    """Display `sql/<schema>.sql` as it is written."""
+    display(Code(ddl(schema), language="postgresql"))
+
+
+def say(text: str) -> None:
+    """Display a paragraph of Markdown whose numbers were computed."""
+    display(Markdown(text))

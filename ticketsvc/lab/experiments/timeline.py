@@ -1,0 +1,122 @@
+"""What really happened in a burst: each statement of each purchase, by recorded times."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ticketsvc.database.statements import load
+from ticketsvc.lab.experiments.bursts import Burst, run_bursts
+from ticketsvc.lab.experiments.lab import Lab
+
+
+async def traced_burst(
+    lab: Lab, *, event: str, total: int, purchases: int, quantity: int = 8, pool_size: int = 10
+) -> tuple[Burst, pd.DataFrame]:
+    """Run one burst of *naive* with every statement recorded by the server.
+
+    Give the burst and its steps, as `read_steps` has them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.jsonl"
+        [burst] = await run_bursts(
+            lab,
+            "naive",
+            event=event,
+            total=total,
+            purchases=purchases,
+            quantity=quantity,
+            pool_size=pool_size,
+            trace=trace,
+        )
+        return burst, read_steps(trace)
+
+
+async def traced_damage(
+    lab: Lab, *, event: str, total: int, purchases: int, quantity: int = 8, tries: int
+) -> tuple[Burst, pd.DataFrame]:
+    """Run such bursts until one does damage, or *tries* did none; return the last one.
+
+    Few purchases do not always meet: a burst that was clean explains nothing.
+    """
+    for _ in range(tries - 1):
+        burst, steps = await traced_burst(
+            lab, event=event, total=total, purchases=purchases, quantity=quantity
+        )
+        if not burst.verdict.clean:
+            return burst, steps
+    return await traced_burst(lab, event=event, total=total, purchases=purchases, quantity=quantity)
+
+
+def read_steps(trace: Path) -> pd.DataFrame:
+    """Read a trace of *naive* on the original schema: one row per statement, in order of time.
+
+    Columns: purchase (1, 2 … in order of their reads), step (read_pool, insert_ticket,
+    decrement), began_ms and ended_ms since the first statement, quantity, number (the ticket
+    inserted), read_available (what the read returned), stale_by (for a decrement: how many
+    rivals subtracted between this purchase's read and its own subtraction).
+    """
+    names = {
+        statement.query.decode(): name for name, statement in load("naive", "original").items()
+    }
+    records = [json.loads(line) for line in trace.read_text().splitlines()]
+    steps = pd.DataFrame([_step(record, names[record["statement"]]) for record in records])
+    steps = steps.sort_values("ended_ms", ignore_index=True)
+    start = steps["began_ms"].min()
+    steps[["began_ms", "ended_ms"]] -= start
+    reads = steps[steps["step"] == "read_pool"]
+    order = {name: number for number, name in enumerate(reads["purchase"], start=1)}
+    steps["purchase"] = steps["purchase"].map(order)
+    return _mark_stale(steps)
+
+
+def transcript(steps: pd.DataFrame, total: int) -> pd.DataFrame:
+    """Tell the steps of a burst in order, with the stock as the pool has it after each.
+
+    Columns: ms, purchase, what happens, available (the pool's column, after the step).
+    """
+    subtracted = steps["quantity"].where(steps["step"] == "decrement", 0).cumsum()
+    return pd.DataFrame(
+        {
+            "ms": steps["ended_ms"].round(2),
+            "purchase": steps["purchase"],
+            "what happens": [_tell(step) for step in steps.to_dict("records")],
+            "available": total - subtracted.astype(int),
+        }
+    )
+
+
+def _step(record: dict[str, Any], name: str) -> dict[str, Any]:
+    parameters = record["parameters"]
+    return {
+        "purchase": record["purchase"],
+        "step": name,
+        "began_ms": record["began_s"] * 1000,
+        "ended_ms": record["ended_s"] * 1000,
+        "quantity": parameters.get("quantity", 0),
+        "number": parameters.get("number"),
+        "read_available": record["first"][1] if record["first"] else None,
+    }
+
+
+def _mark_stale(steps: pd.DataFrame) -> pd.DataFrame:
+    subtractions = steps[steps["step"] == "decrement"]
+    reads = steps[steps["step"] == "read_pool"].set_index("purchase")["ended_ms"]
+    stale = {
+        index: int(subtractions["ended_ms"].between(reads[row.purchase], row.ended_ms).sum()) - 1
+        for index, row in zip(subtractions.index, subtractions.itertuples(index=False), strict=True)
+    }
+    return steps.assign(stale_by=pd.Series(stale, dtype="Int64"))
+
+
+def _tell(step: dict[str, Any]) -> str:
+    match step["step"]:
+        case "read_pool":
+            return f"reads: {step['read_available']:.0f} available"
+        case "insert_ticket":
+            return f"inserts ticket {step['number']:.0f}"
+    if not step["stale_by"]:
+        return f"subtracts {step['quantity']}: what it read still held"
+    return f"subtracts {step['quantity']}: its read is stale, {step['stale_by']} sold since"

@@ -1,0 +1,1 @@
+"""Fault injection: kill, crash, freeze, drop answers, overload, and judge what is left."""

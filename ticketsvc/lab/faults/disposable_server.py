@@ -1,0 +1,30 @@
+"""A PostgreSQL server of one's own, with an event that cannot sell out: it may be broken."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import psycopg
+
+from ticketsvc.database.embedded import EmbeddedServer, start_temporary
+from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.ledger.records import EventLedger
+from ticketsvc.settings import load_settings
+
+
+@contextlib.contextmanager
+def own_server(event: str, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
+    """Run a server with both schemas, *event* in `fixed`, and *settings* of PostgreSQL's."""
+    folder = load_settings().postgres_bin
+    with start_temporary(binaries_folder=folder, settings=settings) as server:
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            ensure_schemas(owner)
+            reset_event(owner, "fixed", event, MAX_TOTAL)
+        yield server
+
+
+def ledger_on(server: EmbeddedServer, event: str) -> EventLedger:
+    """Read what *server* holds of *event*."""
+    with psycopg.connect(server.url, autocommit=True) as owner:
+        (ledger,) = read_ledger(owner, "fixed", event)
+    return ledger

@@ -1,0 +1,178 @@
+"""Ask for many times what a service can sell, and see what becomes of those who ask.
+
+Buyers arrive by the clock, whether or not those before them have been answered: what waits for an
+answer cannot hold back the next one, as it does where each buyer waits for its own. The database
+flushes slowly, so that it is the limit, and not the processor that buyers and service share here.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ticketsvc.lab.bench.figures import percentile
+from ticketsvc.lab.bench.meter import family, resident_bytes
+from ticketsvc.lab.checker.check import EventVerdict, judge
+from ticketsvc.lab.faults.disposable_server import ledger_on, own_server
+from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.history import Attempt
+from ticketsvc.lab.workload.services import start_service
+
+EVENT = "OVERLOAD"
+_CONNECTIONS_TO_SPARE = 300
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is asked for: *times* what is sustained, for so many *seconds*.
+
+    *flush_ms*: what each flush of the database is made to take longer. *max_waiting*: the bound on
+    purchases under way. *peak_s*: how long it is first measured what can be sustained.
+    """
+
+    times: float = 10.0
+    seconds: float = 30.0
+    peak_s: float = 5.0
+    buyers: int = 64
+    flush_ms: int = 10
+    max_waiting: int = 100
+    allocator: str = "range"
+
+
+@dataclass(frozen=True)
+class Overload:
+    """What became of it. Rates are purchases per second, latencies milliseconds."""
+
+    load: Load
+    peak_per_s: float
+    offered_per_s: float
+    goodput_per_s: float
+    refused: int
+    refused_p50_ms: float | None
+    refused_p99_ms: float | None
+    sold_p50_ms: float | None
+    sold_p99_ms: float | None
+    memory_before_mib: float
+    memory_most_mib: float
+    verdict: EventVerdict
+    unknown: int
+    statuses: Sequence[int]
+
+    def row(self) -> dict[str, Any]:
+        """Return one line of a table."""
+        return {
+            "allocator": self.load.allocator,
+            "peak_per_s": self.peak_per_s,
+            "offered_per_s": self.offered_per_s,
+            "of_peak_offered": self.offered_per_s / self.peak_per_s,
+            "goodput_per_s": self.goodput_per_s,
+            "of_peak": self.goodput_per_s / self.peak_per_s,
+            "refused": self.refused,
+            "refused_p50_ms": self.refused_p50_ms,
+            "refused_p99_ms": self.refused_p99_ms,
+            "sold_p50_ms": self.sold_p50_ms,
+            "sold_p99_ms": self.sold_p99_ms,
+            "memory_before_mib": self.memory_before_mib,
+            "memory_most_mib": self.memory_most_mib,
+            "refused_with": ", ".join(map(str, self.statuses)),
+            "unknown": self.unknown,
+            "audit": self.verdict.status,
+        }
+
+
+async def overload(
+    load: Load,
+    on_answer: Callable[[], None] = lambda: None,
+) -> Overload:
+    """Measure what one service sustains, then ask for *load.times* that.
+
+    On a PostgreSQL server of its own.
+    """
+    settings = {"commit_delay": str(load.flush_ms * 1000), "commit_siblings": "0"}
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(own_server(EVENT, settings))
+        service = stack.enter_context(
+            start_service(
+                server.url,
+                load.allocator,
+                environment={"TICKETSVC_MAX_WAITING": str(load.max_waiting)},
+            )
+        )
+        peak = await _sustained(service.url, load)
+        peak_per_s = _rate(peak, load.peak_s)
+        before = resident_bytes(family(service.process.pid))
+        flood = await _flood(service.url, load, peak_per_s, service.process.pid, on_answer)
+        ledger = ledger_on(server, EVENT)
+    verdict = judge(ledger, [*peak, *flood.history])
+    sold = _latencies_ms(flood.history, "ok")
+    refused = _latencies_ms(flood.history, "refused")
+    return Overload(
+        load,
+        peak_per_s,
+        len(flood.history) / flood.sent_within_s,
+        _rate(flood.history, load.seconds),
+        len(refused),
+        percentile(refused, 0.5),
+        percentile(refused, 0.99),
+        percentile(sold, 0.5),
+        percentile(sold, 0.99),
+        before / 2**20,
+        flood.most_bytes / 2**20,
+        verdict,
+        sum(one.outcome in ("unknown", "failed") for one in flood.history),
+        sorted({one.status or 0 for one in flood.history if one.outcome == "refused"}),
+    )
+
+
+async def _sustained(url: str, load: Load) -> list[Attempt]:
+    end = time.monotonic() + load.peak_s
+    workload = Workload(EVENT, purchases=10**9, concurrency=load.buyers)
+    return await run_workload([url], workload, enough=lambda: time.monotonic() >= end)
+
+
+@dataclass
+class _Flood:
+    history: list[Attempt]
+    sent_within_s: float
+    most_bytes: int
+
+
+async def _flood(
+    url: str, load: Load, peak_per_s: float, pid: int, on_answer: Callable[[], None]
+) -> _Flood:
+    many = round(load.times * peak_per_s * load.seconds)
+    arrivals = tuple(number * load.seconds / many for number in range(many))
+    workload = Workload(
+        EVENT,
+        purchases=many,
+        concurrency=load.max_waiting + _CONNECTIONS_TO_SPARE,
+        arrivals_s=arrivals,
+    )
+    asking = asyncio.create_task(run_workload([url], workload, on_answer=lambda _: on_answer()))
+    most = 0
+    while not asking.done():
+        most = max(most, resident_bytes(family(pid)))
+        await asyncio.sleep(_LOOK_S)
+    history = await asking
+    return _Flood(history, history[-1].sent_s - history[0].sent_s, most)
+
+
+def _rate(history: Sequence[Attempt], seconds: float) -> float:
+    """Return the purchases sold per second within *seconds* of the first request."""
+    end = min(one.sent_s for one in history) + seconds
+    return sum(one.outcome == "ok" and one.answered_s <= end for one in history) / seconds
+
+
+def _latencies_ms(history: Sequence[Attempt], outcome: str) -> list[float]:
+    return sorted(1000 * (one.answered_s - one.sent_s) for one in history if one.outcome == outcome)
+
+
+def table(found: Overload) -> pd.DataFrame:
+    """Return the row as a table that reads downwards."""
+    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in found.row().items()}
+    return pd.DataFrame({"value": [str(value) for value in row.values()]}, index=list(row))

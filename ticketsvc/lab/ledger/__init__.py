@@ -1,0 +1,1 @@
+"""Read what a database holds of each event, as plain records."""

@@ -1,0 +1,95 @@
+"""What a report is made of: a notebook's parameters, how its run ended, its headline charts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal, Self
+
+State = Literal["holds", "failed", "no verdict"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a notebook declares that a run may change; *default* is Python source."""
+
+    name: str
+    default: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a notebook stopped, and why: *cell* names the place, *anchor* leads to it."""
+
+    cell: str
+    anchor: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A headline chart: its words, and the picture as a data URI."""
+
+    alt: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """What the run of one notebook came to; times are seconds and ISO 8601 in UTC."""
+
+    name: str
+    title: str
+    duration_s: float
+    finished_at: str
+    parameters: Mapping[str, Any]
+    verdict: Mapping[str, Any] | None
+    failure: Failure | None
+    charts: Sequence[Chart]
+
+    @property
+    def state(self) -> State:
+        """A notebook that gives no verdict does not count as one that holds."""
+        if self.failure is not None:
+            return "failed"
+        if self.verdict is None:
+            return "no verdict"
+        return "holds" if self.verdict["holds"] else "failed"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        if self.verdict is not None:
+            return str(self.verdict["sentence"])
+        return "It stopped before its verdict." if self.failure else "It gives no verdict."
+
+    @property
+    def claims(self) -> tuple[int, int]:
+        """How many of the verdict's claims hold, of how many."""
+        claims = self.verdict["claims"] if self.verdict else ()
+        return sum(bool(claim["holds"]) for claim in claims), len(claims)
+
+    @property
+    def took(self) -> str:
+        """The duration, for people."""
+        minutes, seconds = divmod(round(self.duration_s), 60)
+        return f"{minutes} min {seconds} s" if minutes else f"{self.duration_s:.1f} s"
+
+    @property
+    def finished(self) -> str:
+        """When it was finished, for people."""
+        return f"{datetime.fromisoformat(self.finished_at):%Y-%m-%d %H:%M} UTC"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, and `from_dict` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Take what `as_dict` gave; raise `TypeError` or `KeyError` for anything else."""
+        failure = record["failure"]
+        parts = {
+            "failure": Failure(**failure) if failure else None,
+            "charts": tuple(Chart(**chart) for chart in record["charts"]),
+        }
+        return cls(**{**record, **parts})

@@ -1,0 +1,1 @@
+"""Schedules to click and step through, without a script."""

@@ -1,0 +1,1 @@
+"""Send purchases to services, record what they answer, start and stop services."""

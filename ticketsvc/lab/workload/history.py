@@ -1,0 +1,144 @@
+"""The record of a run: each attempt, what was asked and what was answered."""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ticketsvc.errors import UsageError
+
+Outcome = Literal["ok", "refused", "failed", "unknown"]
+"""ok: answered 2xx, sold. refused: any other answer. failed: never sent. unknown: sent, no
+answer; it may have happened."""
+
+
+_ASK_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request sent for one purchase, and how it ended.
+
+    Times are seconds on the system-wide monotonic clock.
+    """
+
+    purchase: str
+    url: str
+    user: str
+    event: str
+    quantity: int
+    sent_s: float
+    answered_s: float
+    outcome: Outcome
+    status: int | None = None
+    tickets: tuple[int, ...] = ()
+    message: str = ""
+    key: str | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether its answer settles the purchase: sold, or refused for good (4xx)."""
+        for_good = 400 <= (self.status or 0) < 500 and self.status not in _ASK_AGAIN
+        return self.outcome == "ok" or (self.outcome == "refused" and for_good)
+
+
+def outcome_of(tries: Sequence[Attempt]) -> Outcome:
+    """Return the outcome of one purchase by all attempts at it, in the order they were sent.
+
+    Sold once is sold, and unanswered once may have been, unless a later answer under the same key
+    has settled it.
+    """
+    outcomes = {attempt.outcome for attempt in tries}
+    if "ok" in outcomes:
+        return "ok"
+    last = tries[-1]
+    if last.decided and last.key is not None and len({attempt.key for attempt in tries}) == 1:
+        return last.outcome
+    if "unknown" in outcomes:
+        return "unknown"
+    return "refused" if "refused" in outcomes else "failed"
+
+
+def by_purchase(history: Iterable[Attempt]) -> list[list[Attempt]]:
+    """Gather attempts by purchase, each's in the order they were sent."""
+    gathered: dict[tuple[str, str], list[Attempt]] = {}
+    for one in history:
+        gathered.setdefault((one.user, one.purchase), []).append(one)
+    return [sorted(tries, key=lambda one: one.sent_s) for tries in gathered.values()]
+
+
+def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
+    """Count the outcomes of purchases, and the ticket numbers as the buyers were told them.
+
+    Numbers are counted per event: `tickets` in all, `unique` different ones, `duplicates` the
+    rest. Of purchases that were asked for again, `retried`, it says how each ended.
+    """
+    purchases = by_purchase(history)
+    outcomes = Counter(map(outcome_of, purchases))
+    retried = Counter(outcome_of(tries) for tries in purchases if len(tries) > 1)
+    told = [(attempt.event, number) for attempt in history for number in attempt.tickets]
+    unique = len(set(told))
+    statuses = Counter(str(attempt.status) for attempt in history if attempt.status is not None)
+    return {
+        "purchases": len(purchases),
+        "successes": outcomes["ok"],
+        "refused": outcomes["refused"],
+        "failed": outcomes["failed"],
+        "unknown": outcomes["unknown"],
+        "tickets": len(told),
+        "unique": unique,
+        "duplicates": len(told) - unique,
+        "retried": dict(sorted(retried.items())),
+        "statuses": dict(sorted(statuses.items())),
+    }
+
+
+@contextlib.contextmanager
+def recording(file: Path) -> Iterator[Callable[[Attempt], object]]:
+    """Return the function that writes an attempt to *file*, one JSON object per line, at once.
+
+    Opened before anything is bought: what is written survives whatever ends the run. Raise
+    `UsageError` when it cannot be opened.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        out = file.open("w", buffering=1)
+    except OSError as problem:
+        raise UsageError(f"--history {file}: {problem.strerror}") from None
+    with out:
+        yield lambda attempt: print(json.dumps(asdict(attempt)), file=out)
+
+
+def _require_types(attempt: Attempt) -> None:
+    texts = (attempt.purchase, attempt.url, attempt.user, attempt.event, attempt.message)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("not text")
+    if not all(type(number) is int for number in (attempt.quantity, *attempt.tickets)):
+        raise TypeError("not an integer")
+
+
+def read_history(file: Path) -> list[Attempt]:
+    """Read what `recording` wrote; raise `UsageError` naming the line that is not so."""
+    names = {field.name for field in fields(Attempt)}
+    history = []
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"history {file}: cannot be read: {problem}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            kept = {name: record[name] for name in names & record.keys()}
+            kept["tickets"] = tuple(kept.get("tickets", ()))
+            attempt = Attempt(**kept)
+            _require_types(attempt)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise UsageError(f"history {file}, line {number}: not an attempt of a run") from None
+        if attempt.outcome not in get_args(Outcome):
+            raise UsageError(f"history {file}, line {number}: unknown outcome {attempt.outcome!r}")
+        history.append(attempt)
+    return history

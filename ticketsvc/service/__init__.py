@@ -1,0 +1,1 @@
+"""The HTTP service: routes, answers, connections, one process or several."""

@@ -1,0 +1,124 @@
+"""What the server counts, in Prometheus's text format."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ticketsvc.database.pool import Pool
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's; set where processes count together
+
+
+@contextlib.contextmanager
+def counters_kept(folder: Path | None = None) -> Iterator[None]:
+    """Keep the folder of the counters that processes share, the last of which removes it.
+
+    Whoever is killed lets go of it too, so that it goes whoever ends last. None: the folder of
+    the environment, and nothing to do where there is none.
+    """
+    if folder is None and COUNTERS in os.environ:
+        folder = Path(os.environ[COUNTERS])
+    if folder is None:
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - Windows has none, and no processes that share a port
+
+    holder = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_SH)
+        yield
+    finally:
+        with contextlib.suppress(BlockingIOError):  # another keeps it
+            fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(holder)
+
+
+class Metrics:
+    """The counters of one server process, or of all the workers that it is one of.
+
+    Workers keep theirs in files of one folder, and whichever is asked adds them up.
+    """
+
+    def __init__(self, allocator: str) -> None:
+        self._registry = CollectorRegistry()
+        self.shared = COUNTERS in os.environ
+        if self.shared:
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
+        own = None if self.shared else self._registry
+        self.purchases = Counter(
+            "ticketsvc_purchases",
+            "Purchases answered, by outcome: sold, replayed (sold before, under the same key), "
+            "or the error's code",
+            ["allocator", "outcome"],
+            registry=own,
+        )
+        self.tickets = Counter(
+            "ticketsvc_tickets_sold",
+            "Ticket numbers given to buyers",
+            ["allocator"],
+            registry=own,
+        )
+        self.seconds = Histogram(
+            "ticketsvc_request_seconds",
+            "Time from request to answer",
+            ["route", "status"],
+            buckets=_SECONDS,
+            registry=own,
+        )
+        self._pool = Gauge(
+            "ticketsvc_pool",
+            "The connection pool: connections (size), idle ones, purchases waiting",
+            ["what"],
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self.allocator = allocator
+        # Looked up once: a label costs more than the counting.
+        self._sold = self.purchases.labels(allocator, "sold")
+        self._tickets_sold = self.tickets.labels(allocator)
+        self._seconds: dict[tuple[str, int], Histogram] = {}
+
+    def sold(self, tickets: int) -> None:
+        """Count a purchase of so many *tickets*."""
+        self._sold.inc()
+        self._tickets_sold.inc(tickets)
+
+    def replayed(self) -> None:
+        """Count an answer that repeats what was sold under the same key."""
+        self.not_sold("replayed")
+
+    def not_sold(self, code: str) -> None:
+        """Count a purchase that ended in an error of this *code*."""
+        self.purchases.labels(self.allocator, code).inc()
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request to *route* and how long its answer took."""
+        found = self._seconds.get((route, status))
+        if found is None:
+            found = self._seconds[route, status] = self.seconds.labels(route, status)
+        found.observe(seconds)
+
+    def text(self, pool: Pool) -> bytes:
+        """Render everything, with the pool as it is now."""
+        self._look_at(pool)
+        return generate_latest(self._registry)
+
+    async def keep_looking_at(self, pool: Pool) -> None:
+        """Note the pool's state every second, for another worker to tell it."""
+        while True:
+            self._look_at(pool)
+            await asyncio.sleep(1)
+
+    def _look_at(self, pool: Pool) -> None:
+        stats = pool.get_stats()
+        self._pool.labels("size").set(stats.get("pool_size", 0))
+        self._pool.labels("idle").set(stats.get("pool_available", 0))
+        self._pool.labels("waiting").set(stats.get("requests_waiting", 0))

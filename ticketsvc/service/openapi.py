@@ -1,0 +1,202 @@
+"""The HTTP contract as an OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ticketsvc import __version__
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_KEY_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK
+
+MAX_TICKET_NUMBER = 2**31 - 1
+
+_IDENTIFIER = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+}
+_COUNT = {"type": "integer"}
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_SCHEMAS = {
+    "Purchase": _object(
+        userId=_IDENTIFIER,
+        eventId=_IDENTIFIER,
+        quantity={
+            "type": "integer",
+            "minimum": TICKETS_PER_BLOCK,
+            "maximum": MAX_QUANTITY,
+            "multipleOf": TICKETS_PER_BLOCK,
+        },
+    ),
+    "Sold": _object(success={"const": True}, tickets={"type": "array", "items": _COUNT}),
+    "Error": _object(success={"const": False}, error={"type": "string"}, code={"type": "string"}),
+    "Event": _object(eventId={"type": "string"}, total=_COUNT, available=_COUNT),
+    "Events": _object(events={"type": "array", "items": {"$ref": "#/components/schemas/Event"}}),
+    "Ticket": _object(
+        eventId={"type": "string"},
+        ticketNumber=_COUNT,
+        holders={"type": "array", "minItems": 1, "items": {"type": "string"}},
+    ),
+    "Status": _object(status={"type": "string"}),
+}
+
+
+def _answer(description: str, schema: str | None = None) -> dict[str, Any]:
+    if schema is None:
+        return {"description": description}
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": description, "content": {"application/json": {"schema": reference}}}
+
+
+def _retry_later(description: str) -> dict[str, Any]:
+    header = {"description": "seconds to wait", "schema": {"type": "integer"}}
+    return {**_answer(description, "Error"), "headers": {"Retry-After": header}}
+
+
+_AWAY = "database away, queue full, or the server is stopping: nothing was sold"
+_UNKNOWN = (
+    "; or, with the code outcome_unknown, the connection to the database broke with the purchase "
+    "under way: it may have happened. Asked again under the same key the answer is true; without "
+    "a key there is no Retry-After"
+)
+_UNAVAILABLE = {"503": _retry_later(_AWAY)}
+_EVENT = {"name": "event", "in": "path", "required": True, "schema": _IDENTIFIER}
+_NUMBER = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
+}
+_CHARACTERS = rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
+KEY_PATTERN = rf'^("{_CHARACTERS}"|{_CHARACTERS})$'
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Whoever asks again under the same key is told what was sold under it, and "
+    "buys nothing more. Kept for 24 hours at least. Only what was sold is stored: after a "
+    "refusal the purchase is judged anew. In quotation marks or without.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH + 2,
+        "pattern": KEY_PATTERN,
+    },
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+}
+_PATHS: dict[str, dict[str, dict[str, Any]]] = {
+    "/purchase": {
+        "post": {
+            "summary": "Buy consecutive tickets of one event, all or none",
+            "parameters": [_KEY],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/Purchase"}}
+                },
+            },
+            "responses": {
+                "200": _answer("sold: the ticket numbers", "Sold"),
+                "400": _answer("malformed, missing or out of bounds", "Error"),
+                "404": _answer("no such event", "Error"),
+                "409": _answer("not enough tickets left", "Error"),
+                "422": _answer("the key came before with another purchase", "Error"),
+                "415": _answer("the body is not declared as JSON", "Error"),
+                "503": _retry_later(_AWAY + _UNKNOWN),
+            },
+        }
+    },
+    "/events": {
+        "get": {
+            "summary": "Every event with its stock",
+            "responses": {"200": _answer("the events", "Events"), **_UNAVAILABLE},
+        }
+    },
+    "/events/{event}": {
+        "get": {
+            "summary": "One event with its stock",
+            "parameters": [_EVENT],
+            "responses": {
+                "200": _answer("the event", "Event"),
+                "400": _answer("not an event id", "Error"),
+                "404": _answer("no such event", "Error"),
+                **_UNAVAILABLE,
+            },
+        }
+    },
+    "/events/{event}/tickets/{number}": {
+        "get": {
+            "summary": "Who holds a ticket; more than one holder is a duplicate",
+            "parameters": [_EVENT, _NUMBER],
+            "responses": {
+                "200": _answer("the holders", "Ticket"),
+                "400": _answer("not an event id or not a ticket number", "Error"),
+                "404": _answer("no such event, or the ticket is not issued", "Error"),
+                **_UNAVAILABLE,
+            },
+        }
+    },
+    "/healthz": {
+        "get": {
+            "summary": "Whether the process lives",
+            "responses": {"200": _answer("alive", "Status")},
+        }
+    },
+    "/readyz": {
+        "get": {
+            "summary": "Whether it can sell",
+            "responses": {"200": _answer("able to sell", "Status"), **_UNAVAILABLE},
+        }
+    },
+    "/metrics": {
+        "get": {
+            "summary": "Counters, in Prometheus's text format",
+            "responses": {"200": {"description": "metrics", "content": {"text/plain": {}}}},
+        }
+    },
+    "/openapi.json": {
+        "get": {
+            "summary": "This document",
+            "responses": {
+                "200": {"description": "the document", "content": {"application/json": {}}}
+            },
+        }
+    },
+}
+# What any request may get before anybody looks at what it wants.
+_PROTOCOL = {
+    "400": _answer("the request is not valid HTTP", "Error"),
+    "408": _answer("the request did not arrive in time", "Error"),
+    "413": _answer("the body is too large", "Error"),
+    "414": _answer("the request line is too long", "Error"),
+    "417": _answer("an expectation other than 100-continue", "Error"),
+    "431": _answer("a header is too long, or there are too many", "Error"),
+    "503": _retry_later("too many connections are open"),
+}
+for _operations in _PATHS.values():
+    for _operation in _operations.values():
+        _operation["responses"] = dict(sorted({**_PROTOCOL, **_operation["responses"]}.items()))
+
+
+def document(*, keys: bool) -> Mapping[str, Any]:
+    """Return the contract of a service that takes idempotency keys, or of one that does not."""
+    if keys:
+        return DOCUMENT
+    purchase = {**_PATHS["/purchase"]["post"]}
+    del purchase["parameters"]
+    return {**DOCUMENT, "paths": {**_PATHS, "/purchase": {"post": purchase}}}
+
+
+DOCUMENT: Mapping[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "ticketsvc",
+        "version": __version__,
+        "description": "Sells tickets of events, in consecutive numbers.",
+    },
+    "paths": _PATHS,
+    "components": {"schemas": _SCHEMAS},
+}

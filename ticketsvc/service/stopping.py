@@ -1,0 +1,34 @@
+"""What asks a server process to stop: a signal, or the end of whoever started it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+
+def stop_requests(*, end_with_input: bool) -> asyncio.Event:
+    """Return an event that is set by SIGTERM and SIGINT.
+
+    *end_with_input*: also when standard input closes, that is, when whoever started this
+    process is gone.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
+            loop.add_signal_handler(name, stop.set)
+    if end_with_input:
+        threading.Thread(
+            target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"
+        ).start()
+    return stop
+
+
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(stop.set)

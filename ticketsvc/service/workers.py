@@ -1,0 +1,163 @@
+"""Several server processes on one port, and the parent that starts and ends them."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ticketsvc.errors import UsageError, WorkerEnded
+from ticketsvc.service.metrics import COUNTERS, counters_kept
+from ticketsvc.service.stopping import stop_requests
+from ticketsvc.settings import Settings
+
+_KILL_AFTER_S = 5  # beyond what a worker may take to finish what it accepted
+_log = logging.getLogger("ticketsvc.service.workers")
+
+
+async def supervise(
+    options: Sequence[str],
+    settings: Settings,
+    conninfo: str,
+    *,
+    workers: int,
+    announce: Callable[[str, list[int]], None],
+    end_with_input: bool = False,
+) -> None:
+    """Run *workers* processes of `ticketsvc serve`, with *options*, until asked to stop.
+
+    Each hangs on a lifeline, its standard input: when this process ends, in whatever way, they
+    finish what they accepted and end. *announce* is called with the address and their process
+    ids once all take requests. Their counters meet in files of a temporary folder.
+
+    Raise `UsageError` when the port cannot be had, `WorkerEnded` when a worker ends unasked:
+    the others are stopped then, for whoever watches over this process to start it anew.
+    """
+    stop = stop_requests(end_with_input=end_with_input)
+    processes: list[Process] = []
+    with _reserved(settings) as port, _counters() as environment:
+        command = [sys.executable, "-m", "ticketsvc", "serve", *options]
+        command += ["--port", str(port), "--share-port", "--end-with-input", "--json"]
+        # The database's address goes through the environment: arguments can be read by everyone.
+        environment |= {**os.environ, "DATABASE_URL": conninfo}
+        try:
+            for _ in range(workers):
+                processes.append(await _start(command, environment))
+            answers = await _unless(stop, _all_announced(processes))
+            if answers:
+                announce(answers[0], [process.pid for process in processes])
+                await _until_one_ends(processes, stop)
+        finally:
+            await _stop(processes, settings.shutdown_timeout_s + _KILL_AFTER_S)
+
+
+async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,  # Ctrl-C reaches the parent, and that stops them
+    )
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """Return what *work* gives; nothing when *stop* comes first."""
+    working = asyncio.create_task(work)
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    return []
+
+
+async def _all_announced(processes: Sequence[Process]) -> list[str]:
+    return await asyncio.gather(*(_announced(process) for process in processes))
+
+
+async def _announced(process: Process) -> str:
+    assert process.stdout  # noqa: S101 - for the type checker
+    line = await process.stdout.readline()
+    if not line:
+        raise WorkerEnded("a worker did not start; what it said stands above")
+    return str(json.loads(line)["url"])
+
+
+async def _until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> None:
+    ends = {asyncio.create_task(process.wait()): process for process in processes}
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (asked, *ends):
+        task.cancel()
+    if not stop.is_set():
+        (process, *_) = [process for process in processes if process.returncode is not None]
+        raise WorkerEnded(
+            f"worker {process.pid} ended by itself ({_how(process)}): the others were stopped"
+        )
+
+
+def _how(process: Process) -> str:
+    code = process.returncode or 0
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+async def _stop(processes: Sequence[Process], patience_s: float) -> None:
+    """Ask all to stop; kill those that have not within *patience_s*."""
+    for process in processes:  # all of them first: they stop side by side
+        if process.stdin:
+            process.stdin.close()
+        # One that is still starting does not see that, but ends by this.
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    ends = [asyncio.create_task(process.wait()) for process in processes]
+    if not ends:
+        return
+    _, late = await asyncio.wait(ends, timeout=patience_s)
+    for process in processes if late else ():
+        if process.returncode is None:
+            _log.warning("worker %d did not stop in time: killed", process.pid)
+            process.kill()
+    await asyncio.wait(ends)
+
+
+@contextlib.contextmanager
+def _reserved(settings: Settings) -> Iterator[int]:
+    """Hold the port that the workers will share, without listening on it.
+
+    A port that somebody listens on is refused: sharing with a stranger would lose purchases.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise UsageError("--workers: on this system processes cannot share a port; use 1")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe, socket.socket(family) as holder:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+            probe.close()
+            holder.bind((settings.host, settings.port))
+        except OSError as problem:
+            raise UsageError(
+                f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
+                f"choose another with --port, or --port 0 for any free one"
+            ) from None
+        yield holder.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _counters() -> Iterator[dict[str, str]]:
+    """Return the variable that lets the workers count together (prometheus-client reads it)."""
+    folder = tempfile.mkdtemp(prefix="ticketsvc-metrics-")
+    with counters_kept(Path(folder)):
+        yield {COUNTERS: folder}
