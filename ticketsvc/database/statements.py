@@ -1,7 +1,7 @@
 """Load SQL from files of named statements.
 
 A file in `sql/statements/` holds blocks, each headed `-- name: NAME`, with `%(name)s`
-parameters and `{schema}` where the schema's name goes.
+parameters, and `{schema}` or another `{name}` where an identifier goes.
 """
 
 import re
@@ -34,17 +34,24 @@ class Statement:
 
 
 @cache
-def load(file: str, schema: str) -> Mapping[str, Statement]:
-    """Return the statements of `sql/statements/<file>.sql`, by name, for *schema*.
+def load(file: str, schema: str = "", /, **identifiers: str) -> Mapping[str, Statement]:
+    """Return the statements of `sql/statements/<file>.sql`, by name.
 
-    The schema's name is quoted as an identifier, whatever it holds.
+    `{schema}` becomes *schema*, and each other `{name}` the identifier of that name; all are
+    quoted, whatever they hold.
     """
-    blocks = source(file)
-    quoted = composing.Identifier(schema).as_string()
-    return {
-        name: Statement(name, text.replace("{schema}", quoted).encode())
-        for name, text in blocks.items()
+    quoted = {
+        name: composing.Identifier(value).as_string()
+        for name, value in {"schema": schema, **identifiers}.items()
+        if value
     }
+    return {name: Statement(name, _fill(text, quoted)) for name, text in source(file).items()}
+
+
+def _fill(text: str, quoted: Mapping[str, str]) -> bytes:
+    for name, identifier in quoted.items():
+        text = text.replace(f"{{{name}}}", identifier)
+    return text.encode()
 
 
 @cache

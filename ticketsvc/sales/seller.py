@@ -86,6 +86,11 @@ class Seller:
         self._count = 0
         self._under_way: dict[str, _UnderWay] = {}
 
+    @property
+    def in_flight(self) -> int:
+        """How many purchases have been accepted and have no outcome yet."""
+        return self._count
+
     async def sell(self, purchase: Purchase) -> TicketRange:
         """Sell to *purchase*, or give what was sold under its key before.
 

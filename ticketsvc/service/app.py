@@ -123,9 +123,13 @@ async def _pool_life(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _pool_told(app: web.Application) -> AsyncIterator[None]:
-    looking = asyncio.create_task(app[METRICS].keep_looking_at(app[POOL]))
+    looking = asyncio.create_task(_read_gauges(app))
     yield
     looking.cancel()
+
+
+async def _read_gauges(app: web.Application) -> None:
+    await app[METRICS].keep_reading_gauges(app[POOL], lambda: app[SELLER].in_flight)
 
 
 async def _keys_expire(app: web.Application) -> AsyncIterator[None]:
@@ -215,7 +219,7 @@ async def ready(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Render the counters."""
-    body = request.app[METRICS].text(request.app[POOL])
+    body = request.app[METRICS].text(request.app[POOL], request.app[SELLER].in_flight)
     return web.Response(
         body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     )

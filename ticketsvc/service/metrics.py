@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -80,6 +80,12 @@ class Metrics:
             registry=own,
             multiprocess_mode="livesum",
         )
+        self._in_flight = Gauge(
+            "ticketsvc_purchases_in_flight",
+            "Purchases that were accepted and have no outcome yet",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
         self.allocator = allocator
         # Looked up once: a label costs more than the counting.
         self._sold = self.purchases.labels(allocator, "sold")
@@ -106,18 +112,19 @@ class Metrics:
             found = self._seconds[route, status] = self.seconds.labels(route, status)
         found.observe(seconds)
 
-    def text(self, pool: Pool) -> bytes:
-        """Render everything, with the pool as it is now."""
-        self._look_at(pool)
+    def text(self, pool: Pool, in_flight: int) -> bytes:
+        """Render everything, with the pool and the purchases in flight as they are now."""
+        self._read_gauges(pool, in_flight)
         return generate_latest(self._registry)
 
-    async def keep_looking_at(self, pool: Pool) -> None:
-        """Note the pool's state every second, for another worker to tell it."""
+    async def keep_reading_gauges(self, pool: Pool, in_flight: Callable[[], int]) -> None:
+        """Read the gauges every second, for another worker to report them."""
         while True:
-            self._look_at(pool)
+            self._read_gauges(pool, in_flight())
             await asyncio.sleep(1)
 
-    def _look_at(self, pool: Pool) -> None:
+    def _read_gauges(self, pool: Pool, in_flight: int) -> None:
+        self._in_flight.set(in_flight)
         stats = pool.get_stats()
         self._pool.labels("size").set(stats.get("pool_size", 0))
         self._pool.labels("idle").set(stats.get("pool_available", 0))

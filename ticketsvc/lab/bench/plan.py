@@ -84,5 +84,5 @@ def fault_of_load(*, connections: int, events: int, quantity: int, sold: int) ->
 
 
 def interleaved(cases: Sequence[Case], repetitions: int) -> list[Case]:
-    """Return the order of measurement, A B C A B C, so that a drift of the machine hits all alike."""
+    """Return the order of measurement, A B C A B C, so that a slower minute affects all alike."""
     return [case for _ in range(repetitions) for case in cases]
