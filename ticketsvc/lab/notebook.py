@@ -1,12 +1,18 @@
-"""What a notebook hands to its reader: a chart with its words, and a verdict that asserts."""
+"""What a notebook displays: charts, code, sentences with computed numbers, and the verdict."""
 
 import html
+import inspect
+import textwrap
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from IPython.display import display
+from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.schemas import SchemaName, ddl
+from ticketsvc.database.statements import source
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
 CHART_METADATA = "ticketsvc"
@@ -62,3 +68,26 @@ def verdict(sentence: str, *claims: tuple[str, bool]) -> None:
     )
     broken = [claim.text for claim in checked if not claim.holds]
     assert holds, "not borne out: " + "; ".join(broken)  # noqa: S101 - asserting is the point
+
+
+def show_allocator(name: str) -> None:
+    """Display the allocator's method as it is in the package."""
+    text = textwrap.dedent(inspect.getsource(ALLOCATORS[name].allocate))
+    display(Code(text, language="python"))
+
+
+def show_statements(file: str, *names: str) -> None:
+    """Display named statements of `sql/statements/<file>.sql` as they are written."""
+    blocks = source(file)
+    text = "\n\n".join(f"-- name: {name}\n{blocks[name]}" for name in names or blocks)
+    display(Code(text, language="postgresql"))
+
+
+def show_schema(schema: SchemaName) -> None:
+    """Display `sql/<schema>.sql` as it is written."""
+    display(Code(ddl(schema), language="postgresql"))
+
+
+def say(text: str) -> None:
+    """Display a paragraph of Markdown whose numbers were computed."""
+    display(Markdown(text))

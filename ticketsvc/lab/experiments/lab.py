@@ -1,33 +1,27 @@
-"""A notebook's hold on the database: connect, reset, audit, state the facts."""
+"""The database that experiments run on: connect, reset, audit, state the facts."""
 
 import atexit
 import importlib.metadata
-import inspect
 import os
 import platform
-import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 from typing import LiteralString
 
 import pandas as pd
 import psycopg
-from IPython.display import Code, Markdown, display
 from psycopg import sql
 
-from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.locate import check_server
 from ticketsvc.database.schemas import (
     SCHEMAS,
     SIX_EVENTS,
     SchemaName,
-    ddl,
     ensure_schemas,
     reset_event,
     seed_six_events,
 )
-from ticketsvc.database.statements import source
 from ticketsvc.lab.checker.check import EventVerdict, check_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
@@ -144,26 +138,3 @@ def open_lab() -> Lab:
     ensure_schemas(lab.connection)
     pd.set_option("display.max_colwidth", None)  # a message cut short explains nothing
     return lab
-
-
-def show_allocator(name: str) -> None:
-    """Display the allocator's method as it is in the package."""
-    text = textwrap.dedent(inspect.getsource(ALLOCATORS[name].allocate))
-    display(Code(text, language="python"))
-
-
-def show_statements(file: str, *names: str) -> None:
-    """Display named statements of `sql/statements/<file>.sql` as they are written."""
-    blocks = source(file)
-    text = "\n\n".join(f"-- name: {name}\n{blocks[name]}" for name in names or blocks)
-    display(Code(text, language="postgresql"))
-
-
-def show_schema(schema: SchemaName) -> None:
-    """Display `sql/<schema>.sql` as it is written."""
-    display(Code(ddl(schema), language="postgresql"))
-
-
-def say(text: str) -> None:
-    """Display a paragraph of Markdown whose numbers were computed."""
-    display(Markdown(text))
