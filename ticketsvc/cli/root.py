@@ -1,7 +1,9 @@
 """The command `ticketsvc` itself, and what its subcommands share."""
 
 import asyncio
+import contextlib
 import math
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,13 +13,13 @@ import click
 
 from ticketsvc import __version__
 from ticketsvc.cli.console import complain
-from ticketsvc.errors import TicketsvcError, UsageError
+from ticketsvc.errors import Terminated, TicketsvcError, UsageError
 from ticketsvc.service.event_loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
 
-CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL, INTERRUPTED = 0, 1, 2, 3, 130
+CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 _Result = TypeVar("_Result")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
@@ -39,8 +41,35 @@ class Finite(click.FloatRange):
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+class Command(click.Command):
+    """A command that refuses an option without a value: `--event ""`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; raise `UsageError` that names the empty option."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for option in self.params:
+            if isinstance(option, click.Option) and _is_empty(given.get(str(option.name))):
+                raise UsageError(f"{option.opts[-1]} is empty: give it a value, or leave it out")
+        return super().parse_args(ctx, args)
+
+
+def _is_empty(value: Any) -> bool:
+    return value == "" or (isinstance(value, list) and "" in value)
+
+
+class Group(click.Group):
+    """A command with subcommands, each of them a `Command`."""
+
+    command_class = Command
+    group_class = type
+
+
 def main() -> NoReturn:
-    """Run the command line: one clear line and exit 2 for what cannot be done as asked."""
+    """Run the command line: one clear line and exit 2 for what cannot be done as asked.
+
+    Ctrl-C and SIGTERM unwind the command, so that it stops what it started: exit 130 and 143.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = ticketsvc(prog_name="ticketsvc", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as problem:
@@ -52,7 +81,11 @@ def main() -> NoReturn:
     except TicketsvcError as problem:
         complain(str(problem))
         code = BAD_USAGE
+    except Terminated:
+        complain("stopped by SIGTERM")
+        code = TERMINATED
     except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
         code = INTERRUPTED
     except Exception as problem:
         reason = _outside_reason(problem)
@@ -61,6 +94,11 @@ def main() -> NoReturn:
         complain(reason)
         code = BAD_USAGE
     sys.exit(code if isinstance(code, int) else CLEAN)
+
+
+def _terminate(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: nothing interrupts the cleaning
+    raise Terminated
 
 
 def _outside_reason(problem: Exception) -> str | None:
@@ -76,7 +114,7 @@ def _outside_reason(problem: Exception) -> str | None:
     return None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def ticketsvc() -> None:
     """See, reproduce, explain and close the oversell bug of a ticket service."""
@@ -101,6 +139,28 @@ def chosen_schema(name: str) -> Any:
 
 
 def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run *work* to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work)
+    """Run *work* to its end in a loop of its own; SIGTERM cancels it, as Ctrl-C does."""
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(_cancelled_by_sigterm(work))
+    finally:
+        signal.signal(signal.SIGTERM, _terminate)  # the loop had a handler of its own
+
+
+async def _cancelled_by_sigterm(work: Coroutine[Any, Any, _Result]) -> _Result:
+    running = asyncio.create_task(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        running.cancel()
+
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        if terminated:
+            raise Terminated from None
+        raise

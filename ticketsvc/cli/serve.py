@@ -60,8 +60,6 @@ def serve(
     from ticketsvc.service.server import serve as run_server
     from ticketsvc.service.workers import supervise
 
-    if host == "":
-        raise UsageError("--host is empty: that would be every address; say 0.0.0.0 if you mean it")
     mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
     served = schema or mechanism.schemas[0]
     if served not in mechanism.schemas:

@@ -429,3 +429,10 @@ def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
 )
 def test_what_is_no_number_and_no_host_is_refused(cli, arguments):
     assert arguments[-2] in complaint(cli(*arguments))
+
+
+@pytest.mark.parametrize("option", ["--event", "--schema", "--total"])
+def test_an_empty_option_is_named(cli, option):
+    answer = cli("seed", option, "")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert f"{option} is empty" in answer.stderr
