@@ -30,43 +30,6 @@ ANALYZE {schema}.ticket_allocations
 SELECT coalesce(sum(total::bigint - available), 0) FROM {schema}.ticket_pools
 WHERE event_id = ANY(%(events)s)
 
--- name: pools
--- The pools, as they are.
-SELECT event_id, total, available, NULL FROM {schema}.ticket_pools
-WHERE event_id = ANY(%(events)s) ORDER BY 1
-
--- name: pools_with_next
--- The pools, with their next number.
-SELECT event_id, total, available, next_ticket_number FROM {schema}.ticket_pools
-WHERE event_id = ANY(%(events)s) ORDER BY 1
-
--- name: joined_rows
--- Runs of ticket numbers without a break: the same numbers, each as often, in far fewer lines.
-SELECT event_id, min(ticket_number), max(ticket_number) FROM (
-    SELECT event_id, ticket_number, count(*) FILTER (WHERE breaks)
-           OVER (PARTITION BY event_id ORDER BY ticket_number ROWS UNBOUNDED PRECEDING) AS run
-    FROM (
-        SELECT event_id, ticket_number, ticket_number IS DISTINCT FROM 1 + lag(ticket_number)
-               OVER (PARTITION BY event_id ORDER BY ticket_number) AS breaks
-        FROM {schema}.issued_tickets WHERE event_id = ANY(%(events)s)
-    ) AS marked
-) AS numbered GROUP BY event_id, run
-
--- name: joined_ranges
--- Ranges that follow each other without a break, as one. One that runs backward stays alone.
-SELECT event_id, min(start_ticket), max(end_ticket) FROM (
-    SELECT event_id, start_ticket, end_ticket, count(*) FILTER (WHERE breaks)
-           OVER (PARTITION BY event_id ORDER BY start_ticket, end_ticket ROWS UNBOUNDED PRECEDING) AS run
-    FROM (
-        SELECT event_id, start_ticket, end_ticket,
-               NOT coalesce(end_ticket >= start_ticket
-                            AND lag(end_ticket) OVER pieces >= lag(start_ticket) OVER pieces
-                            AND start_ticket = 1 + lag(end_ticket) OVER pieces, false) AS breaks
-        FROM {schema}.ticket_allocations WHERE event_id = ANY(%(events)s)
-        WINDOW pieces AS (PARTITION BY event_id ORDER BY start_ticket, end_ticket)
-    ) AS marked
-) AS numbered GROUP BY event_id, run
-
 -- name: ranges_per_commit
 -- How many purchases each commit carried: the ranges that one transaction wrote.
 SELECT purchases, count(*) FROM (

@@ -14,7 +14,8 @@ def audit_schemas(
     from ticketsvc.lab.checker.check import check_schemas
     from ticketsvc.lab.ledger.reader import read_ledger
 
-    ledgers = {schema: read_ledger(connection, schema, event) for schema in schemas}
+    only = [event] if event else []
+    ledgers = {schema: read_ledger(connection, schema, *only) for schema in schemas}
     told = [attempt for attempt in history if event in (None, attempt.event)]
     return [
         {"schema": schema, **verdict.as_dict()} for schema, verdict in check_schemas(ledgers, told)

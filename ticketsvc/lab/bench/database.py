@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from ticketsvc.database.schemas import MAX_TOTAL
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import EventVerdict, check
-from ticketsvc.lab.ledger.records import EventLedger, Issue
+from ticketsvc.lab.ledger.reader import read_ledger
 
 _MOST_RANGES = 1_000_000
 _QUIET_LOOKS = 3
@@ -35,6 +34,7 @@ class Stage:
         self.connection: Connection = psycopg.connect(
             conninfo, autocommit=True, application_name="ticketsvc-bench"
         )
+        self._schema = schema
         self._statements = load("bench", schema)
         columns = {(table, column) for table, column in self.rows("columns", schema=schema)}
         self._counts_forward = ("ticket_pools", "next_ticket_number") in columns
@@ -86,7 +86,7 @@ class Stage:
 
     def judge(self, events: Sequence[str]) -> list[EventVerdict]:
         """Let the checker judge the ledger of *events*."""
-        return check(self._ledgers(events))
+        return check(read_ledger(self.connection, self._schema, *events, joined=True))
 
     def purchases_per_commit(self, events: Sequence[str]) -> list[tuple[int, int]]:
         """Return (purchases, commits that carried so many), for purchases that are ranges."""
@@ -111,23 +111,6 @@ class Stage:
 
     def _execute(self, name: str, **parameters: object) -> None:
         self.connection.execute(self._statements[name].query, parameters)
-
-    def _ledgers(self, events: Sequence[str]) -> list[EventLedger]:
-        """Read the ledger, joined where numbers follow each other: the checker sees the same."""
-        issues: dict[str, list[Issue]] = defaultdict(list)
-        names = list(events)
-        with self.connection.transaction():
-            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            joined = self.rows("joined_rows", events=names)
-            if self._has_ranges:
-                joined += self.rows("joined_ranges", events=names)
-            for event, first, last in joined:
-                issues[event].append(Issue("", first, last))
-            pools = self.rows("pools_with_next" if self._counts_forward else "pools", events=names)
-        return [
-            EventLedger(event, total, available, following, issues[event])
-            for event, total, available, following in pools
-        ]
 
 
 def faults_of(verdicts: Sequence[EventVerdict]) -> list[str]:

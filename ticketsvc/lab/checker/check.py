@@ -164,11 +164,11 @@ def check_schemas(
 
 
 def _against_total(ledger: EventLedger, issued: int) -> Iterable[Violation]:
-    if ledger.total is None:
+    if not ledger.has_pool:
         if issued:
             yield Violation("orphan", issued, f"{issued} tickets of an event that has no pool")
         return
-    if issued > ledger.total:
+    if ledger.total is not None and issued > ledger.total:
         yield Violation(
             "oversold",
             issued - ledger.total,

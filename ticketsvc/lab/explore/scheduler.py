@@ -25,7 +25,7 @@ from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, Overtaken, Wat
 from ticketsvc.lab.explore.schedules import Answer, Event, Run
 from ticketsvc.lab.explore.sessions import Session, SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Strategy
-from ticketsvc.lab.ledger.reader import ledger_of
+from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt, Outcome
 from ticketsvc.purchases import Purchase
@@ -60,7 +60,7 @@ class Stage:
         tables = ["ticket_pools", "issued_tickets"]
         tables += ["ticket_allocations"] if case.schema == "fixed" else []
         self._vacuum = "VACUUM " + ", ".join(f"{case.schema}.{table}" for table in tables)
-        self._ledger = load("exploring", case.schema)[f"ledger_{case.schema}"]
+        self._ledger = ledger_statement(case.schema)
         self._verdicts: dict[object, EventVerdict] = {}
         self._events: list[Event] = []
         self._played = 0
@@ -161,8 +161,8 @@ class Stage:
         return Answer(buyer, tickets.first, tickets.last)
 
     async def _read_ledger(self) -> EventLedger:
-        cursor = await self._ledger.execute(self._control, event=EVENT)
-        return ledger_of(EVENT, await cursor.fetchall())
+        cursor = await self._ledger.execute(self._control, events=[EVENT])
+        return ledger_from(EVENT, await cursor.fetchall())
 
     def _judge(self, ledger: EventLedger, answers: tuple[Answer, ...]) -> EventVerdict:
         history = self._history(answers)

@@ -1,130 +1,165 @@
-"""Read what a database holds: the original's tables, ours, or a foreign system's."""
+"""Read what a database holds: the original's tables, ours, or a foreign system's.
+
+One statement reads pools, ticket rows and ranges, so that all of them are of one moment.
+`read_ledger` runs it and checks what comes back; `ledger_statement` and `ledger_from` are for
+a caller that runs it on a connection of its own, as the explorer does after every schedule.
+"""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, LiteralString
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from ticketsvc.database.schemas import SCHEMAS
+from ticketsvc.database.statements import Statement, load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.ledger.records import EventLedger, Issue
 
+_TEXT, _NUMBER = "S", "N"  # PostgreSQL's categories of types
+_Kinds = Mapping[str, Mapping[str, str | None]]
+_REQUIRED: _Kinds = {
+    "ticket_pools": {"event_id": _TEXT},
+    "issued_tickets": {"event_id": _TEXT, "user_id": None, "ticket_number": _NUMBER},
+}
+_OPTIONAL: _Kinds = {
+    "ticket_pools": {"total": _NUMBER, "available": _NUMBER, "next_ticket_number": _NUMBER},
+}
+_RANGES: _Kinds = {
+    "ticket_allocations": {
+        "event_id": _TEXT,
+        "user_id": None,
+        "start_ticket": _NUMBER,
+        "end_ticket": _NUMBER,
+    }
+}
+_EXPECTED = (
+    "expected ticket_pools(event_id, total, available) and "
+    "issued_tickets(event_id, user_id, ticket_number)"
+)
+_Columns = Mapping[str, Mapping[str, str]]
+
 
 class LedgerUnreadable(UsageError):
-    """The database could not be read as a ticket ledger: nothing can be said of it."""
+    """The database could not be read as a ticket ledger: nothing can be said about it."""
 
 
 def present_schemas(connection: Connection) -> list[str]:
     """Return those of our schemas that the database has."""
-    rows = connection.execute(
-        "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) ORDER BY nspname DESC",
-        [list(SCHEMAS)],
-    ).fetchall()
-    return [row[0] for row in rows]
+    query = load("ledger")["present_schemas"].query
+    return [row[0] for row in connection.execute(query, {"schemas": list(SCHEMAS)}).fetchall()]
 
 
-def read_ledger(connection: Connection, schema: str, event: str | None = None) -> list[EventLedger]:
-    """Read every event of *schema*, or only *event*, in one snapshot.
+def read_ledger(
+    connection: Connection, schema: str, *events: str, joined: bool = False
+) -> list[EventLedger]:
+    """Read *events* of *schema*, or all that it has when none is named, as of one moment.
 
-    Needs `ticket_pools` and `issued_tickets` as the original has them; `ticket_allocations`
-    and `next_ticket_number` are read where they exist. Raise `LedgerUnreadable` when the
-    tables are not there or not of that shape.
+    Needs `ticket_pools` and `issued_tickets` as the original has them; a pool may lack its
+    `total` or its `available`, and `ticket_allocations` is read where it exists. *joined*:
+    tickets that follow each other are one record without a holder, which takes less time and
+    memory. Raise `LedgerUnreadable` when the tables are missing or of another shape.
     """
     try:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # Rows that a policy hides would make a verdict of half the truth: fail instead.
             connection.execute("SET LOCAL row_security = off")
-            return _read(connection, schema, event)
+            columns = _columns(connection, schema)
+            statement = ledger_statement(schema, ranges=_has_ranges(columns), joined=joined)
+            rows = connection.execute(statement.query, {"events": list(events) or None}).fetchall()
     except psycopg.errors.InsufficientPrivilege as problem:
         raise LedgerUnreadable(f"schema {schema}: {problem.diag.message_primary}") from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
-        raise LedgerUnreadable(
-            f"schema {schema} is not a ticket ledger: {problem.diag.message_primary}; expected "
-            f"ticket_pools(event_id, total, available) and "
-            f"issued_tickets(event_id, user_id, ticket_number)"
-        ) from None
     except psycopg.Error as problem:
         reason = problem.diag.message_primary or str(problem)
         raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
+    _require_values(schema, rows, columns["ticket_pools"])
+    return _ledgers(rows)
 
 
-def ledger_of(event: str, rows: Sequence[tuple[Any, ...]]) -> EventLedger:
-    """Make a ledger of what `sql/statements/exploring.sql` gives of an *event*: few, at once."""
-    held = [Issue(holder, first, last) for kind, holder, first, last, _ in rows if kind]
-    for kind, _, total, available, following in rows[:1]:
-        if not kind:
-            return EventLedger(event, total, available, following, held)
-    return EventLedger(event, None, None, None, held)
+def ledger_statement(schema: str, *, ranges: bool | None = None, joined: bool = False) -> Statement:
+    """Return the statement that reads all of a ledger; its parameter *events* is a list or None.
+
+    *ranges*: whether the schema has `ticket_allocations`; None: *schema* is one of ours.
+    """
+    if ranges is None:
+        ranges = schema == "fixed"
+    parts = ["pools", "joined_tickets" if joined else "tickets"]
+    if ranges:
+        parts.append("joined_ranges" if joined else "ranges")
+    blocks = load("ledger", schema.replace("%", "%%"))
+    union = b"\nUNION ALL\n".join(blocks[part].query for part in parts)
+    return Statement("ledger", union + b"\nORDER BY part, first, holder")
 
 
-def _read(connection: Connection, schema: str, event: str | None) -> list[EventLedger]:
-    columns = {
-        (table, column)
-        for table, column in connection.execute(
-            # Not information_schema: it hides what this role may not read.
-            "SELECT relname, attname FROM pg_attribute "
-            "JOIN pg_class ON pg_class.oid = attrelid "
-            "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = %s",
-            [schema],
-        ).fetchall()
-    }
-    has_next = ("ticket_pools", "next_ticket_number") in columns
-    has_ranges = ("ticket_allocations", "start_ticket") in columns
-    only = sql.SQL("WHERE event_id = {}").format(event) if event else sql.SQL("")
+def ledger_from(event: str, rows: Sequence[tuple[Any, ...]]) -> EventLedger:
+    """Return the ledger of *event* from the rows of `ledger_statement`; without rows, an empty one.
 
-    def rows(statement: LiteralString, table: str) -> list[tuple[Any, ...]]:
-        query = sql.SQL(statement).format(table=sql.Identifier(schema, table), only=only)
-        return connection.execute(query).fetchall()
+    For our own schemas: the rows are not checked.
+    """
+    found = _ledgers(rows)
+    return found[0] if found else EventLedger(event, None, None)
 
+
+def _ledgers(rows: Iterable[tuple[Any, ...]]) -> list[EventLedger]:
+    """Return a ledger for each pool, by event, then those of events that have no pool."""
+    pools = []
     issues: dict[str, list[Issue]] = defaultdict(list)
-    for owner, user, number in rows(
-        "SELECT event_id, user_id, ticket_number FROM {table} {only}", "issued_tickets"
-    ):
-        issues[owner].append(Issue(user, number, number))
-    if has_ranges:
-        for owner, user, first, last in rows(
-            "SELECT event_id, user_id, start_ticket, end_ticket FROM {table} {only}",
-            "ticket_allocations",
-        ):
-            issues[owner].append(Issue(user, first, last))
-    pools = (
-        "SELECT event_id, total, available, next_ticket_number FROM {table} {only} ORDER BY 1"
-        if has_next
-        else "SELECT event_id, total, available, NULL FROM {table} {only} ORDER BY 1"
-    )
-    ledgers = [
-        EventLedger(name, total, available, following, issues.pop(name, []))
-        for name, total, available, following in rows(pools, "ticket_pools")
+    for event, part, holder, first, last, following in rows:
+        if part:
+            issues[event].append(Issue(holder, first, last))
+        else:
+            pools.append((event, first, last, following))
+    ledgers = [EventLedger(*pool, issues.pop(pool[0], [])) for pool in sorted(pools)]
+    return ledgers + [
+        EventLedger(event, None, None, None, issues[event]) for event in sorted(issues)
     ]
-    pooled = len(ledgers)
-    # Tickets of an event that no pool knows.
-    ledgers += [EventLedger(name, None, None, None, orphans) for name, orphans in issues.items()]
-    _require_shape(schema, ledgers, pooled)
-    return [*ledgers[:pooled], *sorted(ledgers[pooled:], key=lambda ledger: ledger.event)]
 
 
-def _require_shape(schema: str, ledgers: Sequence[EventLedger], pooled: int) -> None:
-    """Refuse what cannot be judged, such as a ticket without a number, instead of guessing."""
-    for ledger in ledgers:
-        if not isinstance(ledger.event, str):
-            raise LedgerUnreadable(f"schema {schema}: event_id {ledger.event!r} is not text")
-        for issue in ledger.issues:
-            if not (isinstance(issue.first, int) and isinstance(issue.last, int)):
+def _columns(connection: Connection, schema: str) -> _Columns:
+    """Return each table's columns with their kind of type, or raise what is wrong with them."""
+    tables: dict[str, dict[str, str]] = defaultdict(dict)
+    query = load("ledger")["columns"].query
+    for table, column, kind in connection.execute(query, {"schema": schema}).fetchall():
+        tables[table][column] = kind
+    needed = {**_REQUIRED, **(_RANGES if _has_ranges(tables) else {})}
+    missing = [
+        f"{table}.{column}"
+        for table, columns in needed.items()
+        for column in columns
+        if column not in tables[table]
+    ]
+    if not {"total", "available"} & set(tables["ticket_pools"]):
+        missing.append("ticket_pools.total")
+    if missing:
+        raise LedgerUnreadable(
+            f"schema {schema} is not a ticket ledger: it has no {', '.join(missing)}; {_EXPECTED}"
+        )
+    for table, columns in (*needed.items(), *_OPTIONAL.items()):
+        for column, kind in columns.items():
+            if kind is not None and tables[table].get(column, kind) != kind:
+                wanted = "text" if kind == _TEXT else "a number"
+                raise LedgerUnreadable(f"schema {schema}: {table}.{column} is not {wanted}")
+    return tables
+
+
+def _has_ranges(columns: _Columns) -> bool:
+    return not {"start_ticket", "end_ticket"}.isdisjoint(columns.get("ticket_allocations", ()))
+
+
+def _require_values(schema: str, rows: Iterable[tuple[Any, ...]], pool: Collection[str]) -> None:
+    """Raise `LedgerUnreadable` for what cannot be judged, such as a ticket without a number."""
+    names = ("total", "available", "next_ticket_number")
+    present = [place for place, name in enumerate(names) if name in pool]
+    for event, part, _, *numbers in rows:
+        if not isinstance(event, str):
+            raise LedgerUnreadable(f"schema {schema}: a row has no event_id")
+        for place in (0, 1) if part else present:
+            if not isinstance(numbers[place], int):
+                what = "a ticket" if part else "the pool"
+                column = "number" if part else names[place]
                 raise LedgerUnreadable(
-                    f"schema {schema}: a ticket of event {ledger.event!r} has the number "
-                    f"{issue.first!r}, which is not an integer"
+                    f"schema {schema}: {what} of event {event!r} has the {column} "
+                    f"{numbers[place]!r}, which is not an integer"
                 )
-    for ledger in ledgers[:pooled]:
-        if not (isinstance(ledger.total, int) and isinstance(ledger.available, int)):
-            raise LedgerUnreadable(
-                f"schema {schema}: the pool of event {ledger.event!r} has total {ledger.total!r} "
-                f"and available {ledger.available!r}, which are not integers"
-            )
-        if not isinstance(ledger.next_ticket_number, int | None):
-            raise LedgerUnreadable(
-                f"schema {schema}: the pool of event {ledger.event!r} has the next_ticket_number "
-                f"{ledger.next_ticket_number!r}, which is not an integer"
-            )

@@ -17,8 +17,8 @@ class Issue:
 class EventLedger:
     """All that a database holds of one event.
 
-    *total* and *available* are None when tickets are there and the pool is not;
-    *next_ticket_number* is None where the pool has no such column.
+    *total*, *available* and *next_ticket_number* are None where the pool has no such column; the
+    first two both are when tickets are there and the pool is not.
     """
 
     event: str
@@ -26,3 +26,8 @@ class EventLedger:
     available: int | None
     next_ticket_number: int | None = None
     issues: Sequence[Issue] = field(default=(), repr=False)
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether a pool row was found."""
+        return self.total is not None or self.available is not None

@@ -20,7 +20,7 @@ from ticketsvc.errors import Refusal
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.exploration import Exploration, explore
-from ticketsvc.lab.ledger.reader import ledger_of, read_ledger
+from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement, read_ledger
 from ticketsvc.lab.mutation.guards import SCHEMA_GUARDS, AllocatorMutant
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
@@ -145,14 +145,14 @@ def _write(
                 connection.execute(change.encode())
             connection.execute(query, {"event": EVENT})
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            ledger = load("exploring", "fixed")["ledger_fixed"].query
+            ledger = ledger_statement("fixed").query
             rows = {
-                event: connection.execute(ledger, {"event": event}).fetchall()
+                event: connection.execute(ledger, {"events": [event]}).fetchall()
                 for event in (EVENT, f"{EVENT}?")  # the second has no pool
             }
     except psycopg.IntegrityError as refusal:
         return refusal.diag.constraint_name or refusal.sqlstate or "refused", []
-    verdicts = [check_event(ledger_of(event, found)) for event, found in rows.items()]
+    verdicts = [check_event(ledger_from(event, found)) for event, found in rows.items()]
     return None, sorted({v.kind for verdict in verdicts for v in verdict.violations})
 
 
