@@ -27,6 +27,10 @@
 CREATE SCHEMA fixed;
 COMMENT ON SCHEMA fixed IS 'ticketsvc schema 3: as it must be';
 
+-- The rule for the size of a purchase, in one place: a positive multiple of 8.
+CREATE FUNCTION fixed.is_whole_blocks(tickets integer) RETURNS boolean LANGUAGE sql IMMUTABLE
+RETURN tickets > 0 AND tickets % 8 = 0;
+
 -- One row an event, and the one row its sellers queue on.
 -- Room is left on the page, and no changed column is indexed: a sale normally is a HOT update.
 CREATE TABLE fixed.ticket_pools (
@@ -53,7 +57,7 @@ CREATE TABLE fixed.ticket_allocations (
     CONSTRAINT ticket_allocations_from_one CHECK (start_ticket >= 1),
     -- Sold in blocks of 8; with it, a range is never empty and never runs backwards.
     CONSTRAINT ticket_allocations_whole_blocks
-        CHECK (end_ticket > start_ticket AND (end_ticket - start_ticket + 1) % 8 = 0)
+        CHECK (fixed.is_whole_blocks(end_ticket - start_ticket + 1))
 );
 COMMENT ON TABLE fixed.ticket_allocations IS 'One row per purchase: a range of ticket numbers';
 
@@ -277,7 +281,7 @@ BEGIN
             WHEN no_pool = 'busy' THEN no_pool
             WHEN p_keys[n] = ANY (used) THEN 'key_used'
             WHEN no_pool IS NOT NULL THEN no_pool
-            WHEN quantity > 0 AND quantity % 8 = 0 THEN
+            WHEN fixed.is_whole_blocks(quantity) THEN
                 CASE WHEN quantity > unsold THEN 'sold_out' END
             ELSE 'invalid_quantity'
         END;

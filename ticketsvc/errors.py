@@ -47,6 +47,9 @@ class EventNotFound(Refusal):
 
     code = "event_not_found"
 
+    def __init__(self, event: str) -> None:
+        super().__init__(f"event {event!r} not found")
+
 
 class TicketNotFound(Refusal):
     """Nobody holds a ticket of this number."""
@@ -58,6 +61,9 @@ class SoldOut(Refusal):
     """The pool holds fewer tickets than the purchase asks for."""
 
     code = "sold_out"
+
+    def __init__(self) -> None:
+        super().__init__("not enough tickets available")
 
 
 class KeyUsed(Refusal):

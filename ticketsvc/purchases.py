@@ -1,4 +1,4 @@
-"""A purchase, the tickets it gets, and the rule both obey."""
+"""A purchase, the tickets it gets, and the rules for its fields."""
 
 import json
 import re
@@ -12,6 +12,14 @@ from ticketsvc.errors import InvalidPurchase
 
 TICKETS_PER_BLOCK = 8
 MAX_QUANTITY = 8_000
+QUANTITY_RULE = f"must be a positive multiple of {TICKETS_PER_BLOCK}, at most {MAX_QUANTITY}"
+QUANTITY_BOUNDS: Mapping[str, int] = {
+    "minimum": TICKETS_PER_BLOCK,
+    "maximum": MAX_QUANTITY,
+    "multipleOf": TICKETS_PER_BLOCK,
+}
+"""The same rule as a JSON Schema."""
+
 MAX_ID_LENGTH = 50  # characters, as in the tables' varchar(50)
 MAX_KEY_LENGTH = 128  # likewise
 
@@ -19,15 +27,12 @@ _ID_RULE = f"must be a string of 1 to {MAX_ID_LENGTH} characters without control
 _RULES: Mapping[str, str] = {
     "userId": _ID_RULE,
     "eventId": _ID_RULE,
-    "quantity": (
-        f"must be a JSON integer, a positive multiple of {TICKETS_PER_BLOCK}, "
-        f"at most {MAX_QUANTITY}"
-    ),
+    "quantity": f"must be a JSON integer and {QUANTITY_RULE}",
 }
 _SHOWN_CHARACTERS = 40
 
 
-# Controls (category Cc) and halves of characters (Cs), which UTF-8 cannot hold.
+# Neither control characters (category Cc) nor lone surrogates (Cs), which UTF-8 cannot encode.
 _IDENTIFIER = f"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_ID_LENGTH}}}"
 _is_identifier = re.compile(_IDENTIFIER).fullmatch
 
@@ -37,20 +42,30 @@ def is_identifier(text: str) -> bool:
     return _is_identifier(text) is not None
 
 
-# The same rule for the compiled validator, to which a half never gets.
+def is_whole_blocks(tickets: int) -> bool:
+    """Tell whether *tickets* is a positive multiple of 8, as every purchase is."""
+    return tickets > 0 and tickets % TICKETS_PER_BLOCK == 0
+
+
+def is_quantity(tickets: int) -> bool:
+    """Tell whether one purchase may ask for *tickets*: `QUANTITY_RULE`."""
+    return is_whole_blocks(tickets) and tickets <= MAX_QUANTITY
+
+
+# The same rule for the compiled validator; its JSON reader refuses lone surrogates.
 Identifier = Annotated[str, Field(pattern=rf"^\P{{Cc}}{{1,{MAX_ID_LENGTH}}}$")]
 
 
-# A structured field's string, without what would have to be escaped in it.
+# The string of a structured field, without the characters that would need an escape.
 _is_key = re.compile(rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}").fullmatch
 _KEY_RULE = (
     f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, "
-    "without backslash, best a UUID in quotation marks"
+    "without backslash; a UUID in quotation marks is best"
 )
 
 
 class _Body(BaseModel):
-    """A purchase as it is asked for."""
+    """The body of a purchase request."""
 
     model_config = ConfigDict(strict=True)
 
@@ -61,9 +76,9 @@ class _Body(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """One buyer's wish: *quantity* tickets of one event, all or none.
+    """One buyer's intent: *quantity* tickets for one event, all or none.
 
-    *key*: whoever asks again under it is given the same tickets, not others.
+    *key*: a second request with the same key gets the same tickets and buys nothing.
     """
 
     user_id: str
@@ -85,9 +100,9 @@ class Purchase:
 
 
 def read_key(sent: str) -> str:
-    """Return the key that an `Idempotency-Key` header names, with quotation marks or without.
+    """Return the key in an `Idempotency-Key` header, with or without quotation marks.
 
-    Raise `InvalidPurchase` when it is none: 1 to 128 visible ASCII characters.
+    Raise `InvalidPurchase` when it is not 1 to 128 visible ASCII characters.
     """
     quoted = len(sent) > 1 and sent[0] == sent[-1] == '"'
     key = sent[1:-1] if quoted else sent
@@ -107,7 +122,7 @@ class TicketRange:
         return self.last - self.first + 1
 
     def numbers(self) -> list[int]:
-        """List every number, ascending."""
+        """Return every number, ascending."""
         return list(range(self.first, self.last + 1))
 
 

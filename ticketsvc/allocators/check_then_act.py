@@ -20,9 +20,9 @@ def decide(stock: Any, purchase: Purchase) -> TicketRange:
     Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
     """
     if stock is None:
-        raise EventNotFound(f"event {purchase.event_id!r} not found")
+        raise EventNotFound(purchase.event_id)
     if stock.available < purchase.quantity:
-        raise SoldOut("not enough tickets available")
+        raise SoldOut()
     first = stock.total - stock.available + 1
     return TicketRange(first, first + purchase.quantity - 1)
 

@@ -15,5 +15,5 @@ async def why_nothing_reserved(
         return KeyUsed()
     event = purchase.event_id
     if await (await one_pool.execute(connection, event=event)).fetchone() is None:
-        return EventNotFound(f"event {event!r} not found")
-    return SoldOut("not enough tickets available")
+        return EventNotFound(event)
+    return SoldOut()

@@ -93,7 +93,7 @@ def _refusal(reason: str, event: str) -> TicketsvcError:
     if reason == "key_used":
         return KeyUsed()
     if reason == "sold_out":
-        return SoldOut("not enough tickets available")
+        return SoldOut()
     if reason == "event_not_found":
-        return EventNotFound(f"event {event!r} not found")
+        return EventNotFound(event)
     return RefusedByDatabase(f"the database refused it: {reason}")

@@ -16,7 +16,7 @@ from ticketsvc.cli.root import (
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
-from ticketsvc.purchases import MAX_QUANTITY, TICKETS_PER_BLOCK
+from ticketsvc.purchases import QUANTITY_RULE, is_quantity
 from ticketsvc.settings import load_settings
 
 if TYPE_CHECKING:
@@ -92,11 +92,8 @@ def explore(
     used = chosen_schema(schema or mechanism.schemas[0])
     if used not in mechanism.schemas:
         raise UsageError(f"--schema {used}: {allocator} works on {' or '.join(mechanism.schemas)}")
-    if quantity % TICKETS_PER_BLOCK or not 0 < quantity <= MAX_QUANTITY:
-        raise UsageError(
-            f"--quantity {quantity}: must be a positive multiple of {TICKETS_PER_BLOCK}, "
-            f"at most {MAX_QUANTITY}"
-        )
+    if not is_quantity(quantity):
+        raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
     if sum((full, sample is not None, replay is not None)) > 1:
         raise UsageError("--full, --sample and --replay exclude each other")
     if beside_isolationtester and (allocator != "naive_bulk" or used != "original"):

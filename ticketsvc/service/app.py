@@ -321,7 +321,7 @@ async def _existing_pool(request: web.Request) -> Any:
     name = _event_id(request)
     rows = await _fetch(request, "one_pool", event=name)
     if not rows:
-        raise EventNotFound(f"event {name!r} not found")
+        raise EventNotFound(name)
     return rows[0]
 
 

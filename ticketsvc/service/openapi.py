@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ticketsvc import __version__
-from ticketsvc.purchases import MAX_ID_LENGTH, MAX_KEY_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK
+from ticketsvc.purchases import MAX_ID_LENGTH, MAX_KEY_LENGTH, QUANTITY_BOUNDS
 
 MAX_TICKET_NUMBER = 2**31 - 1
 
@@ -25,12 +25,7 @@ _SCHEMAS = {
     "Purchase": _object(
         userId=_IDENTIFIER,
         eventId=_IDENTIFIER,
-        quantity={
-            "type": "integer",
-            "minimum": TICKETS_PER_BLOCK,
-            "maximum": MAX_QUANTITY,
-            "multipleOf": TICKETS_PER_BLOCK,
-        },
+        quantity={"type": "integer", **QUANTITY_BOUNDS},
     ),
     "Sold": _object(success={"const": True}, tickets={"type": "array", "items": _COUNT}),
     "Error": _object(success={"const": False}, error={"type": "string"}, code={"type": "string"}),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ticketsvc.purchases import MAX_QUANTITY, TICKETS_PER_BLOCK
+from ticketsvc.purchases import QUANTITY_RULE, TICKETS_PER_BLOCK, is_quantity
 
 Kind = Literal["allocator", "ceiling", "peer", "peer_ceiling"]
 
@@ -76,8 +76,8 @@ def fault_of_load(*, connections: int, events: int, quantity: int, sold: int) ->
         return f"connections {connections}: must be between 1 and {MAX_CONNECTIONS}"
     if not 1 <= events <= MAX_EVENTS:
         return f"events {events}: must be between 1 and {MAX_EVENTS}"
-    if quantity % TICKETS_PER_BLOCK or not 0 < quantity <= MAX_QUANTITY:
-        return f"quantity {quantity}: must be a positive multiple of 8, at most {MAX_QUANTITY}"
+    if not is_quantity(quantity):
+        return f"quantity {quantity}: {QUANTITY_RULE}"
     if sold % TICKETS_PER_BLOCK or not 0 <= sold <= MAX_SOLD_BEFORE:
         return f"tickets {sold}: must be a multiple of 8 between 0 and {MAX_SOLD_BEFORE}"
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ticketsvc.lab.workload.history import Attempt, Outcome, by_purchase, outcome_of
-from ticketsvc.purchases import TICKETS_PER_BLOCK
+from ticketsvc.purchases import is_whole_blocks
 
 
 class Asked(NamedTuple):
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     @property
     def bad_quantity(self) -> bool:
         """Whether its quantity breaks the rule: a positive multiple of 8."""
-        return self.quantity <= 0 or self.quantity % TICKETS_PER_BLOCK != 0
+        return not is_whole_blocks(self.quantity)
 
     def overlaps(self, other: "Asked") -> bool:
         """Whether both were under way at one time: neither was answered before the other began."""
