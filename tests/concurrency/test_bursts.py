@@ -6,13 +6,12 @@ writes, on a machine of any speed, and nothing else is held up or slowed down.
 """
 
 import asyncio
-import contextlib
-import re
 
-import psycopg
 import pytest
 
-from ticketsvc.allocators import ALLOCATORS
+from tests.support.buying import SAFE, read_metrics
+from tests.support.ledgers import violations_of
+from tests.support.locks import blocked_by, hold_table
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -20,7 +19,6 @@ from ticketsvc.lab.workload.burst import Workload, run_workload
 from ticketsvc.lab.workload.history import summarise
 
 BURSTS = 3
-SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
 # An advisory lock holds back only who takes it, and SERIALIZABLE sees only its like.
 LOCKING = [name for name in SAFE if name not in ("advisory_lock", "serializable")]
 
@@ -38,27 +36,19 @@ def together(database, connection, http, soon):
     """As `burst`, with all purchases made to arrive before the first one reads."""
 
     async def waiting_for_a_connection(urls):
-        total = 0
-        for url in urls:
-            async with http.get(url + "/metrics") as response:
-                shown = re.search(r'ticketsvc_pool{what="waiting"} (\d+)', await response.text())
-                total += int(shown[1])
-        return total
+        each = [await read_metrics(http, url) for url in urls]
+        return sum(metrics['ticketsvc_pool{what="waiting"}'] for metrics in each)
 
     async def run(urls, schema, total, purchases=30):
         reset_event(connection, schema, "E", total)
-        with contextlib.closing(psycopg.connect(database)) as holder:
-            holder.execute(f"LOCK TABLE {schema}.ticket_pools IN ACCESS EXCLUSIVE MODE")
+        with hold_table(database, schema, "ticket_pools") as holder:
             answers = asyncio.create_task(
                 run_workload(urls, Workload("E", purchases, concurrency=purchases))
             )
 
             async def all_have_arrived():
                 assert not answers.done()
-                (reading,) = connection.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
-                    [holder.info.backend_pid],
-                ).fetchone()
+                reading = len(blocked_by(connection, holder))
                 return reading + await waiting_for_a_connection(urls) == purchases
 
             await soon(all_have_arrived)
@@ -70,17 +60,13 @@ def together(database, connection, http, soon):
     return run
 
 
-def kinds(verdict):
-    return {violation.kind for violation in verdict.violations}
-
-
 async def test_naive_issues_duplicates_in_a_burst_left_to_itself(database, connection, serve):
     """As an engineer runs it: sent at once, many more than there are connections."""
     url = serve(database, "naive").url
     for _ in range(BURSTS):
         told, held = await burst([url], connection, "original", 32, 60)
         assert told["duplicates"] > 0
-        assert "duplicate" in kinds(held)
+        assert "duplicate" in violations_of(held)
 
 
 async def test_naive_sells_8_tickets_30_times(database, serve, together):
@@ -91,7 +77,7 @@ async def test_naive_sells_8_tickets_30_times(database, serve, together):
         assert told["duplicates"] == 232
         assert (held.issued, held.unique, held.duplicates) == (240, 8, 232)
         assert (held.available, held.oversold) == (-232, True)
-        assert kinds(held) == {"oversold", "duplicate", "negative_stock"}
+        assert violations_of(held) == {"oversold", "duplicate", "negative_stock"}
 
 
 @pytest.mark.parametrize(("purchases", "total"), [(20, 100), (60, 32), (2, 8), (200, 400)])
@@ -101,7 +87,7 @@ async def test_naive_issues_duplicates(database, serve, together, purchases, tot
         told, held = await together([url], "original", total, purchases)
         assert told["successes"] == purchases
         assert told["duplicates"] == 8 * (purchases - 1)
-        assert "duplicate" in kinds(held)
+        assert "duplicate" in violations_of(held)
 
 
 @pytest.mark.parametrize("allocator", SAFE)
@@ -131,7 +117,7 @@ async def test_two_naive_processes_do_not(database, serve, together):
     """The negative control: what the two processes share is the fault, too."""
     urls = [serve(database, "naive").url for _ in range(2)]
     _, held = await together(urls, "original", 80)
-    assert "duplicate" in kinds(held)
+    assert "duplicate" in violations_of(held)
 
 
 async def test_mechanisms_that_lock_the_pool_row_can_sell_side_by_side(database, connection, serve):
@@ -153,7 +139,7 @@ async def test_naive_on_the_fixed_schema(database, connection, serve, purchases,
         assert told["duplicates"] == held.duplicates == 0
         assert not held.oversold
         # A purchase refused half-way leaves the rows it had committed: the pool lags behind.
-        assert kinds(held) <= {"drift"}
+        assert violations_of(held) <= {"drift"}
 
 
 async def test_naive_on_the_fixed_schema_without_its_guards(database, connection, serve, together):
@@ -163,4 +149,4 @@ async def test_naive_on_the_fixed_schema_without_its_guards(database, connection
     url = serve(database, "naive", schema="fixed").url
     told, held = await together([url], "fixed", 8 * 30)
     assert told["duplicates"] == 8 * 29
-    assert "duplicate" in kinds(held)
+    assert "duplicate" in violations_of(held)

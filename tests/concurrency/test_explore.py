@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.buying import SAFE
+from tests.support.clusters import databases_named
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
@@ -23,7 +25,6 @@ from ticketsvc.lab.mutation.mutations import (
 )
 
 EXHIBITS = {each.allocator: each for each in exhibits()}
-SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
 
 
 def case(name, buyers=2, total=8, **more):
@@ -250,10 +251,7 @@ async def test_nothing_is_left_on_the_server(database, connection):
     await explore(database, case("naive_bulk"))
     with pytest.raises(asyncio.CancelledError):
         await explore(database, case("naive_bulk"), on_run=_give_up)
-    left = connection.execute(
-        "SELECT datname FROM pg_database WHERE datname LIKE 'ticketsvc_explore_%'"
-    ).fetchall()
-    assert left == []
+    assert databases_named(connection, "ticketsvc_explore_") == set()
 
 
 def _give_up(_):

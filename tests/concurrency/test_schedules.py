@@ -10,17 +10,16 @@ import contextlib
 
 import pytest
 
+from tests.support.buying import SAFE, buy, outcome
+from tests.support.ledgers import verdict_of
+from tests.support.locks import is_blocked
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
-from ticketsvc.lab.checker.check import check
-from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.purchases import Purchase, TicketRange
-from ticketsvc.sales.seller import sell
+from ticketsvc.purchases import TicketRange
 from ticketsvc.settings import Settings
 
-SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
 # Its transaction sets a level of its own, which it cannot within one that is held open here.
 HELD_OPEN = [name for name in SAFE if name != "serializable"]
 WHOLE = 10  # naive: one read, eight inserts, one update
@@ -82,21 +81,9 @@ async def two_purchases(url, kind, allocator, schema):
     ):
         pools = [kind(pool), kind(pool)]
         yield [
-            (each, group.create_task(outcome(ALLOCATORS[allocator](each, schema), user)))
+            (each, group.create_task(outcome(ALLOCATORS[allocator](each, schema), buy(user=user))))
             for each, user in zip(pools, ("ann", "bob"), strict=True)
         ]
-
-
-async def outcome(seller, user):
-    try:
-        return await sell(seller, Purchase(user_id=user, event_id="E", quantity=8))
-    except (SoldOut, RefusedByDatabase) as refusal:
-        return refusal
-
-
-def verdict_of(connection, schema):
-    (verdict,) = check(read_ledger(connection, schema))
-    return verdict
 
 
 # Who goes when: ann is 0, bob is 1; each has ten steps.
@@ -178,8 +165,7 @@ async def test_the_fixed_ones_wait_for_the_first_and_decide_anew(
         await soon(lambda: one[0].worked.is_set() or other[0].worked.is_set())
         (first, ahead), (second, behind) = (one, other) if one[0].worked.is_set() else (other, one)
         pids = [await first.pid, await second.pid]
-        blocked = "SELECT %s = ANY(pg_blocking_pids(%s))"
-        await soon(lambda: connection.execute(blocked, pids).fetchone()[0])
+        await soon(lambda: is_blocked(connection, pids[1], by=pids[0]))
         assert not behind.done()
         assert not second.worked.is_set()
         assert verdict_of(connection, "fixed").issued == 0  # nothing is committed yet
@@ -203,8 +189,7 @@ async def test_when_the_first_is_rolled_back_the_second_gets_its_numbers(
         await soon(lambda: one[0].worked.is_set() or other[0].worked.is_set())
         (first, ahead), (second, behind) = (one, other) if one[0].worked.is_set() else (other, one)
         pids = [await first.pid, await second.pid]
-        blocked = "SELECT %s = ANY(pg_blocking_pids(%s))"
-        await soon(lambda: connection.execute(blocked, pids).fetchone()[0])
+        await soon(lambda: is_blocked(connection, pids[1], by=pids[0]))
         first.end = "ROLLBACK"
         first.ended.set()
         second.ended.set()

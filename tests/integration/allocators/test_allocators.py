@@ -6,8 +6,10 @@ import contextlib
 import psycopg
 import pytest
 
+from tests.support.buying import SAFE, buy, open_allocator, outcome
+from tests.support.ledgers import is_clean
+from tests.support.locks import blocked_by, hold_pool
 from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR
-from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import (
     DatabaseUnavailable,
@@ -19,31 +21,15 @@ from ticketsvc.errors import (
 )
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.purchases import MAX_QUANTITY, Purchase, TicketRange
+from ticketsvc.purchases import MAX_QUANTITY, TicketRange
 from ticketsvc.sales.seller import sell
-from ticketsvc.settings import Settings
 
 EVERYWHERE = [
-    pytest.param(allocator, schema, id=f"{name}-{schema}")
+    pytest.param(name, schema, id=f"{name}-{schema}")
     for name, allocator in ALLOCATORS.items()
     for schema in allocator.mechanism.schemas
 ]
-SAFE = [name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe]
 TRY_AGAIN = ["serializable"]
-
-
-@contextlib.asynccontextmanager
-async def opened(url, allocator, schema):
-    async with make_pool(url, Settings(pool_size=2, pool_timeout_s=30)) as pool:
-        yield allocator(pool, schema)
-
-
-def buy(quantity=8, event="E", user="u"):
-    return Purchase(user_id=user, event_id=event, quantity=quantity)
-
-
-def clean(connection, schema):
-    return all(verdict.clean for verdict in check(read_ledger(connection, schema)))
 
 
 def test_registry():
@@ -59,14 +45,14 @@ async def test_serial_purchases_get_consecutive_numbers(
     any_database, any_connection, allocator, schema
 ):
     reset_event(any_connection, schema, "E", 160, 16)
-    async with opened(any_database, allocator, schema) as seller:
+    async with open_allocator(any_database, allocator, schema) as seller:
         assert await sell(seller, buy(8, user="a")) == TicketRange(17, 24)
         assert await sell(seller, buy(16, user="b")) == TicketRange(25, 40)
         assert await sell(seller, buy(8, user="a")) == TicketRange(41, 48)
     (ledger,) = read_ledger(any_connection, schema)
     assert ledger.available == 160 - 48
     assert sum(i.last - i.first + 1 for i in ledger.issues if i.user == "b") == 16
-    assert clean(any_connection, schema)
+    assert is_clean(any_connection, schema)
 
 
 @pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
@@ -74,7 +60,7 @@ async def test_the_last_tickets_are_sold_and_not_one_more(
     any_database, any_connection, allocator, schema
 ):
     reset_event(any_connection, schema, "E", 28)
-    async with opened(any_database, allocator, schema) as seller:
+    async with open_allocator(any_database, allocator, schema) as seller:
         with pytest.raises(SoldOut):
             await sell(seller, buy(32))
         assert await sell(seller, buy(16)) == TicketRange(1, 16)
@@ -84,26 +70,26 @@ async def test_the_last_tickets_are_sold_and_not_one_more(
             with pytest.raises(SoldOut):
                 await sell(seller, buy(8))
         assert read_ledger(any_connection, schema) == before
-    assert clean(any_connection, schema)
+    assert is_clean(any_connection, schema)
 
 
 @pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
 async def test_exact_exhaustion(any_database, any_connection, allocator, schema):
     reset_event(any_connection, schema, "E", 8)
-    async with opened(any_database, allocator, schema) as seller:
+    async with open_allocator(any_database, allocator, schema) as seller:
         assert await sell(seller, buy(8)) == TicketRange(1, 8)
         with pytest.raises(SoldOut):
             await sell(seller, buy(8))
     (ledger,) = read_ledger(any_connection, schema)
     assert ledger.available == 0
-    assert clean(any_connection, schema)
+    assert is_clean(any_connection, schema)
 
 
 @pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
 async def test_no_such_event(any_database, any_connection, allocator, schema):
     reset_event(any_connection, schema, "E", 8)
     before = read_ledger(any_connection, schema)
-    async with opened(any_database, allocator, schema) as seller:
+    async with open_allocator(any_database, allocator, schema) as seller:
         for event in ("F", "e", "E ", "E'; --"):
             with pytest.raises(EventNotFound):
                 await sell(seller, buy(event=event))
@@ -113,18 +99,18 @@ async def test_no_such_event(any_database, any_connection, allocator, schema):
 @pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
 async def test_quantities(database, connection, allocator, schema):
     # A commit per ticket makes the largest purchase a long one.
-    quantity = MAX_QUANTITY if allocator.mechanism.safe else 128
+    quantity = MAX_QUANTITY if ALLOCATORS[allocator].mechanism.safe else 128
     reset_event(connection, schema, "E", 2 * MAX_QUANTITY, 8)
-    async with opened(database, allocator, schema) as seller:
+    async with open_allocator(database, allocator, schema) as seller:
         assert await sell(seller, buy(quantity)) == TicketRange(9, 8 + quantity)
-    assert clean(connection, schema)
+    assert is_clean(connection, schema)
 
 
 @pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
 async def test_any_text_is_stored_as_it_is(database, connection, allocator, schema):
     name = "'; DROP TABLE x; -- %s {} 🎫 é"
     reset_event(connection, schema, name, 8)
-    async with opened(database, allocator, schema) as seller:
+    async with open_allocator(database, allocator, schema) as seller:
         await sell(seller, buy(event=name, user=name))
     (ledger,) = read_ledger(connection, schema)
     assert {issue.user for issue in ledger.issues} == {name}
@@ -134,19 +120,19 @@ async def test_any_text_is_stored_as_it_is(database, connection, allocator, sche
 async def test_events_do_not_disturb_each_other(database, connection, allocator, schema):
     reset_event(connection, schema, "E", 8)
     reset_event(connection, schema, "F", 16)
-    async with opened(database, allocator, schema) as seller:
+    async with open_allocator(database, allocator, schema) as seller:
         assert await sell(seller, buy(event="E")) == TicketRange(1, 8)
         assert await sell(seller, buy(event="F")) == TicketRange(1, 8)
-    assert clean(connection, schema)
+    assert is_clean(connection, schema)
 
 
 @pytest.mark.parametrize("name", ["ticket_rows", "range"])
 async def test_rows_and_ranges_continue_each_other(database, connection, name):
     reset_event(connection, "fixed", "E", 80, 8)
-    async with opened(database, ALLOCATORS[name], "fixed") as one:
+    async with open_allocator(database, name, "fixed") as one:
         for other_name in ("range", "ticket_rows", "range"):
             await sell(one, buy())
-            async with opened(database, ALLOCATORS[other_name], "fixed") as other:
+            async with open_allocator(database, other_name, "fixed") as other:
                 await sell(other, buy())
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.issued, verdict.clean) == (56, True)
@@ -156,10 +142,10 @@ async def test_rows_and_ranges_continue_each_other(database, connection, name):
 async def test_stock_minted_by_a_negative_quantity_sells_nothing_twice(database, connection, name):
     """The hole of the write-up's range mode, should -8 ever get past validation."""
     reset_event(connection, "fixed", "E", 16)
-    async with opened(database, ALLOCATORS[name], "fixed") as seller:
+    async with open_allocator(database, name, "fixed") as seller:
         for quantity in (8, -8, 8, 8):
             with contextlib.suppress(RefusedByDatabase, SoldOut):
-                await sell(seller, unvalidated(quantity))
+                await sell(seller, buy(quantity))
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.duplicates, verdict.oversold) == (0, False)
 
@@ -167,15 +153,11 @@ async def test_stock_minted_by_a_negative_quantity_sells_nothing_twice(database,
 async def test_naive_sells_minted_stock_twice(database, connection):
     """The negative control of the test above."""
     reset_event(connection, "original", "E", 16)
-    async with opened(database, ALLOCATORS["naive"], "original") as seller:
+    async with open_allocator(database, "naive", "original") as seller:
         for quantity in (8, -8, 8, 8):
-            await sell(seller, unvalidated(quantity))
+            await sell(seller, buy(quantity))
     (verdict,) = check(read_ledger(connection, "original"))
     assert (verdict.issued, verdict.duplicates, verdict.available) == (24, 8, 0)
-
-
-def unvalidated(quantity):
-    return Purchase(user_id="u", event_id="E", quantity=quantity)
 
 
 # What the database says, in our terms.
@@ -187,7 +169,7 @@ async def test_a_constraint_is_named(database, connection):
         "INSERT INTO fixed.ticket_allocations (event_id, user_id, start_ticket, end_ticket) "
         "VALUES ('E', 'v', 1, 8)"
     )
-    async with opened(database, ALLOCATORS["range"], "fixed") as seller:
+    async with open_allocator(database, "range", "fixed") as seller:
         with pytest.raises(RefusedByDatabase, match="ticket_allocations_pkey"):
             await sell(seller, buy())
     assert read_ledger(connection, "fixed")[0].available == 80
@@ -198,16 +180,14 @@ async def test_a_connection_cut_with_the_purchase_under_way_is_an_unknown_outcom
     database, connection, soon, name
 ):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, ALLOCATORS[name], "fixed") as seller:
-        with psycopg.connect(database) as holder:
-            holder.execute("SELECT FROM fixed.ticket_pools FOR UPDATE")
-
+    async with open_allocator(database, name, "fixed") as seller:
+        with hold_pool(database) as holder:
             async with asyncio.TaskGroup() as group:
-                purchase = group.create_task(_outcome(seller))
-                victim = await soon(lambda: _blocked_by(connection, holder))
-                connection.execute("SELECT pg_terminate_backend(%s)", victim)
+                purchase = group.create_task(outcome(seller, buy()))
+                [victim] = await soon(lambda: blocked_by(connection, holder))
+                connection.execute("SELECT pg_terminate_backend(%s)", [victim])
                 assert isinstance(await purchase, OutcomeUnknown)
-    assert clean(connection, "fixed")
+    assert is_clean(connection, "fixed")
 
 
 @contextlib.asynccontextmanager
@@ -218,11 +198,11 @@ async def overtaken(database, connection, soon, name):
         "''repeatable read''', current_database()); END $$"
     )
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, ALLOCATORS[name], "fixed") as seller, asyncio.TaskGroup() as group:
+    async with open_allocator(database, name, "fixed") as seller, asyncio.TaskGroup() as group:
         with psycopg.connect(database) as holder:
             holder.execute("UPDATE fixed.ticket_pools SET total = total")
-            purchase = group.create_task(_outcome(seller))
-            await soon(lambda: _blocked_by(connection, holder))
+            purchase = group.create_task(outcome(seller, buy()))
+            await soon(lambda: blocked_by(connection, holder))
             holder.commit()
             yield purchase
 
@@ -253,20 +233,6 @@ async def test_a_database_that_takes_no_writes(database, connection, name):
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', "
         "current_database()); END $$"
     )
-    async with opened(database, ALLOCATORS[name], "fixed") as seller:
+    async with open_allocator(database, name, "fixed") as seller:
         with pytest.raises(DatabaseUnavailable):
             await sell(seller, buy())
-
-
-async def _outcome(seller):
-    try:
-        return await sell(seller, buy())
-    except Exception as problem:
-        return problem
-
-
-async def _blocked_by(connection, holder):
-    return connection.execute(
-        "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
-        [holder.info.backend_pid],
-    ).fetchone()

@@ -7,11 +7,12 @@ import re
 import psycopg
 import pytest
 
+from tests.support.buying import buy, open_allocator, together
+from tests.support.ledgers import is_clean
+from tests.support.locks import blocked_by, hold_pool
 from ticketsvc.allocators import group_commit
-from ticketsvc.allocators.group_commit import GroupCommit
 from ticketsvc.database import pool as pools
 from ticketsvc.database.arrays import array_literal
-from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import (
     DatabaseUnavailable,
@@ -24,38 +25,8 @@ from ticketsvc.errors import (
 )
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.purchases import Purchase, TicketRange
+from ticketsvc.purchases import TicketRange
 from ticketsvc.sales.seller import sell
-from ticketsvc.settings import Settings
-
-
-def buy(quantity=8, event="E", user="u"):
-    return Purchase(user_id=user, event_id=event, quantity=quantity)
-
-
-@contextlib.asynccontextmanager
-async def opened(url, pool_size=2):
-    async with (
-        asyncio.timeout(60),
-        make_pool(url, Settings(pool_size=pool_size, pool_timeout_s=30)) as pool,
-    ):
-        yield GroupCommit(pool, "fixed")
-
-
-async def outcome(seller, purchase):
-    try:
-        return await sell(seller, purchase)
-    except Exception as problem:
-        return problem
-
-
-async def together(seller, *purchases):
-    """Have all of them wait before the first is served; return their outcomes in order."""
-    return await asyncio.gather(*(outcome(seller, purchase) for purchase in purchases))
-
-
-def clean(connection):
-    return all(verdict.clean for verdict in check(read_ledger(connection, "fixed")))
 
 
 def commits(connection, event="E"):
@@ -64,21 +35,6 @@ def commits(connection, event="E"):
         "SELECT count(DISTINCT xmin::text) FROM fixed.ticket_allocations WHERE event_id = %s",
         [event],
     ).fetchone()[0]
-
-
-def blocked_by(connection, holder):
-    return connection.execute(
-        "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
-        [holder.info.backend_pid],
-    ).fetchone()
-
-
-@contextlib.contextmanager
-def locked(url, event="E"):
-    """Hold the event's pool row; what is under way waits for it."""
-    with psycopg.connect(url) as holder:
-        holder.execute("SELECT FROM fixed.ticket_pools WHERE event_id = %s FOR UPDATE", [event])
-        yield holder
 
 
 def test_any_text_comes_back_from_an_array_as_it_was(any_connection):
@@ -92,19 +48,19 @@ def test_any_text_comes_back_from_an_array_as_it_was(any_connection):
 # Batches
 
 
-async def test_purchases_that_wait_all_commitscommit_together(any_database, any_connection):
+async def test_purchases_that_wait_all_commit_together(any_database, any_connection):
     reset_event(any_connection, "fixed", "E", 800)
-    async with opened(any_database) as seller:
+    async with open_allocator(any_database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(user=f"u{n}") for n in range(100)])
     assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(100)]
     assert commits(any_connection) == 1
-    assert clean(any_connection)
+    assert is_clean(any_connection)
 
 
 async def test_a_batch_is_bounded(database, connection, monkeypatch):
     monkeypatch.setattr(group_commit, "MAX_BATCH", 10)
     reset_event(connection, "fixed", "E", 800)
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, *[buy() for _ in range(95)])
     assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(95)]
     assert commits(connection) == 10
@@ -112,8 +68,8 @@ async def test_a_batch_is_bounded(database, connection, monkeypatch):
 
 async def test_who_comes_while_a_batch_is_under_way_goes_with_the_next(database, connection, soon):
     reset_event(connection, "fixed", "E", 800)
-    async with opened(database) as seller:
-        with locked(database) as holder:
+    async with open_allocator(database, "group_commit") as seller:
+        with hold_pool(database, event="E") as holder:
             first = asyncio.ensure_future(sell(seller, buy()))
             await soon(lambda: blocked_by(connection, holder))
             later = asyncio.ensure_future(together(seller, *[buy()] * 20))
@@ -126,7 +82,7 @@ async def test_who_comes_while_a_batch_is_under_way_goes_with_the_next(database,
 async def test_one_after_the_other_is_a_commit_each(database, connection):
     """The control: nothing is held back to make a batch."""
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         for n in range(5):
             assert await sell(seller, buy()) == TicketRange(8 * n + 1, 8 * n + 8)
     assert commits(connection) == 5
@@ -136,20 +92,20 @@ async def test_events_beyond_the_pools_size_are_all_served(database, connection)
     names = [f"E{n}" for n in range(40)]
     for name in names:
         reset_event(connection, "fixed", name, 80)
-    async with opened(database, pool_size=2) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(event=name) for name in names * 3])
     assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3) for _ in names]
     assert {commits(connection, name) for name in names} == {1}
     all_commits = "SELECT count(DISTINCT xmin::text) FROM fixed.ticket_allocations"
     assert connection.execute(all_commits).fetchone() == (1,)
-    assert clean(connection)
+    assert is_clean(connection)
 
 
 async def test_a_blocked_event_does_not_hold_up_another(database, connection, soon):
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
-    async with opened(database) as seller:
-        with locked(database) as holder:
+    async with open_allocator(database, "group_commit") as seller:
+        with hold_pool(database, event="E") as holder:
             blocked = asyncio.ensure_future(together(seller, *[buy()] * 5))
             await soon(lambda: blocked_by(connection, holder))
             assert await sell(seller, buy(event="F")) == TicketRange(1, 8)
@@ -164,21 +120,21 @@ async def test_stock_that_runs_out_in_a_batch_is_granted_in_order_of_arrival(
     any_database, any_connection
 ):
     reset_event(any_connection, "fixed", "E", 32)
-    async with opened(any_database) as seller:
+    async with open_allocator(any_database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(q) for q in (16, 8, 16, 8, 8)])
     first, second, too_much, last, nothing_left = outcomes
     assert (first, second, last) == (TicketRange(1, 16), TicketRange(17, 24), TicketRange(25, 32))
     assert isinstance(too_much, SoldOut)
     assert isinstance(nothing_left, SoldOut)
     assert commits(any_connection) == 1
-    assert clean(any_connection)
+    assert is_clean(any_connection)
 
 
 async def test_nothing_is_written_when_nobody_can_be_sold_to(any_database, any_connection):
     reset_event(any_connection, "fixed", "E", 8)
     written = "SELECT xmin::text, available FROM fixed.ticket_pools"
     before = any_connection.execute(written).fetchone()
-    async with opened(any_database) as seller:
+    async with open_allocator(any_database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(16)] * 3)
         strangers = await together(seller, *[buy(event="F")] * 3)
     assert all(isinstance(each, SoldOut) for each in outcomes)
@@ -196,22 +152,22 @@ async def test_a_quantity_that_breaks_the_rule_is_refused_alone(
 ):
     """The lowest layer guards: validation is left out here."""
     reset_event(any_connection, "fixed", "E", 80)
-    async with opened(any_database) as seller:
+    async with open_allocator(any_database, "group_commit") as seller:
         before, bad, after = await together(seller, buy(), buy(quantity), buy())
     assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
     assert isinstance(bad, RefusedByDatabase)
     assert commits(any_connection) == 1
-    assert clean(any_connection)
+    assert is_clean(any_connection)
 
 
 @pytest.mark.parametrize("user", ["u" * 51, "a\0b"], ids=["too long", "with NUL"])
 async def test_a_user_that_cannot_be_stored_is_refused_alone(any_database, any_connection, user):
     reset_event(any_connection, "fixed", "E", 80)
-    async with opened(any_database) as seller:
+    async with open_allocator(any_database, "group_commit") as seller:
         before, bad, after = await together(seller, buy(), buy(user=user), buy())
     assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
     assert isinstance(bad, InvalidPurchase)
-    assert clean(any_connection)
+    assert is_clean(any_connection)
 
 
 async def test_a_constraint_refuses_only_who_violates_it(database, connection):
@@ -220,12 +176,12 @@ async def test_a_constraint_refuses_only_who_violates_it(database, connection):
         "ALTER TABLE fixed.ticket_allocations ADD CONSTRAINT no_mallory "
         "CHECK (user_id <> 'mallory')"
     )
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         before, bad, after = await together(seller, buy(), buy(user="mallory"), buy())
     assert (before, after) == (TicketRange(1, 8), TicketRange(9, 16))
     assert isinstance(bad, RefusedByDatabase)
     assert "no_mallory" in str(bad)
-    assert clean(connection)
+    assert is_clean(connection)
 
 
 async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database, connection):
@@ -241,7 +197,7 @@ async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database
         "CREATE TRIGGER a_end_it AFTER INSERT ON fixed.ticket_allocations REFERENCING NEW TABLE "
         "AS inserted FOR EACH STATEMENT EXECUTE FUNCTION fixed.end_it()"
     )
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, buy(), buy(user="mallory"), buy(), buy())
     assert outcomes[0] == TicketRange(1, 8)
     assert isinstance(outcomes[1], OutcomeUnknown)
@@ -257,17 +213,17 @@ async def test_a_connection_cut_under_way_is_an_unknown_outcome_for_each(
     any_database, any_connection, soon
 ):
     reset_event(any_connection, "fixed", "E", 80)
-    async with opened(any_database) as seller:
-        with locked(any_database) as holder:
+    async with open_allocator(any_database, "group_commit") as seller:
+        with hold_pool(any_database, event="E") as holder:
             under_way = asyncio.ensure_future(together(seller, *[buy()] * 4))
-            victim = await soon(lambda: blocked_by(any_connection, holder))
+            [victim] = await soon(lambda: blocked_by(any_connection, holder))
             waiting = asyncio.ensure_future(together(seller, *[buy()] * 3))
             await asyncio.sleep(0)
-            any_connection.execute("SELECT pg_terminate_backend(%s)", victim)
+            any_connection.execute("SELECT pg_terminate_backend(%s)", [victim])
             assert [type(each) for each in await under_way] == [OutcomeUnknown] * 4
         # Who still waited goes with the next batch, on another connection.
         assert await waiting == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3)]
-    assert clean(any_connection)
+    assert is_clean(any_connection)
 
 
 async def test_a_batch_that_was_rolled_back_is_unavailable_for_each(database, connection, soon):
@@ -276,7 +232,7 @@ async def test_a_batch_that_was_rolled_back_is_unavailable_for_each(database, co
         "''repeatable read''', current_database()); END $$"
     )
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller, asyncio.TaskGroup() as group:
+    async with open_allocator(database, "group_commit") as seller, asyncio.TaskGroup() as group:
         with psycopg.connect(database) as holder:
             holder.execute("UPDATE fixed.ticket_pools SET total = total")
             batch = group.create_task(together(seller, *[buy()] * 3))
@@ -294,7 +250,7 @@ async def test_without_a_connection_nothing_was_sent(database, connection, monke
         raise DatabaseUnavailable("none")
         yield
 
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         monkeypatch.setattr(group_commit, "checkout", none)
         outcomes = await together(seller, *[buy()] * 3)
         assert [type(each) for each in outcomes] == [DatabaseUnavailable] * 3
@@ -304,7 +260,7 @@ async def test_without_a_connection_nothing_was_sent(database, connection, monke
 
 async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, caplog):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
 
         async def broken(*_, **__):
             raise ZeroDivisionError
@@ -323,8 +279,8 @@ async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, ca
 @pytest.mark.parametrize("who", [0, 1, 2])
 async def test_a_caller_that_leaves_under_way_spoils_nothing(database, connection, soon, who):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller:
-        with locked(database) as holder:
+    async with open_allocator(database, "group_commit") as seller:
+        with hold_pool(database, event="E") as holder:
             callers = [asyncio.ensure_future(sell(seller, buy(user=f"u{n}"))) for n in range(3)]
             await soon(lambda: blocked_by(connection, holder))
             callers[who].cancel()
@@ -333,13 +289,13 @@ async def test_a_caller_that_leaves_under_way_spoils_nothing(database, connectio
         for n in {0, 1, 2} - {who}:
             assert await callers[n] == TicketRange(8 * n + 1, 8 * n + 8)
         assert await sell(seller, buy()) == TicketRange(25, 32)
-    assert clean(connection)
+    assert is_clean(connection)
 
 
 async def test_a_caller_that_leaves_the_line_buys_nothing(database, connection, soon):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller:
-        with locked(database) as holder:
+    async with open_allocator(database, "group_commit") as seller:
+        with hold_pool(database, event="E") as holder:
             first = asyncio.ensure_future(sell(seller, buy()))
             await soon(lambda: blocked_by(connection, holder))
             gone = [asyncio.ensure_future(sell(seller, buy(user="gone"))) for _ in range(3)]
@@ -358,14 +314,17 @@ async def test_a_caller_that_leaves_the_line_buys_nothing(database, connection, 
 
 async def test_an_event_that_nobody_buys_of_any_more_is_forgotten(database, connection):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database) as seller:
+    async with open_allocator(database, "group_commit") as seller:
         await together(seller, *[buy(event=f"F{n}") for n in range(500)], *[buy()] * 3)
         assert not seller._lines
 
 
 async def test_two_instances_sell_each_number_once(any_database, any_connection):
     reset_event(any_connection, "fixed", "E", 1600)
-    async with opened(any_database) as one, opened(any_database) as other:
+    async with (
+        open_allocator(any_database, "group_commit") as one,
+        open_allocator(any_database, "group_commit") as other,
+    ):
         outcomes = [
             each
             for half in await asyncio.gather(
@@ -395,7 +354,10 @@ async def test_without_the_lock_two_instances_do_not(database, connection, soon)
         "ALTER TABLE fixed.ticket_allocations DROP CONSTRAINT ticket_allocations_pkey"
     )
     reset_event(connection, "fixed", "E", 16)
-    async with opened(database) as one, opened(database) as other:
+    async with (
+        open_allocator(database, "group_commit") as one,
+        open_allocator(database, "group_commit") as other,
+    ):
         with psycopg.connect(database, autocommit=True) as holder:
             holder.execute("SELECT pg_advisory_lock(1)")
             sales = [asyncio.ensure_future(sell(each, buy())) for each in (one, other)]

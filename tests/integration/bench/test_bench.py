@@ -1,13 +1,14 @@
 """`bench`: audited runs, no figure for a damaged one, and nothing left behind."""
 
 import asyncio
-import json
 import random
 import shutil
 
 import psycopg
 import pytest
 
+from tests.support.clusters import databases_named
+from tests.support.commands import json_of
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench import load_pool as buying
@@ -35,19 +36,8 @@ GENERATORS = [
 ]
 
 
-def told(result, code=0):
-    assert result.returncode == code, result.stderr
-    return json.loads(result.stdout)
-
-
-def databases(url):
-    with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE '%bench%'")
-        return rows.fetchall()
-
-
 def test_a_run_is_audited_and_leaves_nothing(database, cli):
-    answer = told(cli(*QUICK, *OWN, "--allocator", "range", DATABASE_URL=database))
+    answer = json_of(cli(*QUICK, *OWN, "--allocator", "range", DATABASE_URL=database))
     assert answer["facts"]["generator"].startswith("our own")
     noop, sold = answer["rows"]
     assert (noop["kind"], noop["audit"]) == ("ceiling", "sells nothing")
@@ -58,14 +48,15 @@ def test_a_run_is_audited_and_leaves_nothing(database, cli):
     assert None not in [sold[name] for name in ("p50_ms", "p99_ms", "server_cpu_us", "wal_bytes")]
     [_, run] = answer["runs"]
     assert 0 <= run["issued_purchases"] - run["sold"] <= run["in_flight"] + 8
-    assert databases(database) == []
+    with psycopg.connect(database) as connection:
+        assert databases_named(connection, "ticketsvc_bench") == set()
 
 
 def test_naive_gets_no_figure(database, cli):
     """Negative control: it does sell, and what it sells is damaged."""
     chosen = ("--allocator", "naive", "--allocator", "range")
     result = cli(*QUICK, *OWN, *chosen, DATABASE_URL=database)
-    answer = told(result, 1)
+    answer = json_of(result, 1)
     rows = {row["name"]: row for row in answer["rows"]}
     assert rows["naive"]["goodput_per_s"] is rows["naive"]["p50_ms"] is None
     assert rows["naive"]["audit"] == "not clean"
@@ -128,7 +119,7 @@ def test_a_peer_is_audited_in_its_own_database(database, connection, serve, cli)
     url = serve(database, "ticket_rows").url
     peer = ("--peer-url", f"theirs={url}", "--peer-database-url", database)
     more = ("--peer-schema", "fixed", "--allocator", "range")
-    answer = told(cli(*QUICK, *OWN, *peer, *more, DATABASE_URL=database))
+    answer = json_of(cli(*QUICK, *OWN, *peer, *more, DATABASE_URL=database))
     row = answer["rows"][-1]
     assert (row["contender"], row["kind"], row["audit"]) == ("theirs", "peer", "clean")
     assert row["of_range"] > 0
@@ -140,14 +131,14 @@ def test_a_peer_is_audited_in_its_own_database(database, connection, serve, cli)
 def test_a_peer_that_damages_gets_no_figure(database, serve, cli):
     peer = ("--peer-url", f"theirs={serve(database, 'naive').url}", "--peer-schema", "original")
     known = ("--peer-database-url", database, "--allocator", "range")
-    answer = told(cli(*QUICK, *OWN, *peer, *known, DATABASE_URL=database), 1)
+    answer = json_of(cli(*QUICK, *OWN, *peer, *known, DATABASE_URL=database), 1)
     assert answer["rows"][-1]["goodput_per_s"] is None
 
 
 def test_a_peer_without_a_database_is_said_to_be_unaudited(database, connection, serve, cli):
     reset_event(connection, "fixed", "E", 800_000)
     peer = ("--peer-url", serve(database, "range").url, "--peer-event", "E")
-    answer = told(cli(*QUICK, *OWN, *peer, "--allocator", "range", DATABASE_URL=database))
+    answer = json_of(cli(*QUICK, *OWN, *peer, "--allocator", "range", DATABASE_URL=database))
     row = answer["rows"][-1]
     assert row["audit"] == "unaudited"
     assert row["goodput_per_s"] > 0
@@ -189,7 +180,7 @@ def test_nonsense_is_refused_in_one_line(database, cli, arguments):
 
 def test_growth_is_judged(database, cli):
     grow = ("--grow", "quantity", "--size", "8", "--size", "80")
-    answer = told(cli(*QUICK, *OWN, "--allocator", "range", *grow, DATABASE_URL=database))
+    answer = json_of(cli(*QUICK, *OWN, "--allocator", "range", *grow, DATABASE_URL=database))
     [judged] = answer["growth"]
     assert (judged["contender"], judged["from_size"], judged["to_size"]) == ("range", 8, 80)
     assert [row["quantity"] for row in answer["rows"]] == [8, 8, 80, 80]
@@ -249,7 +240,8 @@ def test_clean_tickets_are_one_line_of_the_joined_ledger(connection, database):
 def test_the_database_of_a_run_goes_even_when_the_run_fails(database):
     with pytest.raises(RuntimeError), scratch_database(database, "bench"):
         raise RuntimeError
-    assert databases(database) == []
+    with psycopg.connect(database) as connection:
+        assert databases_named(connection, "ticketsvc_bench") == set()
 
 
 # The generator of our own

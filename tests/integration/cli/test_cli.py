@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from tests.support.commands import error_line, json_of
+from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SCHEMAS, SIX_EVENTS, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -27,25 +29,12 @@ VERDICT_KEYS = {
 STRESS_KEYS = {"successes", "refused", "unknown", "tickets", "unique", "duplicates"}
 
 
-def told(result, code):
-    assert result.returncode == code, result.stderr
-    return json.loads(result.stdout)
-
-
-def complaint(result, code=2):
-    """The one line that a command ends with when it cannot do what was asked."""
-    assert result.returncode == code
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("ticketsvc: ")
-    return line
-
-
 # seed
 
 
 def test_seed(server, cli):
     with server.clone("template0") as url:
-        rows = told(cli("seed", "--json", DATABASE_URL=url), 0)
+        rows = json_of(cli("seed", "--json", DATABASE_URL=url))
         assert all(row.keys() >= VERDICT_KEYS and not row["violations"] for row in rows)
         assert [(row["schema"], row["event"], row["total"], row["issued"]) for row in rows] == [
             (schema, seed.event, seed.total, seed.sold) for schema in SCHEMAS for seed in SIX_EVENTS
@@ -54,9 +43,9 @@ def test_seed(server, cli):
 
 def test_seed_one_event(database, connection, cli):
     reset_event(connection, "fixed", "OTHER", 80, 8)
-    rows = told(cli("seed", "--event", "E", "--total", "8", "--json", DATABASE_URL=database), 0)
+    rows = json_of(cli("seed", "--event", "E", "--total", "8", "--json", DATABASE_URL=database))
     assert [(row["event"], row["available"]) for row in rows] == [("E", 8), ("E", 8)]
-    told(
+    json_of(
         cli(
             *("seed", "--event", "E", "--total", "16", "--schema", "fixed", "--json"),
             DATABASE_URL=database,
@@ -70,9 +59,9 @@ def test_seed_one_event(database, connection, cli):
 def test_seed_leaves_a_foreign_schema_alone_unless_told(database, connection, cli):
     connection.execute("DROP SCHEMA fixed CASCADE; CREATE SCHEMA fixed")
     connection.execute("CREATE TABLE fixed.theirs (id integer)")
-    assert "--recreate" in complaint(cli("seed", DATABASE_URL=database))
+    assert "--recreate" in error_line(cli("seed", DATABASE_URL=database))
     connection.execute("SELECT FROM fixed.theirs")
-    told(cli("seed", "--recreate", "--json", DATABASE_URL=database), 0)
+    json_of(cli("seed", "--recreate", "--json", DATABASE_URL=database))
 
 
 def test_seed_for_people(database, cli):
@@ -98,7 +87,7 @@ def stressed(database, connection, serve, cli, tmp_path):
             *("stress", *(part for url in urls for part in ("--url", url))),
             *("--event", "E", "--history", str(history), "--json", *arguments),
         )
-        return told(result, 0), history
+        return json_of(result), history
 
     return run
 
@@ -115,7 +104,7 @@ def test_stress_and_audit_of_the_fault(stressed, database, cli):
         "duplicates": 232,
     }
     audit = ("audit", "--schema", "original", "--history", str(history))
-    (row,) = told(cli(*audit, "--json", DATABASE_URL=database), 1)
+    (row,) = json_of(cli(*audit, "--json", DATABASE_URL=database), 1)
     assert row.keys() >= VERDICT_KEYS
     assert (row["event"], row["issued"], row["unique"], row["duplicates"], row["available"]) == (
         "E",
@@ -146,7 +135,7 @@ def test_stress_of_several_services_and_a_clean_audit(stressed, database, cli):
     attempts = [json.loads(line) for line in history.read_text().splitlines()]
     assert len({attempt["url"] for attempt in attempts}) == 2
     audit = ("audit", "--schema", "fixed", "--history", str(history), "--json")
-    (row,) = told(cli(*audit, DATABASE_URL=database), 0)
+    (row,) = json_of(cli(*audit, DATABASE_URL=database))
     assert (row["available"], row["issued"], row["violations"]) == (0, 80, [])
 
 
@@ -155,8 +144,8 @@ def test_audit_sees_that_a_confirmed_ticket_was_lost(stressed, database, connect
     connection.execute("DELETE FROM original.issued_tickets WHERE ticket_number > 8")
     connection.execute("UPDATE original.ticket_pools SET available = available + 8")
     plain = ("audit", "--schema", "original", "--json")
-    told(cli(*plain, DATABASE_URL=database), 0)  # by itself the ledger looks well
-    (row,) = told(cli(*plain, "--history", str(history), DATABASE_URL=database), 1)
+    json_of(cli(*plain, DATABASE_URL=database))  # by itself the ledger looks well
+    (row,) = json_of(cli(*plain, "--history", str(history), DATABASE_URL=database), 1)
     assert [v["kind"] for v in row["violations"]] == ["acknowledged_missing"]
 
 
@@ -164,10 +153,10 @@ def test_audit_with_a_history_that_was_cut_short(stressed, database, cli):
     """What was told to the others nobody knows: not clean, though nothing wrong is to be seen."""
     _, history = stressed("range", 80, "--purchases", "3")
     audit = ("audit", "--schema", "fixed", "--history", str(history))
-    told(cli(*audit, "--json", DATABASE_URL=database), 0)
+    json_of(cli(*audit, "--json", DATABASE_URL=database))
     history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))
     result = cli(*audit, "--json", DATABASE_URL=database)
-    assert "could not tell" in complaint(cli(*audit, DATABASE_URL=database), 3)
+    assert "could not tell" in error_line(cli(*audit, DATABASE_URL=database), 3)
     assert result.returncode == 3
     (row,) = json.loads(result.stdout)
     assert (row["status"], row["violations"]) == ("unknown", [])
@@ -177,7 +166,7 @@ def test_audit_with_a_history_that_was_cut_short(stressed, database, cli):
 def test_audit_with_a_history_and_both_schemas(stressed, database, cli):
     """A history tells of one schema's sales: the other must not be blamed for lacking them."""
     _, history = stressed("range", 80, "--purchases", "3")
-    rows = told(cli("audit", "--json", "--history", str(history), DATABASE_URL=database), 0)
+    rows = json_of(cli("audit", "--json", "--history", str(history), DATABASE_URL=database))
     assert not any(row["violations"] for row in rows)
 
 
@@ -185,7 +174,7 @@ def test_audit_of_one_event_with_a_history_of_another(stressed, database, connec
     _, history = stressed("range", 80, "--purchases", "3")
     reset_event(connection, "fixed", "F", 80, 8)
     audit = ("audit", "--schema", "fixed", "--event", "F", "--history", str(history), "--json")
-    (row,) = told(cli(*audit, DATABASE_URL=database), 0)
+    (row,) = json_of(cli(*audit, DATABASE_URL=database))
     assert row["event"] == "F"
 
 
@@ -209,10 +198,10 @@ def test_audit_of_a_foreign_database(server, cli, next_column):
         )
         connection.execute(issue)
         audit = ("audit", "--database-url", url, "--schema", "public", "--json")
-        (row,) = told(cli(*audit), 0)
+        (row,) = json_of(cli(*audit))
         assert (row["schema"], row["issued"]) == ("public", 8)
         connection.execute(issue)
-        (row,) = told(cli(*audit), 1)
+        (row,) = json_of(cli(*audit), 1)
         assert row["duplicates"] == 8
         # Nothing of ours was put there.
         (schemas,) = connection.execute(
@@ -247,19 +236,14 @@ async def test_stress_of_a_service_that_is_not_ours(cli, tmp_path):
     app = web.Application()
     app.router.add_post("/shop/purchase", purchase)
     app.router.add_get("/login", login)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://user:geheim@127.0.0.1:{runner.addresses[0][1]}/shop"
+    async with serve_app(app) as address:
+        url = address.replace("http://", "http://user:geheim@") + "/shop"
         history = tmp_path / "h"
         arguments = ("stress", "--url", url, "--event", "E", "--concurrency", "1", "--json")
         result = await asyncio.to_thread(
             cli, *arguments, "--purchases", "12", "--history", str(history)
         )
-    finally:
-        await runner.cleanup()
-    answer = told(result, 0)
+    answer = json_of(result)
     assert (answer["successes"], answer["refused"], answer["unknown"]) == (4, 8, 0)
     assert (answer["tickets"], answer["unique"], answer["duplicates"]) == (32, 16, 16)
     assert answer["statuses"] == {"200": 2, "201": 2, "302": 2, "400": 2, "418": 2, "500": 2}
@@ -284,7 +268,7 @@ async def test_stress_of_a_service_that_hangs_up(cli, tmp_path):
             *("stress", "--url", f"http://127.0.0.1:{port}", "--event", "E", "--purchases", "5"),
             *("--history", str(tmp_path / "h"), "--json"),
         )
-    answer = told(result, 0)
+    answer = json_of(result)
     assert (answer["successes"], answer["refused"], answer["unknown"]) == (0, 0, 5)
 
 
@@ -293,7 +277,7 @@ def test_stress_of_nobody(cli, tmp_path):
         *("stress", "--url", "http://127.0.0.1:1", "--event", "E", "--purchases", "2", "--json"),
         *("--history", str(tmp_path / "h")),
     )
-    complaint(result)
+    error_line(result)
     answer = json.loads(result.stdout)
     assert (answer["failed"], answer["unknown"], answer["refused"]) == (2, 0, 0)
 
@@ -305,20 +289,20 @@ def test_no_ledger_there(server, cli):
     with server.clone("template0") as url:
         for schema in ((), ("--schema", "public"), ("--schema", "nowhere")):
             result = cli("audit", "--json", "--database-url", url, *schema)
-            assert "could not tell" in complaint(result, 3)
+            assert "could not tell" in error_line(result, 3)
             assert json.loads(result.stdout)["error"]
 
 
 def test_no_database_there(cli):
     dead = "postgresql://postgres:geheim@127.0.0.1:1/tickets"
     for result in (cli("audit", "--database-url", dead), cli("audit", DATABASE_URL=dead)):
-        assert "could not tell" in complaint(result, 3)
+        assert "could not tell" in error_line(result, 3)
         assert "geheim" not in result.stdout + result.stderr
 
 
 def test_no_such_event(database, cli):
     result = cli("audit", "--event", "NONE", DATABASE_URL=database)
-    assert "NONE" in complaint(result, 3)
+    assert "NONE" in error_line(result, 3)
 
 
 def test_a_ledger_of_an_unexpected_shape(database, connection, cli):
@@ -326,7 +310,7 @@ def test_a_ledger_of_an_unexpected_shape(database, connection, cli):
     connection.execute("CREATE TABLE issued_tickets (event_id text, user_id text)")
     connection.execute("ALTER TABLE issued_tickets ADD ticket_number text")
     connection.execute("INSERT INTO issued_tickets VALUES ('E', 'u', 'A1')")
-    assert "could not tell" in complaint(
+    assert "could not tell" in error_line(
         cli("audit", "--schema", "public", DATABASE_URL=database), 3
     )
 
@@ -362,7 +346,7 @@ WRONG = {
 @pytest.mark.parametrize(("arguments", "environment"), WRONG.values(), ids=WRONG)
 def test_wrong(cli, arguments, environment):
     result = cli(*arguments, **environment)
-    complaint(result)
+    error_line(result)
     assert not result.stdout
     assert "geheim" not in result.stderr
     assert "Traceback" not in result.stderr
@@ -373,7 +357,7 @@ def test_wrong(cli, arguments, environment):
     [["--event", "E", "--total", "-1"], ["--event", "E" * 51, "--total", "8"]],
 )
 def test_wrong_seeds(database, connection, cli, arguments):
-    complaint(cli("seed", *arguments, DATABASE_URL=database))
+    error_line(cli("seed", *arguments, DATABASE_URL=database))
     assert read_ledger(connection, "fixed") == []
 
 
@@ -386,7 +370,7 @@ def test_help(cli, command):
 
 def test_a_bad_history_is_named(database, cli, tmp_path):
     (tmp_path / "h").write_text("{}\n")
-    assert "line 1" in complaint(cli("audit", "--history", "h", DATABASE_URL=database))
+    assert "line 1" in error_line(cli("audit", "--history", "h", DATABASE_URL=database))
 
 
 def test_no_command_prints_the_password(server, database, connection, cli, serve, tmp_path):
@@ -411,8 +395,8 @@ def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
         "TICKETSVC_HOME": str(open_folder / "h"),
         "PATH": str(Path(sys.executable).parent),
     }
-    told(cli("seed", "--json", **environment), 0)
-    rows = told(cli("audit", "--json", **environment), 0)
+    json_of(cli("seed", "--json", **environment))
+    rows = json_of(cli("audit", "--json", **environment))
     assert len(rows) == 12
 
 
@@ -428,7 +412,7 @@ def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
     ],
 )
 def test_what_is_no_number_and_no_host_is_refused(cli, arguments):
-    assert arguments[-2] in complaint(cli(*arguments))
+    assert arguments[-2] in error_line(cli(*arguments))
 
 
 @pytest.mark.parametrize("option", ["--event", "--schema", "--total"])

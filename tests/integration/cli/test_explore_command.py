@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.support.clusters import databases_named
+
 
 def explore(cli, database, *arguments):
     return cli("explore", *arguments, DATABASE_URL=database)
@@ -60,7 +62,7 @@ def test_ctrl_c_ends_it_and_leaves_no_database(database, connection, eventually,
     finally:
         running.kill()
         running.wait()
-    assert _databases(connection) == []
+    assert databases_named(connection, "ticketsvc_explore_") == set()
 
 
 def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, connection, eventually):
@@ -72,20 +74,14 @@ def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, conn
     running.kill()
     running.wait()
     eventually(lambda: not _explorers(connection))
-    [left] = _databases(connection)
+    [left] = databases_named(connection, "ticketsvc_explore_")
     assert explore(cli, database, "--allocator", "range").returncode == 0
-    assert left not in _databases(connection)
+    assert left not in databases_named(connection, "ticketsvc_explore_")
 
 
 def _explorers(connection):
     return connection.execute(
         "SELECT FROM pg_stat_activity WHERE application_name = 'ticketsvc-explore'"
-    ).fetchall()
-
-
-def _databases(connection):
-    return connection.execute(
-        "SELECT datname FROM pg_database WHERE datname LIKE 'ticketsvc_explore_%'"
     ).fetchall()
 
 

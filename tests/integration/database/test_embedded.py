@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.processes import family, gone
 from ticketsvc.database import embedded
 from ticketsvc.database.binaries import find_binaries, server_account
 from ticketsvc.database.embedded import find_kept, home, start_kept, start_temporary, stop_kept
@@ -35,18 +36,6 @@ with start_temporary(settings={"fsync": "off"}) as server:
     print(json.dumps([str(server.folder), server.port, server.process.pid]), flush=True)
     sys.stdin.read()
 """
-
-
-def family(pid):
-    """The supervisor *pid* and every process below it."""
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
-
-
-def gone(processes):
-    return not any(
-        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
-    )
 
 
 def postgres(server):

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel
 
+from tests.support.locks import blocked_by
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
@@ -495,13 +496,11 @@ def two(any_database, holding):
 
 @contextlib.contextmanager
 def waiting(watch, blocked, blocking, query, eventually):
-    """Run *query* on *blocked*, and go on once *blocking* is seen to hold it up."""
+    """Run *query* on *blocked*; go on once it is seen to wait for *blocking*."""
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(blocked.execute, query)
-        asked = "SELECT %s = ANY(pg_blocking_pids(%s))"
-        pids = [blocking.info.backend_pid, blocked.info.backend_pid]
         try:
-            eventually(lambda: answer.done() or watch.execute(asked, pids).fetchone()[0])
+            eventually(lambda: answer.done() or blocked_by(watch, blocking))
             assert not answer.done(), "the second writer did not wait"
             yield answer
         finally:

@@ -4,27 +4,21 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.clusters import databases_named
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.errors import UsageError
 
 PURPOSES = ("bench", "explore")
 
 
-def own_ones(connection):
-    rows = connection.execute(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, 'ticketsvc_')"
-    ).fetchall()
-    return {name for (name,) in rows}
-
-
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_it_has_both_schemas_and_goes_with_its_user(database, connection, purpose):
     with scratch_database(database, purpose, ["CREATE TABLE original.added ()"]) as url:
-        assert len(own_ones(connection)) == 1
+        assert len(databases_named(connection, "ticketsvc_")) == 1
         with psycopg.connect(url) as inside:
             for table in ("original.added", "original.ticket_pools", "fixed.ticket_pools"):
                 assert inside.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
-    assert own_ones(connection) == set()
+    assert databases_named(connection, "ticketsvc_") == set()
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -34,12 +28,14 @@ def test_what_a_killed_run_left_goes_and_what_is_in_use_stays(database, connecti
     for name in (killed, foreign):
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     with scratch_database(database, purpose):
-        assert killed not in own_ones(connection)
-        before = own_ones(connection)
+        assert killed not in databases_named(connection, "ticketsvc_")
+        before = databases_named(connection, "ticketsvc_")
         with scratch_database(database, purpose):
-            assert before < own_ones(connection)  # the other run is alive, and so is its database
-        assert own_ones(connection) == before
-    assert own_ones(connection) == {foreign}
+            assert before < databases_named(
+                connection, "ticketsvc_"
+            )  # the other run is alive, and so is its database
+        assert databases_named(connection, "ticketsvc_") == before
+    assert databases_named(connection, "ticketsvc_") == {foreign}
     connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(foreign)))
 
 

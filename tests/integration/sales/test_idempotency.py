@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 import psycopg
 import pytest
-from aiohttp import web
 
+from tests.support import buying
+from tests.support.buying import SAFE, open_seller
+from tests.support.locks import blocked_by, hold_pool, hold_table
+from tests.support.waiting import soon
+from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
@@ -20,24 +25,14 @@ from ticketsvc.errors import (
 )
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.purchases import Purchase, TicketRange
+from ticketsvc.purchases import TicketRange
 from ticketsvc.sales import seller as seller_module
 from ticketsvc.sales.seller import Seller
 from ticketsvc.service.app import create_app
 from ticketsvc.settings import Settings
 
-SAFE = sorted(name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe)
+buy = partial(buying.buy, key="k")
 every_safe = pytest.mark.parametrize("name", SAFE)
-
-
-@contextlib.asynccontextmanager
-async def opened(url, name, most=100, pool_size=4):
-    async with make_pool(url, Settings(pool_size=pool_size, pool_timeout_s=30)) as pool:
-        yield Seller(ALLOCATORS[name], pool, "fixed", most)
-
-
-def buy(key="k", *, user="u", event="E", quantity=8):
-    return Purchase(user, event, quantity, key)
 
 
 def issued(connection, event="E"):
@@ -57,14 +52,14 @@ def test_every_safe_allocator_claims_keys_and_no_other():
 @every_safe
 async def test_asked_again_the_same_tickets_are_told(database, connection, name):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, name) as seller:
-        assert await seller.sell(buy("a")) == TicketRange(1, 8)
-        assert await seller.sell(buy("b", user="v")) == TicketRange(9, 16)
-        assert await seller.sell(buy("a")) == TicketRange(1, 8)
-    async with opened(database, name) as other:  # another process, another day
-        assert await other.sell(buy("b", user="v")) == TicketRange(9, 16)
-        assert await other.sell(buy(None)) == TicketRange(17, 24)
-        assert await other.sell(buy(None)) == TicketRange(25, 32)
+    async with open_seller(database, name) as seller:
+        assert await seller.sell(buy(key="a")) == TicketRange(1, 8)
+        assert await seller.sell(buy(key="b", user="v")) == TicketRange(9, 16)
+        assert await seller.sell(buy(key="a")) == TicketRange(1, 8)
+    async with open_seller(database, name) as other:  # another process, another day
+        assert await other.sell(buy(key="b", user="v")) == TicketRange(9, 16)
+        assert await other.sell(buy(key=None)) == TicketRange(17, 24)
+        assert await other.sell(buy(key=None)) == TicketRange(25, 32)
     assert issued(connection) == 32
 
 
@@ -72,7 +67,7 @@ async def test_asked_again_the_same_tickets_are_told(database, connection, name)
 async def test_another_purchase_under_the_same_key_is_refused(database, connection, name):
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
-    async with opened(database, name) as seller:
+    async with open_seller(database, name) as seller:
         await seller.sell(buy())
         for other in (
             buy(user="v"),
@@ -89,34 +84,34 @@ async def test_another_purchase_under_the_same_key_is_refused(database, connecti
 @every_safe
 async def test_who_bought_the_last_tickets_is_told_so_again(database, connection, name):
     reset_event(connection, "fixed", "E", 8)
-    async with opened(database, name) as seller:
+    async with open_seller(database, name) as seller:
         assert await seller.sell(buy()) == TicketRange(1, 8)
         assert await seller.sell(buy()) == TicketRange(1, 8)
         with pytest.raises(SoldOut):
-            await seller.sell(buy("other"))
+            await seller.sell(buy(key="other"))
     assert issued(connection) == 8
 
 
 @every_safe
 async def test_a_refusal_is_not_stored_and_its_key_can_buy_later(database, connection, name):
     reset_event(connection, "fixed", "E", 8)
-    async with opened(database, name) as seller:
+    async with open_seller(database, name) as seller:
         with pytest.raises(SoldOut):
-            await seller.sell(buy("x", quantity=16))
+            await seller.sell(buy(key="x", quantity=16))
         with pytest.raises(EventNotFound):
-            await seller.sell(buy("y", event="unknown"))
+            await seller.sell(buy(key="y", event="unknown"))
         assert keys(connection) == []
         connection.execute("UPDATE fixed.ticket_pools SET total = 16, available = 16")
-        assert await seller.sell(buy("x", quantity=16)) == TicketRange(1, 16)
-        assert await seller.sell(buy("x", quantity=16)) == TicketRange(1, 16)
+        assert await seller.sell(buy(key="x", quantity=16)) == TicketRange(1, 16)
+        assert await seller.sell(buy(key="x", quantity=16)) == TicketRange(1, 16)
     assert issued(connection) == 16
 
 
 @every_safe
 async def test_asked_at_the_same_time_in_several_processes(database, connection, name):
     reset_event(connection, "fixed", "E", 800)
-    async with opened(database, name) as one, opened(database, name) as other:
-        asked = [seller.sell(buy(f"k{n % 6}")) for n in range(24) for seller in (one, other)]
+    async with open_seller(database, name) as one, open_seller(database, name) as other:
+        asked = [seller.sell(buy(key=f"k{n % 6}")) for n in range(24) for seller in (one, other)]
         told = await asyncio.gather(*asked)
     assert len(set(told)) == 6
     assert issued(connection) == 48
@@ -128,7 +123,7 @@ async def test_one_key_for_several_events_at_the_same_time_buys_of_one(database,
     for event in events:
         reset_event(connection, "fixed", event, 800)
     async with contextlib.AsyncExitStack() as stack:
-        sellers = [await stack.enter_async_context(opened(database, name)) for _ in events]
+        sellers = [await stack.enter_async_context(open_seller(database, name)) for _ in events]
         outcomes = await asyncio.gather(
             *(seller.sell(buy(event=event)) for seller, event in zip(sellers, events, strict=True)),
             return_exceptions=True,
@@ -141,7 +136,7 @@ async def test_one_key_for_several_events_at_the_same_time_buys_of_one(database,
 @every_safe
 async def test_who_asks_again_meanwhile_gets_the_first_ones_outcome(database, connection, name):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, name) as seller:
+    async with open_seller(database, name) as seller:
         asked = [asyncio.create_task(seller.sell(buy())) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(KeyReused):
@@ -174,45 +169,27 @@ async def _both_looked_before_either_claimed(database, connection, name):
     """Buy of two events under one key, at two servers; return what came of it."""
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
-    with psycopg.connect(database) as holder:
-        holder.execute("LOCK TABLE fixed.idempotency_keys IN SHARE ROW EXCLUSIVE MODE")
-        async with opened(database, name) as one, opened(database, name) as other:
+    mode = "SHARE ROW EXCLUSIVE"
+    with hold_table(database, "fixed", "idempotency_keys", mode) as holder:
+        async with open_seller(database, name) as one, open_seller(database, name) as other:
             asked = [
                 asyncio.create_task(one.sell(buy())),
                 asyncio.create_task(other.sell(buy(event="F"))),
             ]
-            await _blocked(connection, holder, 2)
+            await soon(lambda: len(blocked_by(connection, holder)) == 2)
             await asyncio.to_thread(holder.rollback)
             return await asyncio.gather(*asked, return_exceptions=True)
-
-
-async def _blocked(connection, holder, many):
-    """Wait until so many are blocked by *holder*."""
-    async with asyncio.timeout(60):
-        while True:
-            (found,) = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))",
-                [holder.info.backend_pid],
-            ).fetchone()
-            if found == many:
-                return
-            await asyncio.sleep(0.02)
 
 
 @every_safe
 async def test_a_broken_connection_is_unknown_and_asking_again_tells(database, connection, name):
     reset_event(connection, "fixed", "E", 80)
-    with psycopg.connect(database) as holder:
-        holder.execute("SELECT FROM fixed.ticket_pools WHERE event_id = 'E' FOR UPDATE")
-        async with opened(database, name) as seller:
+    with hold_pool(database, event="E") as holder:
+        async with open_seller(database, name) as seller:
             asked = asyncio.create_task(seller.sell(buy()))
             followed = asyncio.create_task(seller.sell(buy()))
-            await _blocked(connection, holder, 1)
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE %s = ANY (pg_blocking_pids(pid))",
-                [holder.info.backend_pid],
-            )
+            await soon(lambda: len(blocked_by(connection, holder)) == 1)
+            connection.execute("SELECT pg_terminate_backend(%s)", blocked_by(connection, holder))
             for one in (asked, followed):
                 with pytest.raises(OutcomeUnknown):
                     await one
@@ -224,16 +201,16 @@ async def test_a_broken_connection_is_unknown_and_asking_again_tells(database, c
 async def test_a_used_key_does_not_spoil_its_batch(database, connection):
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
-    async with opened(database, "group_commit") as seller:
-        await seller.sell(buy("used"))
-    async with opened(database, "group_commit", pool_size=1) as seller:
+    async with open_seller(database, "group_commit") as seller:
+        await seller.sell(buy(key="used"))
+    async with open_seller(database, "group_commit", pool_size=1) as seller:
         wishes = [
-            buy("a"),
-            buy("used"),
-            buy(None, user="none"),
-            buy("used", user="v"),
-            buy("b", event="F"),
-            buy("c", quantity=7),
+            buy(key="a"),
+            buy(key="used"),
+            buy(key=None, user="none"),
+            buy(key="used", user="v"),
+            buy(key="b", event="F"),
+            buy(key="c", quantity=7),
         ]
         told = await asyncio.gather(*map(seller.sell, wishes), return_exceptions=True)
     assert told[:3] == [TicketRange(9, 16), TicketRange(1, 8), TicketRange(17, 24)]
@@ -250,7 +227,7 @@ async def test_a_key_that_two_of_one_statement_claim_buys_once(database, connect
     async with make_pool(database, Settings(pool_size=1)) as pool:
         seller = ALLOCATORS["group_commit"](pool, "fixed")
         told = await asyncio.gather(
-            *(seller.allocate(buy(key)) for key in ("a", "b", "a")), return_exceptions=True
+            *(seller.allocate(buy(key=key)) for key in ("a", "b", "a")), return_exceptions=True
         )
     assert [type(one).__name__ for one in told] == ["TicketRange", "TicketRange", "KeyUsed"]
     assert issued(connection) == 16
@@ -258,13 +235,13 @@ async def test_a_key_that_two_of_one_statement_claim_buys_once(database, connect
 
 async def test_beyond_the_bound_nobody_waits(database, connection):
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, "group_commit", most=3) as seller:
+    async with open_seller(database, "group_commit", max_waiting=3) as seller:
         told = await asyncio.gather(
-            *(seller.sell(buy(None)) for _ in range(5)), return_exceptions=True
+            *(seller.sell(buy(key=None)) for _ in range(5)), return_exceptions=True
         )
         assert [type(one).__name__ for one in told] == ["TicketRange"] * 3 + ["Overloaded"] * 2
         with contextlib.suppress(Overloaded):
-            await seller.sell(buy(None))
+            await seller.sell(buy(key=None))
     assert issued(connection) == 32
 
 
@@ -324,7 +301,7 @@ async def test_when_what_was_sold_cannot_be_looked_up_the_outcome_is_unknown(
 ):
     """Told that nothing was sold, a buyer would buy elsewhere as well."""
     reset_event(connection, "fixed", "E", 80)
-    async with opened(database, "range") as seller:
+    async with open_seller(database, "range") as seller:
         await seller.sell(buy())
 
         async def gone(*_):
@@ -354,9 +331,7 @@ async def test_repeats_are_no_sales(database, connection):
     assert (sold, len(again)) == ([8], 3)
 
 
-async def test_old_keys_are_forgotten_by_a_service_that_runs(
-    database, connection, monkeypatch, soon
-):
+async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connection, monkeypatch):
     monkeypatch.setattr(seller_module, "SECONDS_BETWEEN_FORGETTING", 0.01)
     connection.execute(
         "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
@@ -366,12 +341,8 @@ async def test_old_keys_are_forgotten_by_a_service_that_runs(
     app = create_app(
         make_pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed", max_waiting=10
     )
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
+    async with serve_app(app):
         await soon(lambda: keys(connection) == [("new",)])
-    finally:
-        await runner.cleanup()
 
 
 async def test_in_a_lane_nobody_waits_long_for_a_key_of_another_event(database, connection):
@@ -382,11 +353,11 @@ async def test_in_a_lane_nobody_waits_long_for_a_key_of_another_event(database, 
             "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
             " VALUES ('k', 'E', 'u', 8, 1)"
         )
-        async with opened(database, "group_commit") as seller:
+        async with open_seller(database, "group_commit") as seller:
             stuck = asyncio.create_task(seller.sell(buy(event="F")))
-            assert await seller.sell(buy(None, event="G")) == TicketRange(1, 8)
-            await _blocked(connection, rival, 1)
-            assert await seller.sell(buy("other", event="G")) == TicketRange(9, 16)
+            assert await seller.sell(buy(key=None, event="G")) == TicketRange(1, 8)
+            await soon(lambda: len(blocked_by(connection, rival)) == 1)
+            assert await seller.sell(buy(key="other", event="G")) == TicketRange(9, 16)
             assert not stuck.done()
             await asyncio.to_thread(rival.rollback)
             assert await stuck == TicketRange(1, 8)

@@ -1,6 +1,5 @@
 """The HTTP contract, of real server processes."""
 
-import asyncio
 import gzip
 import io
 import json
@@ -10,6 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from yarl import URL
 
+from tests.support.buying import read_metrics
+from tests.support.raw_http import BODY, BUY, connect
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -123,11 +124,10 @@ async def chunks():
         yield b" " * 64 * 1024
 
 
-GOOD = b'{"userId":"u","eventId":"E","quantity":8}'
 TOO_LARGE = {
     "10 MB": lambda: {"data": io.BytesIO(b" " * 10_000_000)},
     "10 MB in chunks": lambda: {"data": chunks()},
-    "10 MB before a good purchase": lambda: {"data": io.BytesIO(b" " * 10_000_000 + GOOD)},
+    "10 MB before a good purchase": lambda: {"data": io.BytesIO(b" " * 10_000_000 + BODY)},
     "one byte": lambda: {"data": b" " * (MAX_BODY_BYTES + 1)},
     "10 MB unpacked": lambda: {"data": gzip.compress(b" " * 10_000_000), "packed": True},
 }
@@ -147,7 +147,7 @@ async def test_too_large(shop, http, options):
 
 @of_either_schema
 async def test_as_large_as_allowed(shop, http):
-    body = b" " * (MAX_BODY_BYTES - len(GOOD) - 1) + GOOD
+    body = b" " * (MAX_BODY_BYTES - len(BODY) - 1) + BODY
     status, _, _ = await shop.ask(http, "POST", "/purchase", data=body, headers=JSON)
     assert status == 200
 
@@ -167,7 +167,7 @@ async def test_as_large_as_allowed(shop, http):
 async def test_wrong_content_type(shop, http, kind):
     before = shop.ledgers()
     headers = {"Content-Type": kind}
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=BODY, headers=headers)
     assert (status, answer["code"]) == (415, "unsupported_media_type")
     assert "application/json" in answer["error"]
     assert shop.ledgers() == before
@@ -176,7 +176,7 @@ async def test_wrong_content_type(shop, http, kind):
 @of_either_schema
 async def test_content_type_with_parameters(shop, http):
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
-    status, _, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    status, _, _ = await shop.ask(http, "POST", "/purchase", data=BODY, headers=headers)
     assert status == 200
 
 
@@ -202,7 +202,7 @@ async def test_a_body_that_is_not_what_its_encoding_says(shop, http):
     ],
 )
 async def test_wrong_method(shop, http, method, path, allowed):
-    status, answer, headers = await shop.ask(http, method, path, data=GOOD, headers=JSON)
+    status, answer, headers = await shop.ask(http, method, path, data=BODY, headers=JSON)
     assert (status, answer["code"]) == (405, "method_not_allowed")
     assert set(headers["Allow"].split(",")) == allowed
 
@@ -321,28 +321,17 @@ async def test_what_is_no_key(shop, http, key):
 async def test_two_keys(shop, http):
     before = shop.ledgers()
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a"), *JSON.items()]
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=GOOD, headers=headers)
+    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=BODY, headers=headers)
     assert (status, answer["code"]) == (400, "invalid_purchase")
     assert shop.ledgers() == before
 
 
-async def metrics(shop, http):
-    async with http.get(shop.url + "/metrics") as response:
-        assert response.status == 200
-        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        lines = (await response.text()).splitlines()
-    return {
-        name: float(value)
-        for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
-    }
-
-
 async def test_metrics_count_outcomes(shop, http):
-    before = await metrics(shop, http)
+    before = await read_metrics(http, shop.url)
     await shop.buy(http, 16)
     await shop.buy(http, 8000)
     await shop.buy(http, -8)
-    after = await metrics(shop, http)
+    after = await read_metrics(http, shop.url)
     grown = {name: after[name] - before.get(name, 0) for name in after}
 
     def count(outcome):
@@ -362,7 +351,9 @@ async def test_a_metric_is_not_made_of_what_clients_send(shop, http):
     for n in range(20):
         await shop.ask(http, "GET", f"/nope{n}")
         await shop.ask(http, "GET", f"/events/X{n}")
-    assert not [name for name in await metrics(shop, http) if "nope" in name or "X1" in name]
+    assert not [
+        name for name in await read_metrics(http, shop.url) if "nope" in name or "X1" in name
+    ]
 
 
 async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve, http):
@@ -382,13 +373,7 @@ async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve,
 @of_either_schema
 async def test_half_a_request_disturbs_nobody(shop, http):
     before = shop.ledgers()
-    target = URL(shop.url)
-    _, writer = await asyncio.open_connection(target.host, target.port)
-    writer.write(
-        b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-        b"Content-Length: 41\r\n\r\n" + GOOD[:20]
-    )
-    await writer.drain()
+    _, writer = await connect(shop.url, BUY[:-20])
     writer.close()
     await writer.wait_closed()
     assert (await shop.ask(http, "GET", "/readyz"))[0] == 200

@@ -1,25 +1,18 @@
 """What clients do to a server below HTTP: malformed, slow, half-open, too many, never reading."""
 
 import asyncio
-import json
 import socket
 
 import psycopg
 import pytest
-from yarl import URL
 
+from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.answers import MAX_BODY_BYTES
 from ticketsvc.service.connections import MAX_FIELD, MAX_HEADERS, MAX_LINE
 
-BODY = b'{"userId":"u","eventId":"E","quantity":8}'
-HEAD = (
-    b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n" % len(BODY)
-)
-BUY = HEAD + b"\r\n" + BODY
 CHUNKED = (
     b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
@@ -32,39 +25,13 @@ class Server:
 
     def __init__(self, service, connection):
         self.service, self.connection = service, connection
-        target = URL(service.url)
-        self.address = target.host, target.port
+        self.address = address_of(service.url)
 
     def ledger(self):
         return read_ledger(self.connection, "fixed")
 
     async def open(self, sent=b""):
-        reader, writer = await asyncio.open_connection(*self.address)
-        writer.write(sent)
-        await writer.drain()
-        return reader, writer
-
-
-async def answer(reader):
-    """Read one answer; None when the connection closed without one."""
-    async with asyncio.timeout(60):
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        except (asyncio.IncompleteReadError, ConnectionResetError):
-            return None
-        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
-        body = await reader.readexactly(int(fields.get("content-length", 0)))
-        if body:
-            assert fields["content-type"] == "application/json; charset=utf-8"
-        return int(head.split()[1]), json.loads(body or b"null"), fields
-
-
-async def ask(server, sent):
-    reader, writer = await server.open(sent)
-    try:
-        return await answer(reader)
-    finally:
-        writer.close()
+        return await connect(self.service.url, sent)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +83,7 @@ MALFORMED = {
 async def test_malformed_is_answered_in_our_terms(edge, case):
     sent, status, code = MALFORMED[case]
     before = edge.ledger()
-    told, said, _ = await ask(edge, sent)
+    told, said, _ = await ask(edge.service.url, sent)
     assert (told, said["success"], said["code"]) == (status, False, code)
     assert len(said["error"].splitlines()) == 1
     assert edge.ledger() == before
@@ -127,27 +94,27 @@ async def test_a_chunk_that_breaks_later_is_answered(edge):
     reader, writer = await edge.open(CHUNKED + b"5\r\n" + BODY[:5] + b"\r\n")
     await asyncio.sleep(0)
     writer.write(b"zz\r\n")
-    status, said, _ = await answer(reader)
+    status, said, _ = await read_answer(reader)
     assert (status, said["success"]) == (400, False)
-    assert await answer(reader) is None
+    assert await read_answer(reader) is None
     writer.close()
     assert edge.ledger() == before
 
 
 async def test_a_purchase_before_garbage_is_sold_and_told(edge):
     reader, writer = await edge.open(BUY)
-    assert (await answer(reader))[0] == 200
+    assert (await read_answer(reader))[0] == 200
     writer.write(b"\x00garbage\r\n\r\n")
-    assert (await answer(reader))[0] == 400
-    assert await answer(reader) is None
+    assert (await read_answer(reader))[0] == 400
+    assert await read_answer(reader) is None
     writer.close()
 
 
 async def test_a_client_that_asks_first_is_told_to_go_on(edge):
     reader, writer = await edge.open(HEAD + b"Expect: 100-continue\r\n\r\n")
-    assert (await answer(reader))[0] == 100
+    assert (await read_answer(reader))[0] == 100
     writer.write(BODY)
-    assert (await answer(reader))[0] == 200
+    assert (await read_answer(reader))[0] == 200
     writer.close()
 
 
@@ -167,9 +134,9 @@ async def test_who_stops_in_the_middle_is_told_and_closed(edge, case):
     sent, status = SLOW[case]
     before = edge.ledger()
     reader, writer = await edge.open(sent)
-    told = await answer(reader)
+    told = await read_answer(reader)
     assert told == status or told[0] == status
-    assert await answer(reader) is None
+    assert await read_answer(reader) is None
     writer.close()
     assert edge.ledger() == before
 
@@ -180,9 +147,9 @@ async def test_it_is_the_limit_that_ends_them(monkeypatch, edge, database, conne
     reset_event(connection, "fixed", "E", 80)
     patient = Server(serve(database, "range"), connection)
     waiting, finish = await patient.open(BUY[:-5])
-    assert (await ask(edge, BUY[:-5]))[0] == 408
+    assert (await ask(edge.service.url, BUY[:-5]))[0] == 408
     finish.write(BUY[-5:])
-    assert (await answer(waiting))[0] == 200
+    assert (await read_answer(waiting))[0] == 200
     finish.close()
 
 
@@ -199,7 +166,7 @@ async def test_a_byte_at_a_time_is_not_for_ever(edge, begun):
                 await asyncio.sleep(0.02)
 
     trickling = asyncio.create_task(trickle())
-    told = await answer(reader)
+    told = await read_answer(reader)
     # A client that goes on writing may meet the reset before it reads.
     assert told is None or told[0] == 408
     await asyncio.wait_for(trickling, 60)
@@ -246,19 +213,19 @@ async def test_too_many_connections_are_refused_honestly(
     reset_event(connection, "fixed", "E", 80)
     server = Server(serve(database, "range"), connection)
     kept = [await server.open(BUY) for _ in range(most)]
-    assert [(await answer(reader))[0] for reader, _ in kept] == [200] * most
-    status, said, fields = await ask(server, BUY)
+    assert [(await read_answer(reader))[0] for reader, _ in kept] == [200] * most
+    status, said, fields = await ask(server.service.url, BUY)
     assert (status, said["code"]) == (503, "overloaded")
     assert int(fields["retry-after"]) > 0
     assert server.ledger()[0].available == 80 - 8 * most
     # Whoever was there first is still served, and who leaves makes room.
     reader, writer = kept.pop()
     writer.write(BUY)
-    assert (await answer(reader))[0] == 200
+    assert (await read_answer(reader))[0] == 200
     writer.close()
 
     async def sells():
-        return (await ask(server, BUY))[0] == 200
+        return (await ask(server.service.url, BUY))[0] == 200
 
     await soon(sells)
     for _, writer in kept:
@@ -269,7 +236,7 @@ async def test_a_client_that_has_said_all_it_will_say_gets_its_answer(edge):
     reset_event(edge.connection, "fixed", "E", 80)
     reader, writer = await edge.open(BUY)
     writer.write_eof()
-    status, answered, _ = await answer(reader)
+    status, answered, _ = await read_answer(reader)
     assert (status, answered["tickets"]) == (200, list(range(1, 9)))
     assert await reader.read() == b""  # and is not waited for any longer
     writer.close()

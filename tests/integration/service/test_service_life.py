@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 
-import aiohttp
 import psutil
 import psycopg
 import pytest
 from yarl import URL
 
+from tests.support.buying import BODY, get_status, post_purchase
+from tests.support.commands import start_command
+from tests.support.locks import blocked_by, hold_pool
+from tests.support.raw_http import refuses_connections
+from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SERVABLE
 from ticketsvc.database import embedded
 from ticketsvc.database.embedded import home, start_kept
@@ -27,45 +31,6 @@ from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import running_services, start_service
 from ticketsvc.service.app import STATE, create_app
 from ticketsvc.settings import Settings
-
-BUY = {"userId": "u", "eventId": "E", "quantity": 8}
-
-
-async def post(http, url, **changes):
-    async with http.post(url + "/purchase", json={**BUY, **changes}) as response:
-        return response.status, await response.json(), response.headers
-
-
-async def status(http, url):
-    async with http.get(url) as response:
-        return response.status
-
-
-async def refuses(url):
-    """Whether nobody listens there any more."""
-    target = URL(url)
-    try:
-        _, writer = await asyncio.open_connection(target.host, target.port)
-    except OSError:
-        return True
-    writer.close()
-    return False
-
-
-def hold(database, schema):
-    """Lock every pool row, as a slow rival would, until the connection is closed."""
-    holder = psycopg.connect(database)
-    holder.execute(f"SELECT FROM {schema}.ticket_pools FOR UPDATE")
-    return holder
-
-
-def held_up(connection, holder):
-    (number,) = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
-        [holder.info.backend_pid],
-    ).fetchone()
-    return number
-
 
 STOPS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "its lifeline": None}
 
@@ -80,14 +45,14 @@ async def test_a_purchase_under_way_is_finished(
     reset_event(connection, schema, "E", 80)
     service = serve(database, allocator)
     async with asyncio.TaskGroup() as group:
-        with hold(database, schema) as holder:
-            purchase = group.create_task(post(http, service.url))
-            await soon(lambda: held_up(connection, holder))
+        with hold_pool(database, schema) as holder:
+            purchase = group.create_task(post_purchase(http, service.url))
+            await soon(lambda: blocked_by(connection, holder))
             if STOPS[how]:
                 service.process.send_signal(STOPS[how])
             else:
                 service.process.stdin.close()
-            await soon(lambda: refuses(service.url))
+            await soon(lambda: refuses_connections(service.url))
             assert not purchase.done()
             assert service.process.poll() is None
         code, answer, _ = await purchase
@@ -101,20 +66,14 @@ async def test_new_purchases_are_turned_away_while_draining(database, connection
     reset_event(connection, "fixed", "E", 80)
     pool = make_pool(database, Settings(pool_size=1))
     app = create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=10)
-    runner = aiohttp.web.AppRunner(app)
-    await runner.setup()
-    try:
-        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        assert (await post(http, url))[0] == 200
+    async with serve_app(app) as url:
+        assert (await post_purchase(http, url))[0] == 200
         app[STATE]["draining"] = True
-        code, answer, headers = await post(http, url)
+        code, answer, headers = await post_purchase(http, url)
         assert (code, answer["code"]) == (503, "draining")
         assert int(headers["Retry-After"]) > 0
-        assert await status(http, url + "/readyz") == 503
-        assert await status(http, url + "/healthz") == 200
-    finally:
-        await runner.cleanup()
+        assert await get_status(http, url + "/readyz") == 503
+        assert await get_status(http, url + "/healthz") == 200
     assert read_ledger(connection, "fixed")[0].available == 72
 
 
@@ -127,7 +86,7 @@ async def test_stopping_turns_away_whoever_stays_and_waits_for_no_idler(
     reset_event(connection, "fixed", "E", 80)
     service = serve(database, "range")
     target = URL(service.url)
-    body = json.dumps(BUY).encode()
+    body = json.dumps(BODY).encode()
     head = (
         "POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -143,9 +102,9 @@ async def test_stopping_turns_away_whoever_stays_and_waits_for_no_idler(
     half_head, half_body, never = [
         await opened(sent) for sent in (head[:-9], head + body[:9], head + body[:9])
     ]
-    await soon(lambda: status(http, service.url + "/healthz"))
+    await soon(lambda: get_status(http, service.url + "/healthz"))
     service.process.send_signal(signal.SIGTERM)
-    await soon(lambda: refuses(service.url))
+    await soon(lambda: refuses_connections(service.url))
     half_head[1].write(head[-9:] + body)
     half_body[1].write(body[9:])
     refused = (await half_head[0].read()).decode()
@@ -189,20 +148,20 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             ensure_schemas(connection)
             reset_event(connection, "fixed", "E", 8000)
         service = serve(own.url, "range", pool_size=2)
-        assert (await post(http, service.url))[0] == 200
+        assert (await post_purchase(http, service.url))[0] == 200
         # Who waits in the queue when it goes is told as well.
         with (
-            contextlib.closing(hold(own.url, "fixed")) as holder,
+            hold_pool(own.url) as holder,
             contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
         ):
-            queue = [asyncio.create_task(post(http, service.url)) for _ in range(6)]
-            await soon(lambda: held_up(watcher, holder))
+            queue = [asyncio.create_task(post_purchase(http, service.url)) for _ in range(6)]
+            await soon(lambda: blocked_by(watcher, holder))
             await asyncio.to_thread(own.stop)
         assert {code for code, _, _ in await asyncio.gather(*queue)} == {503}
         codes = set()
 
         async def nothing_but_unavailable():
-            code, answer, headers = await post(http, service.url)
+            code, answer, headers = await post_purchase(http, service.url)
             assert code == 503
             # Nobody is told to try again what may have happened.
             assert ("Retry-After" in headers) == (answer["code"] != "outcome_unknown")
@@ -212,19 +171,19 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
 
         await soon(nothing_but_unavailable)
         assert codes <= {"database_unavailable", "outcome_unknown"}
-        assert await status(http, service.url + "/events") == 503
-        assert await status(http, service.url + "/readyz") == 503
-        assert await status(http, service.url + "/healthz") == 200
+        assert await get_status(http, service.url + "/events") == 503
+        assert await get_status(http, service.url + "/readyz") == 503
+        assert await get_status(http, service.url + "/healthz") == 200
 
     monkeypatch.setattr(embedded, "free_port", lambda: own.port)
     with start_kept(place, binaries_folder=None, lasting=False) as again:
         assert again.url == own.url
 
         async def sells():
-            return (await post(http, service.url))[0] == 200
+            return (await post_purchase(http, service.url))[0] == 200
 
         await soon(sells)
-        assert await status(http, service.url + "/readyz") == 200
+        assert await get_status(http, service.url + "/readyz") == 200
         with psycopg.connect(again.url) as connection:
             (verdict,) = check(read_ledger(connection, "fixed"))
         assert verdict.clean
@@ -239,15 +198,15 @@ async def test_beyond_the_bound_purchases_are_told_at_once_and_those_under_way_a
     url = serve(database, "range", pool_size=1).url
 
     async with asyncio.TaskGroup() as group:
-        with hold(database, "fixed") as holder:
-            first = group.create_task(post(http, url))
-            await soon(lambda: held_up(connection, holder))
+        with hold_pool(database, "fixed") as holder:
+            first = group.create_task(post_purchase(http, url))
+            await soon(lambda: blocked_by(connection, holder))
             for _ in range(5):
-                code, answer, headers = await post(http, url)
+                code, answer, headers = await post_purchase(http, url)
                 assert (code, answer["code"]) == (503, "overloaded")
                 assert int(headers["Retry-After"]) >= 1
         assert (await first)[0] == 200
-        assert (await post(http, url))[0] == 200
+        assert (await post_purchase(http, url))[0] == 200
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.issued, verdict.clean) == (16, True)
 
@@ -265,10 +224,10 @@ async def test_trace(database, connection, serve, http, tmp_path, allocator, sta
     reset_event(connection, schema, "E", 80)
     service = serve(database, allocator, trace=tmp_path / "trace")
     async with http.post(
-        service.url + "/purchase", json=BUY, headers={"X-Request-Id": "mine"}
+        service.url + "/purchase", json=BODY, headers={"X-Request-Id": "mine"}
     ) as response:
         assert response.status == 200
-    await post(http, service.url, eventId="NONE")
+    await post_purchase(http, service.url, eventId="NONE")
     await asyncio.to_thread(service.stop)
     steps = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     mine = [step for step in steps if step["purchase"] == "mine"]
@@ -297,13 +256,8 @@ def test_a_service_that_cannot_start_says_why(database):
 
 @pytest.mark.parametrize("allocator", ["naive", "noop"])
 def test_what_must_not_sell_warns(database, allocator):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ticketsvc", "serve", "--allocator", allocator, "--port", "0"],
-        env={**os.environ, "DATABASE_URL": database},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    serve = ("serve", "--allocator", allocator, "--port", "0")
+    process = start_command(*serve, DATABASE_URL=database)
     assert "listens on http://127.0.0.1:" in process.stdout.readline()
     process.terminate()
     _, words = process.communicate()
@@ -316,9 +270,9 @@ async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, se
     before = read_ledger(connection, "fixed")
     url = serve(database, "noop").url
     for _ in range(2):
-        code, answer, _ = await post(http, url)
+        code, answer, _ = await post_purchase(http, url)
         assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})
-    assert (await post(http, url, quantity=7))[0] == 400
+    assert (await post_purchase(http, url, quantity=7))[0] == 400
     assert read_ledger(connection, "fixed") == before
 
 
@@ -341,12 +295,12 @@ async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
 ):
     reset_event(connection, "fixed", "E", 80)
     service = serve(database, "group_commit")
-    assert (await post(http, service.url))[0] == 200
+    assert (await post_purchase(http, service.url))[0] == 200
     connection.execute(broken)
-    code, answer, headers = await post(http, service.url)
+    code, answer, headers = await post_purchase(http, service.url)
     assert (code, answer["code"]) == (503, "database_unavailable")
     assert "Retry-After" in headers
-    assert await status(http, service.url + "/readyz") == 503
+    assert await get_status(http, service.url + "/readyz") == 503
     service.words.seek(0)
     said = service.words.read()
     assert b"not as it should be" in said

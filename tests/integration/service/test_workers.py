@@ -5,45 +5,39 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import psutil
 import pytest
 from yarl import URL
 
+from tests.support.buying import BODY, read_metrics
+from tests.support.commands import start_command
+from tests.support.locks import blocked_by, hold_pool
+from tests.support.processes import gone
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot share a port")
-BUY = {"userId": "u", "eventId": "E", "quantity": 8}
 
 
 class Crew:
     """A parent and its workers; none of them outlives the test."""
 
     def __init__(self, database, *options, temporary=None):
-        command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--workers", "2"]
-        self.parent = subprocess.Popen(
-            [*command, "--port", "0", "--pool-size", "2", "--no-access-log", *options],
-            env={
-                **os.environ,
-                "DATABASE_URL": as_service(database),
-                **({"TMPDIR": str(temporary)} if temporary else {}),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        self.parent = start_command(
+            *("serve", "--json", "--workers", "2", "--port", "0", "--pool-size", "2"),
+            *("--no-access-log", *options),
+            DATABASE_URL=as_service(database),
+            **({"TMPDIR": str(temporary)} if temporary else {}),
         )
         facts = json.loads(self.parent.stdout.readline())
         self.url = facts["url"]
         self.workers = [psutil.Process(pid) for pid in facts["workers"]]
 
     def all_gone(self):
-        return not any(
-            each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in self.workers
-        )
+        return gone(self.workers)
 
     def __enter__(self):
         return self
@@ -65,20 +59,11 @@ async def buy_often(http, url, purchases):
     async def buy():
         # A connection each, so that the system spreads them over the workers.
         async with http.post(
-            url + "/purchase", json=BUY, headers={"Connection": "close"}
+            url + "/purchase", json=BODY, headers={"Connection": "close"}
         ) as answer:
             return answer.status
 
     return await asyncio.gather(*(buy() for _ in range(purchases)))
-
-
-async def metrics(http, url):
-    async with http.get(url + "/metrics", headers={"Connection": "close"}) as response:
-        lines = (await response.text()).splitlines()
-    return {
-        name: float(value)
-        for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
-    }
 
 
 async def test_they_sell_as_one_and_count_as_one(database, connection, http, soon):
@@ -87,13 +72,13 @@ async def test_they_sell_as_one_and_count_as_one(database, connection, http, soo
         codes = await buy_often(http, crew.url, 200)
         assert (codes.count(200), codes.count(409)) == (150, 50)
         for _ in range(10):  # whichever answers
-            counted = await metrics(http, crew.url)
+            counted = await read_metrics(http, crew.url)
             outcome = 'ticketsvc_purchases_total{allocator="group_commit",outcome="%s"}'
             assert (counted[outcome % "sold"], counted[outcome % "sold_out"]) == (150, 50)
             assert counted['ticketsvc_tickets_sold_total{allocator="group_commit"}'] == 1200
 
         async def pools_are_added_up():
-            return (await metrics(http, crew.url))['ticketsvc_pool{what="size"}'] == 4
+            return (await read_metrics(http, crew.url))['ticketsvc_pool{what="size"}'] == 4
 
         await soon(pools_are_added_up)
         used = "SELECT count(DISTINCT pid) > 2 FROM pg_stat_activity WHERE application_name = %s"
@@ -140,13 +125,10 @@ def test_a_worker_that_does_not_stop_is_killed(monkeypatch, database):
 
 def test_a_signal_while_workers_start_ends_them(database, eventually):
     """None is waited for: one that is held before its first line would wait for ever."""
-    command = [sys.executable, "-m", "ticketsvc", "serve", "--workers", "2", "--port", "0"]
-    parent = subprocess.Popen(
-        command,
-        env={**os.environ, "DATABASE_URL": database, "TICKETSVC_SHUTDOWN_TIMEOUT_S": "0.1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    parent = start_command(
+        *("serve", "--workers", "2", "--port", "0"),
+        DATABASE_URL=database,
+        TICKETSVC_SHUTDOWN_TIMEOUT_S="0.1",
     )
 
     def started():
@@ -186,11 +168,9 @@ async def test_a_purchase_under_way_is_finished(database, connection, http, soon
     reset_event(connection, "fixed", "E", 80)
     with Crew(database) as crew:
         async with asyncio.TaskGroup() as group:
-            with connection.transaction():
-                connection.execute("SELECT FROM fixed.ticket_pools FOR UPDATE")
+            with hold_pool(database) as holder:
                 purchase = group.create_task(buy_often(http, crew.url, 1))
-                blocked = "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted"
-                await soon(lambda: connection.execute(blocked).fetchone()[0])
+                await soon(lambda: blocked_by(connection, holder))
                 crew.parent.terminate()
             assert await purchase == [200]
         assert await asyncio.to_thread(crew.parent.wait, 60) == 0

@@ -7,6 +7,7 @@ import socket
 import pytest
 from aiohttp import web
 
+from tests.support.web_servers import serve_app
 from ticketsvc.lab.workload import burst as workload_module
 from ticketsvc.lab.workload.burst import Workload, _Body, _Gate, run_workload, takes_keys
 from ticketsvc.lab.workload.history import summarise
@@ -14,18 +15,11 @@ from ticketsvc.lab.workload.history import summarise
 NOBODY = "http://127.0.0.1:1"
 
 
-@contextlib.asynccontextmanager
-async def service(handler):
+def service(handler):
     """Serve `POST /purchase` by *handler*, in this process; return the address."""
     app = web.Application()
     app.router.add_post("/purchase", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    return serve_app(app)
 
 
 async def sell(request):
