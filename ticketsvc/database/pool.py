@@ -1,4 +1,4 @@
-"""Make the connection pool of a server process."""
+"""The connection pool of a server process, with a circuit breaker in front of it."""
 
 import asyncio
 import contextlib
@@ -6,142 +6,190 @@ import logging
 import os
 import select
 from collections.abc import AsyncIterator
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
 from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from ticketsvc.errors import DatabaseUnavailable, Overloaded
 from ticketsvc.settings import Settings
 
 Connection = AsyncConnection[Any]
-Pool = AsyncConnectionPool[Connection]
 
 _log = logging.getLogger("ticketsvc.database")
-_RETRY_S = 0.25  # between two attempts to reach a database that is away, of each connector
-_CONNECTORS = 3
-# A host that vanishes closes no connection: after so many (milli)seconds it counts as gone.
-_UNHEARD_OF = {
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 5,
+_PROBE_INTERVAL_S = 0.25
+# A connection attempt that fails is repeated once; then the pool reports it.
+_RECONNECT_TIMEOUT_S = 0.1
+_CONNECT_TIMEOUT_S = 2  # the shortest that libpq accepts
+# A host that disappears closes no connection: after this long without a sign it counts as gone.
+_TCP_LIMITS = {
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 5,  # seconds
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
-_CONNECT_TIMEOUT_S = 2  # the least that libpq takes
 
 
-class ReturningPool(Pool):
-    """A pool that refuses at once while the database is away, and is back with it.
+class Pool:
+    """A pool of connections that refuses at once while the database is away.
 
-    The pool's own attempts grow apart, and whoever waits meanwhile is told only when the time is
-    up. Here a few connectors try at a steady pace, for as long as it takes; nobody waits for a
-    database that none of them reaches and from which no connection is left.
+    The breaker opens when a connection attempt has failed and no connection is left, idle or
+    lent: as long as one is lent, the database may still serve it and refuse only new ones. A
+    probe closes the breaker as soon as the database accepts a connection again.
     """
 
-    _away = False
-    _lent = 0
+    def __init__(self, conninfo: str, settings: Settings, parameters: dict[str, Any]) -> None:
+        self._conninfo = conninfo
+        self._parameters = parameters
+        self._connections: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo,
+            kwargs=parameters,
+            min_size=settings.pool_size,
+            max_size=settings.pool_size,
+            max_waiting=settings.max_waiting,
+            timeout=settings.pool_timeout_s,
+            reconnect_timeout=_RECONNECT_TIMEOUT_S,
+            reconnect_failed=self._connection_attempt_failed,
+            open=False,
+            name="ticketsvc",
+        )
+        self._lent = 0
+        self._waits: set[asyncio.Timeout] = set()
+        self._probe: asyncio.Task[None] | None = None  # runs while the breaker is open
 
-    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its own
-        """Lend a connection that the server has not closed meanwhile.
+    async def open(self, *, wait: bool = False) -> None:
+        """Start connecting; with *wait*, return when all connections are made."""
+        await self._connections.open(wait=wait)
 
-        Raise `PoolTimeout` when there is none in time, and at once while the database is away.
+    async def close(self) -> None:
+        """Close every connection, and refuse who waits for one."""
+        if self._probe is not None:
+            self._probe.cancel()
+        await self._connections.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def get_stats(self) -> dict[str, int]:
+        """Return what psycopg_pool counts: `pool_size`, `requests_waiting` and so on."""
+        return self._connections.get_stats()
+
+    async def getconn(self) -> Connection:
+        """Lend a connection that the server has not closed; nothing has been sent on it.
+
+        Raise `Overloaded` when too many wait already, and `DatabaseUnavailable` when none comes
+        free in time, or at once while the breaker is open.
         """
-        while True:
-            if self._away and not self._pool and not self._lent:
-                raise PoolTimeout("the database is away")
-            connection = await super().getconn(timeout)
-            if not _has_news(connection):
-                self._lent += 1
-                return connection
-            await connection.close()
-            await super().putconn(connection)  # a new one is made in its place
+        try:
+            while True:
+                connection = await self._next_connection()
+                if not _is_readable(connection):
+                    self._lent += 1
+                    return connection
+                await connection.close()
+                await self._connections.putconn(connection)  # the pool makes a new one
+        except TooManyRequests:
+            raise Overloaded("too many purchases are waiting: try again shortly") from None
+        except (TimeoutError, PoolTimeout, PoolClosed, psycopg.OperationalError):
+            raise DatabaseUnavailable(
+                "the database gives no connection: try again shortly"
+            ) from None
 
     async def putconn(self, connection: Connection) -> None:
         """Take a connection back, or make a new one in its place when it broke."""
         self._lent -= 1
-        await super().putconn(connection)
+        await self._connections.putconn(connection)
 
-    async def _connect(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its own
-        while True:
+    async def _next_connection(self) -> Connection:
+        if self._probe is not None:
+            raise PoolTimeout("the database is away")
+        async with asyncio.timeout(None) as wait:  # `_open_breaker` ends it
+            self._waits.add(wait)
             try:
-                connection = await super()._connect(timeout)
-            except psycopg.OperationalError as problem:
-                if not self._away:
-                    _log.warning("the database is away: %s", _kind(problem))
-                self._away = True
-                if self._closed:
-                    raise
-                await self._turn_away_waiting()
-                await asyncio.sleep(_RETRY_S)
-            else:
-                if self._away:
-                    _log.warning("the database is back")
-                self._away = False
-                return connection
+                return await self._connections.getconn()
+            finally:
+                self._waits.discard(wait)
 
-    async def _turn_away_waiting(self) -> None:
-        # With one lent, the database may still answer others: too many connections, say.
-        while self._waiting and not self._pool and not self._lent:
-            await self._waiting.popleft().fail(PoolTimeout("the database is away"))
+    async def _connection_attempt_failed(self, _: AsyncConnectionPool[Connection]) -> None:
+        usable = self._lent or self.get_stats()["pool_available"]
+        if not usable and self._probe is None:
+            self._open_breaker()
+
+    def _open_breaker(self) -> None:
+        self._probe = asyncio.create_task(self._probe_until_back())
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            wait.reschedule(now)
+
+    async def _probe_until_back(self) -> None:
+        reported = False
+        while (problem := await self._try_to_connect()) is not None:
+            if not reported:
+                # Not the error's text: that may name the address.
+                kind = f"{type(problem).__name__} {problem.sqlstate or ''}".strip()
+                _log.warning("the database is away: %s", kind)
+            reported = True
+            await asyncio.sleep(_PROBE_INTERVAL_S)
+        self._probe = None
+        if reported:
+            _log.warning("the database is back")
+
+    async def _try_to_connect(self) -> psycopg.Error | None:
+        try:
+            connection = await AsyncConnection.connect(self._conninfo, **self._parameters)
+        except psycopg.Error as problem:
+            return problem
+        await connection.close()
+        return None
 
 
-def _kind(problem: psycopg.OperationalError) -> str:
-    # Not its text: that may name the address.
-    return f"{type(problem).__name__} {problem.sqlstate or ''}".strip()
-
-
-def _has_news(connection: Connection) -> bool:
-    """Tell whether an idle connection has something to read: in all likelihood, its end."""
+def _is_readable(connection: Connection) -> bool:
+    """Tell whether an idle connection has something to read: the server has closed it."""
     if os.name == "nt":
         return bool(select.select([connection.fileno()], [], [], 0)[0])
-    look = select.poll()
-    look.register(connection.fileno(), select.POLLIN)
-    return bool(look.poll(0))
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    return bool(socket.poll(0))
 
 
 def make_pool(
     conninfo: str, settings: Settings, cursor_factory: type[AsyncCursor[Any]] = AsyncCursor
 ) -> Pool:
-    """Make a pool, not yet open, of autocommit connections that give named tuples.
+    """Return a pool, not yet open, of autocommit connections whose rows are named tuples.
 
-    Waiting purchases are served first in, first out; more than `max_waiting` are refused.
+    Purchases wait for a connection first in, first out; more than `max_waiting` are refused.
     """
-    return ReturningPool(
+    return Pool(
         conninfo,
-        kwargs={
+        settings,
+        {
             "autocommit": True,
             "row_factory": namedtuple_row,
             "cursor_factory": cursor_factory,
             "application_name": "ticketsvc",
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            **_UNHEARD_OF,
-            "client_encoding": "utf8",  # what the database cannot store, it refuses by itself
+            **_TCP_LIMITS,
+            "client_encoding": "utf8",  # the database refuses what it cannot store
         },
-        min_size=settings.pool_size,
-        max_size=settings.pool_size,
-        max_waiting=settings.max_waiting,
-        timeout=settings.pool_timeout_s,
-        num_workers=_CONNECTORS,
-        open=False,
-        name="ticketsvc",
     )
 
 
 @contextlib.asynccontextmanager
 async def checkout(pool: Pool) -> AsyncIterator[Connection]:
-    """Lend a connection for one use.
-
-    Raise `Overloaded` when too many wait already, `DatabaseUnavailable` when none comes free
-    in time: in both cases nothing was sent.
-    """
-    try:
-        connection = await pool.getconn()
-    except TooManyRequests:
-        raise Overloaded("too many purchases are waiting: try again shortly") from None
-    except (PoolTimeout, psycopg.OperationalError):
-        raise DatabaseUnavailable("the database gives no connection: try again shortly") from None
+    """Lend a connection of *pool* for one use; raise as `Pool.getconn` does."""
+    connection = await pool.getconn()
     try:
         yield connection
     finally:

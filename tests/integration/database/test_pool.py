@@ -1,0 +1,53 @@
+"""The circuit breaker in front of the pool."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from ticketsvc.database.embedded import free_port
+from ticketsvc.database.pool import checkout, make_pool
+from ticketsvc.errors import DatabaseUnavailable
+from ticketsvc.settings import Settings
+
+PATIENT = {"pool_timeout_s": 300}
+
+
+@pytest.fixture
+def limited_database(connection, database):
+    """The address of `database` for a role that may connect once."""
+    name = f"limited_{connection.info.dbname}"
+    connection.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1 PASSWORD 'p'")
+    yield psycopg.conninfo.make_conninfo(database, user=name, password="p")
+    connection.execute(f"DROP ROLE {name}")
+
+
+async def test_those_who_wait_are_refused_when_nothing_can_be_reached():
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    async with asyncio.timeout(60), make_pool(nowhere, Settings(pool_size=2, **PATIENT)) as pool:
+        waiting = await asyncio.gather(*(pool.getconn() for _ in range(5)), return_exceptions=True)
+        assert {type(each) for each in waiting} == {DatabaseUnavailable}
+        with pytest.raises(DatabaseUnavailable):
+            await pool.getconn()
+
+
+async def test_nobody_is_refused_while_one_connection_works(limited_database, soon):
+    async with (
+        asyncio.timeout(60),
+        make_pool(limited_database, Settings(pool_size=2, **PATIENT)) as pool,
+    ):
+        first = await pool.getconn()
+        second = asyncio.create_task(pool.getconn())
+        # The pool has tried in vain to make the second connection, and has reported it.
+        await soon(lambda: pool.get_stats().get("connections_errors", 0) >= 2)
+        await pool.putconn(first)
+        await pool.putconn(await second)
+
+
+async def test_a_connection_that_the_server_closed_is_not_lent(connection, database):
+    async with asyncio.timeout(60), make_pool(database, Settings(pool_size=1, **PATIENT)) as pool:
+        async with checkout(pool) as used:
+            pid = used.info.backend_pid
+        connection.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        async with checkout(pool) as replaced:
+            assert replaced.info.backend_pid != pid
