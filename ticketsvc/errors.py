@@ -153,7 +153,3 @@ class NoDatabase(UsageError):
     """No PostgreSQL could be reached, found or started."""
 
     code = "no_database"
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: the command ends as after Ctrl-C, with another exit code."""

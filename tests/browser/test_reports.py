@@ -10,7 +10,9 @@ import pytest
 
 from tests.browser.conftest import Visit, Visitor
 from tests.notebooks import samples
-from ticketsvc.lab.report.pages import POLICY, gather_facts, write_index
+from ticketsvc.lab.report.facts import gather_facts
+from ticketsvc.lab.report.index import write_index
+from ticketsvc.lab.report.pages import POLICY
 from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 WIDTHS = (400, 1280)

@@ -13,9 +13,11 @@ from click.testing import CliRunner
 import ticketsvc.cli
 from tests.notebooks import samples
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.report import notebooks as found
 from ticketsvc.lab.report import redaction
 from ticketsvc.lab.report import run_notebooks as reports
-from ticketsvc.lab.report.pages import gather_facts, write_index
+from ticketsvc.lab.report.facts import gather_facts
+from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.results import NotebookResult
 
 FACTS = {"Python": "3"}
@@ -231,13 +233,13 @@ def test_the_password_is_read_from_the_environment(
 
 def test_notebooks_are_found_by_number_and_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no notebooks: .* NN-name\.ipynb"):
-        reports.find_notebooks(tmp_path)
+        found.find_notebooks(tmp_path)
     notebooks = samples.write_all(tmp_path)
     (tmp_path / "scratch.ipynb").touch()
-    assert reports.find_notebooks(tmp_path) == notebooks
-    assert reports.find_notebooks(tmp_path, ["03-asks", "1", "01"]) == [notebooks[0], notebooks[2]]
+    assert found.find_notebooks(tmp_path) == notebooks
+    assert found.find_notebooks(tmp_path, ["03-asks", "1", "01"]) == [notebooks[0], notebooks[2]]
     with pytest.raises(UsageError, match=r"--only 9.*01-holds, 02-fails, 03-asks"):
-        reports.find_notebooks(tmp_path, ["1", "9"])
+        found.find_notebooks(tmp_path, ["1", "9"])
 
 
 def test_an_unreadable_notebook_is_named(tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ def test_an_unreadable_notebook_is_named(tmp_path: Path) -> None:
     for text in ("{", "[]", "{}"):
         broken.write_text(text)
         with pytest.raises(UsageError, match=r"01-broken\.ipynb cannot be read"):
-            reports.read_parameters(broken)
+            found.read_parameters(broken)
 
 
 DECLARED = "n = 3\nx = 0.5\non = True\nword = 'a'\nmany = [1, 2]\nany_of = None\nmade = max(1, 2)"
@@ -270,8 +272,8 @@ def test_values_are_read_as_papermill_reads_them(
     tmp_path: Path, name: str, text: str, value: Any
 ) -> None:
     notebook = samples.write(tmp_path, "01-takes", "What?", parameters=DECLARED)
-    [(found, read)] = reports.choose_parameters([notebook], [(name, text)]).items()
-    assert found == name
+    [(chosen, read)] = found.choose_parameters([notebook], [(name, text)]).items()
+    assert chosen == name
     assert (read, type(read)) == (value, type(value))
 
 
@@ -292,7 +294,7 @@ def test_a_value_of_another_type_is_refused(
 ) -> None:
     notebook = samples.write(tmp_path, "01-takes", "What?", parameters=DECLARED)
     with pytest.raises(UsageError) as refused:
-        reports.choose_parameters([notebook], [(name, text)])
+        found.choose_parameters([notebook], [(name, text)])
     assert words in str(refused.value)
 
 
@@ -316,7 +318,7 @@ def test_the_command_exits_1_when_a_notebook_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, only: str, code: int
 ) -> None:
     samples.write_all(tmp_path)
-    monkeypatch.setattr(reports, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     out = tmp_path / "out"

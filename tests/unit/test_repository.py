@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("allocators",),
     ("database",),
     ("purchases", "settings"),
-    ("errors",),
+    ("errors", "interrupts"),
     ("__init__",),  # the package's own, with the version
 )
 

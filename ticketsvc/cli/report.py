@@ -17,7 +17,12 @@ from ticketsvc.settings import ROOT, load_settings
 
 
 @ticketsvc.command()
-@click.option("--only", multiple=True, metavar="NN", help="Only this notebook; repeat for several.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NN",
+    help="Run only this notebook, by number or name; repeat for several.",
+)
 @click.option(
     "-p",
     "--parameter",
@@ -25,47 +30,73 @@ from ticketsvc.settings import ROOT, load_settings
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Another value for a parameter, wherever a notebook declares it.",
+    help="Set this parameter of the notebooks that declare it; repeat for several.",
 )
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=ROOT / "reports",
     show_default="reports",
-    help="Where the pages go.",
+    help="Write the pages to this folder.",
 )
 @as_json_option
 def report(
     only: tuple[str, ...], parameters: tuple[tuple[str, str], ...], output: Path, as_json: bool
 ) -> None:
-    """Run the notebooks into offline HTML pages. Exit 1: a notebook failed."""
-    from ticketsvc.database.locate import fresh_database
-    from ticketsvc.lab.report import run_notebooks as reports
-    from ticketsvc.lab.report.pages import gather_facts, write_index
+    """Run the notebooks into offline HTML pages. Exit 1: a notebook failed.
 
-    notebooks = reports.find_notebooks(reports.NOTEBOOKS, only)
-    chosen = reports.choose_parameters(notebooks, parameters)
+    Open reports/index.html at once: it is written before the first notebook ends, and again as
+    each one does.
+
+    \b
+      python3 run.py                              every notebook
+      python3 run.py report --only 02 --only 04   two of them
+      python3 run.py report --only 02 -p buyers 50
+    """
+    from ticketsvc.database.locate import fresh_database
+    from ticketsvc.lab.report.facts import gather_facts
+    from ticketsvc.lab.report.index import write_index
+    from ticketsvc.lab.report.notebooks import NOTEBOOKS, choose_parameters, find_notebooks
+    from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
+    from ticketsvc.lab.report.run_notebooks import run_notebooks
+
+    notebooks = find_notebooks(NOTEBOOKS, only)
+    chosen = choose_parameters(notebooks, parameters)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise UsageError(f"--output {output}: {problem.strerror}") from None
+    runs = ROOT / "runs"
+    progress = Progress(notebooks, durations_of_earlier_runs(runs))
+    known = [notebook.stem for notebook in find_notebooks(NOTEBOOKS)]
+    facts: dict[str, str] = {}
+
+    def refresh() -> Path:
+        return write_index(progress.results, output, facts=facts, known=known, progress=progress)
+
     with fresh_database(load_settings()) as conninfo, _environment(DATABASE_URL=conninfo):
         prepare_schemas(conninfo)
-        with _steps(len(notebooks)) as (begin, end):
-            results = reports.run_notebooks(
-                notebooks,
-                chosen,
-                output,
-                ROOT / "runs",
-                on_start=lambda notebook: begin(notebook.stem),
-                on_end=lambda result: end(f"{result.name}: {result.state}, {result.took}"),
-            )
-        index = write_index(
-            results,
-            output,
-            facts=gather_facts(conninfo),
-            known=[notebook.stem for notebook in reports.find_notebooks(reports.NOTEBOOKS)],
-        )
+        facts = gather_facts(conninfo)
+        index = refresh()
+        with _shown(progress, index) as say:
+
+            def on_start(notebook: Path) -> None:
+                progress.start(notebook.stem)
+                refresh()
+
+            def on_end(result: Any) -> None:
+                progress.end(result)
+                refresh()
+                say(f"{result.name}: {result.state}, {result.took}")
+
+            try:
+                results = run_notebooks(
+                    notebooks, chosen, output, runs, on_start=on_start, on_end=on_end
+                )
+            except BaseException:
+                progress.interrupted = True
+                refresh()
+                raise
     failed = sum(result.state == "failed" for result in results)
     if as_json:
         rows = [
@@ -87,24 +118,38 @@ def report(
 
 
 @contextlib.contextmanager
-def _steps(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Return what to call when a step begins and when it ends.
+def _shown(progress: Any, index: Path) -> Iterator[Callable[[str], None]]:
+    """Return what to call with a line for each notebook that has ended.
 
-    A line for each that ended; on a terminal also what runs now.
+    On a terminal, also show which one runs now and the time that is left.
     """
-    done = 0
-    words = on_stderr()
+    from rich.live import Live
+    from rich.spinner import Spinner
 
-    def end(line: str) -> None:
-        nonlocal done
-        done += 1
-        words.print(f"{done}/{total} {line}", markup=False, highlight=False, soft_wrap=True)
+    console = on_stderr()
 
-    if not words.is_terminal:
-        yield lambda _: None, end
+    def line(words: str) -> None:
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+    def say(words: str) -> None:
+        done = f"{len(progress.results)}/{progress.total} {words}"
+        left = "" if progress.state == "finished" else f"; {progress.time_left()}"
+        line(done if console.is_terminal else done + left)
+
+    line(f"{index} can be read from now on; it grows as each of {progress.total} notebooks ends")
+    if not console.is_terminal:
+        yield say
         return
-    with words.status("starting") as status:
-        yield lambda name: status.update(f"{done + 1}/{total} {name} …"), end
+    spinner = Spinner("dots")
+
+    def current() -> Spinner:
+        number = len(progress.results) + 1
+        name = progress.running or "starting"
+        spinner.update(text=f"{number}/{progress.total} {name}, {progress.time_left()}")
+        return spinner
+
+    with Live(get_renderable=current, console=console, refresh_per_second=4, transient=True):
+        yield say
 
 
 @contextlib.contextmanager

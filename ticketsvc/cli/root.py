@@ -1,9 +1,6 @@
 """The command `ticketsvc` itself, and what its subcommands share."""
 
-import asyncio
-import contextlib
 import math
-import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,15 +8,15 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ticketsvc import __version__
+from ticketsvc import __version__, interrupts
 from ticketsvc.cli.console import complain
-from ticketsvc.errors import Terminated, TicketsvcError, UsageError
+from ticketsvc.errors import TicketsvcError, UsageError
 from ticketsvc.service.event_loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
 
-CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL = 0, 1, 2, 3
 
 _Result = TypeVar("_Result")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
@@ -65,11 +62,7 @@ class Group(click.Group):
 
 
 def main() -> NoReturn:
-    """Run the command line: one clear line and exit 2 for what cannot be done as asked.
-
-    Ctrl-C and SIGTERM unwind the command, so that it stops what it started: exit 130 and 143.
-    """
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run the command line: one clear line and exit 2 for what cannot be done as asked."""
     try:
         code = ticketsvc(prog_name="ticketsvc", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as problem:
@@ -81,12 +74,6 @@ def main() -> NoReturn:
     except TicketsvcError as problem:
         complain(str(problem))
         code = BAD_USAGE
-    except Terminated:
-        complain("stopped by SIGTERM")
-        code = TERMINATED
-    except (KeyboardInterrupt, click.Abort):
-        complain("interrupted")
-        code = INTERRUPTED
     except Exception as problem:
         reason = _outside_reason(problem)
         if reason is None:
@@ -94,11 +81,6 @@ def main() -> NoReturn:
         complain(reason)
         code = BAD_USAGE
     sys.exit(code if isinstance(code, int) else CLEAN)
-
-
-def _terminate(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: nothing interrupts the cleaning
-    raise Terminated
 
 
 def _outside_reason(problem: Exception) -> str | None:
@@ -139,28 +121,5 @@ def chosen_schema(name: str) -> Any:
 
 
 def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run *work* to its end in a loop of its own; SIGTERM cancels it, as Ctrl-C does."""
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(_cancelled_by_sigterm(work))
-    finally:
-        signal.signal(signal.SIGTERM, _terminate)  # the loop had a handler of its own
-
-
-async def _cancelled_by_sigterm(work: Coroutine[Any, Any, _Result]) -> _Result:
-    running = asyncio.create_task(work)
-    terminated = False
-
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        running.cancel()
-
-    with contextlib.suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        if terminated:
-            raise Terminated from None
-        raise
+    """Run *work* in a loop of its own; a signal cancels it, and waits until it has cleaned up."""
+    return interrupts.run_async(work, new_event_loop)

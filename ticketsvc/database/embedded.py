@@ -273,6 +273,9 @@ def _launch(
                 server.stop()
                 raise problem
             port = None
+        except BaseException:
+            server.stop()
+            raise
         else:
             return server
 

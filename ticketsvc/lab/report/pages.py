@@ -1,41 +1,30 @@
-"""The pages of the report: one HTML file per notebook, and the index of them all.
+"""The page of a notebook: one HTML file that carries all it shows.
 
-Each file carries all it shows. It asks for nothing outside, and its content-security policy
-would not let it.
+It requests nothing from outside, and its content-security policy forbids it.
 """
 
 import ast
 import json
-import os
-import platform
 import re
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-import psycopg
 from bs4 import BeautifulSoup
-from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
 from ticketsvc.lab.notebook import VERDICT_MIME
 from ticketsvc.lab.report.results import NotebookResult, Parameter
-from ticketsvc.settings import ROOT
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
 )
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _LONG_CODE_LINES = 16
 _NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?\s*%?|nan|inf|—|-", re.IGNORECASE)
-_PACKAGES = ("ticketsvc", "psycopg", "aiohttp", "pandas", "matplotlib", "papermill")
 # Scripts and widgets are left out: they would need the network or a looser policy.
 _SHOWN_TYPES = [
     VERDICT_MIME,
@@ -49,7 +38,7 @@ _SHOWN_TYPES = [
 ]
 
 
-def write_report(
+def write_page(
     executed: NotebookNode,
     result: NotebookResult,
     declared: Sequence[Parameter],
@@ -63,7 +52,7 @@ def write_report(
     """
     exporter = HTMLExporter(
         template_name="report",
-        extra_template_basedirs=[str(_TEMPLATES)],
+        extra_template_basedirs=[str(TEMPLATES)],
         embed_images=True,
         exclude_anchor_links=True,
         config=Config(NbConvertBase={"display_data_priority": _SHOWN_TYPES}),
@@ -83,64 +72,6 @@ def write_report(
     record = json.dumps(result.as_dict(), indent=1)
     (reports / f"{result.name}.json").write_text(record + "\n", encoding="utf-8")
     return file
-
-
-def write_index(
-    results: Iterable[NotebookResult],
-    reports: Path,
-    *,
-    facts: Mapping[str, str],
-    known: Iterable[str] | None = None,
-) -> Path:
-    """Write *reports*/index.html over *results* and the earlier reports that lie there.
-
-    *known*: names of the notebooks there are; the report of any other is left out.
-    """
-    new = {result.name: result for result in results}
-    entries = {**_earlier(reports), **new}
-    kept = set(entries if known is None else known) | new.keys()
-    shown = [entries[name] for name in sorted(kept & entries.keys())]
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    states = [result.state for result in shown]
-    page = environment.get_template("index.html.j2").render(
-        policy=POLICY,
-        results=shown,
-        new=new.keys(),
-        facts=facts,
-        failed=states.count("failed"),
-        undecided=states.count("no verdict"),
-        claims_held=sum(result.claims[0] for result in shown),
-        claims=sum(result.claims[1] for result in shown),
-        has_charts=any(result.charts for result in shown),
-    )
-    reports.mkdir(parents=True, exist_ok=True)
-    file = reports / "index.html"
-    file.write_text(page, encoding="utf-8", errors="replace")
-    return file
-
-
-def gather_facts(database_url: str | None) -> dict[str, str]:
-    """Say what the figures were measured on, and when: machine, server, versions."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {
-        "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "Processors": f"{usable} ({platform.machine()})",
-        "Memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
-        "System": _system(),
-        "Python": platform.python_version(),
-        "PostgreSQL": _server_version(database_url) if database_url else "none",
-    }
-    for package in _PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "not installed"
-    commit = _commit()
-    if commit:
-        facts["Commit"] = commit
-    return facts
 
 
 def _shown(parameter: Parameter, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,51 +134,3 @@ def _align_numbers(soup: BeautifulSoup) -> None:
                 for line in [*heads, *rows]:
                     if len(line) == width:
                         line[column]["class"] = "number"
-
-
-def _earlier(reports: Path) -> dict[str, NotebookResult]:
-    """Read the results that lie beside their pages; what is not one is passed over."""
-    found = {}
-    for file in reports.glob("*.json"):
-        if not file.with_suffix(".html").exists():
-            continue
-        try:
-            result = NotebookResult.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-        found[file.stem] = result
-    return found
-
-
-def _system() -> str:
-    try:
-        name = platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        return f"{platform.system()} {platform.release()}"
-    return f"{name}, {platform.system()} {platform.release()}"
-
-
-def _server_version(database_url: str) -> str:
-    try:
-        with psycopg.connect(database_url, connect_timeout=5) as connection:
-            row = connection.execute("SHOW server_version").fetchone()
-    except psycopg.Error:
-        return "did not answer"
-    return str(row[0]) if row else "did not answer"
-
-
-def _commit() -> str | None:
-    """Name the checkout's commit, and whether the files differ from it."""
-    try:
-        answers = [
-            subprocess.run(
-                ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for arguments in (
-                ["rev-parse", "--short=10", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{answers[0]} with local changes" if answers[1] else answers[0]

@@ -72,8 +72,7 @@ class NotebookResult:
     @property
     def took(self) -> str:
         """The duration, for people."""
-        minutes, seconds = divmod(round(self.duration_s), 60)
-        return f"{minutes} min {seconds} s" if minutes else f"{self.duration_s:.1f} s"
+        return in_words(self.duration_s) if self.duration_s >= 60 else f"{self.duration_s:.1f} s"
 
     @property
     def finished(self) -> str:
@@ -93,3 +92,9 @@ class NotebookResult:
             "charts": tuple(Chart(**chart) for chart in record["charts"]),
         }
         return cls(**{**record, **parts})
+
+
+def in_words(duration_s: float) -> str:
+    """Return a duration as people write it: 45 s, 2 min 5 s."""
+    minutes, seconds = divmod(round(duration_s), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,85 @@
+"""End a command on Ctrl-C, SIGTERM or SIGHUP so that everything it has started is cleaned up.
+
+The first signal raises `Interrupted` in the main thread, or cancels the coroutine that runs there.
+Context managers then stop processes and remove folders. Further signals are ignored while they do.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
+_CLEANUP_S = 20  # a signal that comes later than this interrupts the cleanup too
+
+
+class Interrupted(SystemExit):
+    """A signal asked this process to end; the exit code is 128 and the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    def __str__(self) -> str:
+        name = signal.Signals(self.number).name
+        return "interrupted" if name == "SIGINT" else f"stopped by {name}"
+
+
+class _Received:
+    """The signal that asked this process to end, and how to cancel what runs in a loop."""
+
+    number: int | None = None
+    at: float = 0.0
+    cancel: Callable[[], object] | None = None
+
+
+def install() -> None:
+    """Take over the signals that ask a process to end; call it in the main thread."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            continue  # this system has none, or nohup started the process
+        signal.signal(number, _receive)
+
+
+def _receive(number: int, _: object) -> None:
+    now = time.monotonic()
+    if _Received.number is not None and now < _Received.at + _CLEANUP_S:
+        return
+    _Received.number, _Received.at = number, now
+    if _Received.cancel is None:
+        raise Interrupted(number)
+    _Received.cancel()
+
+
+def run_async(
+    work: Coroutine[Any, Any, _Result], loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> _Result:
+    """Run *work* in an event loop of its own; a signal cancels it and waits for its cleanup."""
+    installed = signal.getsignal(signal.SIGTERM) == _receive
+    try:
+        with contextlib.closing(work), asyncio.Runner(loop_factory=loop_factory) as runner:
+            result = runner.run(_cancellable(work))
+    except BaseException as problem:
+        if _Received.number is None or isinstance(problem, Interrupted):
+            raise
+        raise Interrupted(_Received.number) from problem
+    finally:
+        if installed:
+            install()  # a server takes the signals over in its loop, and resets them afterwards
+    if _Received.number is not None:
+        raise Interrupted(_Received.number)
+    return result
+
+
+async def _cancellable(work: Coroutine[Any, Any, _Result]) -> _Result:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine that runs has a task
+    loop = asyncio.get_running_loop()
+    _Received.cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+    try:
+        return await work
+    finally:
+        _Received.cancel = None

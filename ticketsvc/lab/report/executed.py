@@ -1,0 +1,82 @@
+"""Read out of an executed notebook what the report says about it."""
+
+import re
+from typing import Any
+
+from nbformat import NotebookNode
+
+from ticketsvc.lab.notebook import CHART_METADATA, VERDICT_MIME
+from ticketsvc.lab.report.results import Chart, Failure
+
+_MESSAGE_LENGTH = 300
+
+
+def find_title(notebook: NotebookNode) -> str | None:
+    """Return the first heading as plain text."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = re.search(r"^#+\s+(.+?)\s*#*$", cell.source, re.MULTILINE)
+            if heading:
+                return re.sub(r"[`*]", "", heading[1])
+    return None
+
+
+def find_verdict(executed: NotebookNode) -> dict[str, Any] | None:
+    """Return the last verdict that the notebook displayed."""
+    verdicts = [
+        output.data[VERDICT_MIME]
+        for output in _outputs(executed)
+        if VERDICT_MIME in output.get("data", {})
+    ]
+    return verdicts[-1] if verdicts else None
+
+
+def find_headline_charts(executed: NotebookNode) -> list[Chart]:
+    """Return the charts that the index shows too."""
+    charts = []
+    for output in _outputs(executed):
+        metadata = output.get("metadata", {})
+        picture = output.get("data", {}).get("image/png")
+        if picture and metadata.get(CHART_METADATA, {}).get("headline"):
+            alt = metadata.get("image/png", {}).get("alt") or "Chart without a description"
+            charts.append(Chart(alt, f"data:image/png;base64,{''.join(picture.split())}"))
+    return charts
+
+
+def find_failure(
+    executed: NotebookNode, problem: Exception | None, cell_timeout_s: int
+) -> Failure | None:
+    """Return where the notebook stopped and why, or None when it reached its end."""
+    record = executed.metadata.get("papermill", {})
+    if problem is None and not record.get("exception"):
+        return None
+    started = [
+        cell for cell in executed.cells if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    if not started:
+        return Failure("before its first cell", "", _one_line(problem))
+    last = started[-1]
+    errors = [output for output in last.get("outputs", ()) if output.output_type == "error"]
+    if isinstance(problem, TimeoutError):
+        message = f"it was still running after {cell_timeout_s} seconds"
+    elif errors:
+        message = _one_line(f"{errors[-1].ename}: {errors[-1].evalue}")
+    else:
+        message = _one_line(problem or "it raised an error that left no trace")
+    number = last.get("execution_count")
+    first_line = last.source.strip().partition("\n")[0]
+    place = f"cell {f'[{number}]' if number else executed.cells.index(last) + 1}"
+    return Failure(f"{place}: {first_line}", f"cell-id={last.get('id', '')}", message)
+
+
+def _one_line(words: object) -> str:
+    """Put a message on one line, without colours, and not too long."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", f"{words}")
+    if isinstance(words, Exception):
+        plain = f"{type(words).__name__}: {plain}"
+    line = " ".join(plain.split())
+    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]

@@ -1,0 +1,70 @@
+"""What the figures of a report were measured on: machine, system, versions."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+import psycopg
+
+from ticketsvc.settings import ROOT
+
+_PACKAGES = ("ticketsvc", "psycopg", "aiohttp", "pandas", "matplotlib", "papermill")
+
+
+def gather_facts(database_url: str | None) -> dict[str, str]:
+    """Return date, machine, system and versions; the server's by asking *database_url*."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts = {
+        "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "Processors": f"{usable} ({platform.machine()})",
+        "Memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "System": _system(),
+        "Python": platform.python_version(),
+        "PostgreSQL": _server_version(database_url) if database_url else "none",
+    }
+    for package in _PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    commit = _commit()
+    if commit:
+        facts["Commit"] = commit
+    return facts
+
+
+def _system() -> str:
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
+    return f"{name}, {platform.system()} {platform.release()}"
+
+
+def _server_version(database_url: str) -> str:
+    try:
+        with psycopg.connect(database_url, connect_timeout=5) as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+    except psycopg.Error:
+        return "did not answer"
+    return str(row[0]) if row else "did not answer"
+
+
+def _commit() -> str | None:
+    """Name the checkout's commit, and whether the files differ from it."""
+    try:
+        answers = [
+            subprocess.run(
+                ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (
+                ["rev-parse", "--short=10", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{answers[0]} with local changes" if answers[1] else answers[0]

@@ -1,0 +1,80 @@
+"""The index of the report: every notebook with its verdict, also while some of them still run."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from ticketsvc.lab.report.pages import POLICY, TEMPLATES
+from ticketsvc.lab.report.progress import Progress
+from ticketsvc.lab.report.results import NotebookResult
+
+_RELOAD_S = 10  # while notebooks run
+
+
+def write_index(
+    results: Iterable[NotebookResult],
+    reports: Path,
+    *,
+    facts: Mapping[str, str],
+    known: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write *reports*/index.html over *results* and the earlier reports in that folder.
+
+    *known* names the notebooks that exist; an earlier report of any other is left out. With
+    *progress*, the index says which notebook runs and which wait, and reloads itself until the run
+    has finished.
+    """
+    new = {result.name: result for result in results}
+    entries = {**_earlier(reports), **new}
+    kept = set(entries if known is None else known) | new.keys()
+    shown = [entries[name] for name in sorted(kept & entries.keys())]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    states = [result.state for result in shown]
+    page = environment.get_template("index.html.j2").render(
+        policy=POLICY,
+        results=shown,
+        new=new.keys(),
+        facts=facts,
+        failed=states.count("failed"),
+        undecided=states.count("no verdict"),
+        claims_held=sum(result.claims[0] for result in shown),
+        claims=sum(result.claims[1] for result in shown),
+        has_charts=any(result.charts for result in shown),
+        progress=progress if progress and progress.state != "finished" else None,
+        without_page=_without_page(progress, entries),
+        now=f"{datetime.now(UTC):%H:%M:%S} UTC",
+        reload_s=_RELOAD_S,
+    )
+    reports.mkdir(parents=True, exist_ok=True)
+    unfinished = reports / "index.html.part"
+    unfinished.write_text(page, encoding="utf-8", errors="replace")
+    return unfinished.replace(reports / "index.html")
+
+
+def _without_page(
+    progress: Progress | None, entries: Mapping[str, NotebookResult]
+) -> list[tuple[str, str]]:
+    """Return name and title of each notebook that has not run yet, neither now nor before."""
+    if progress is None:
+        return []
+    return [(name, title) for name, title in progress.titles.items() if name not in entries]
+
+
+def _earlier(reports: Path) -> dict[str, NotebookResult]:
+    """Read the results that lie beside their pages; what is not one is passed over."""
+    found = {}
+    for file in reports.glob("*.json"):
+        if not file.with_suffix(".html").exists():
+            continue
+        try:
+            result = NotebookResult.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        found[file.stem] = result
+    return found
