@@ -1,4 +1,4 @@
-"""Who waits for which event, in order of arrival."""
+"""The purchases that wait for one event, in order of arrival, and the batches taken from them."""
 
 import asyncio
 from collections import deque
@@ -19,74 +19,78 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
-    """A purchase whose caller waits for `answer`; told `outcome` once it has one."""
+class QueuedPurchase:
+    """A purchase, the future that its caller awaits, and its outcome once there is one."""
 
     purchase: Purchase
     answer: "asyncio.Future[TicketRange]"
     trace: str | None = field(default_factory=traced_purchase)
     outcome: TicketRange | Exception | None = None
 
-    def tell(self) -> None:
-        """Return the caller the outcome, unless it has left."""
+    def reply(self) -> None:
+        """Hand the outcome to the caller, unless it was cancelled."""
         if self.answer.done():
             return
         if isinstance(self.outcome, TicketRange):
             self.answer.set_result(self.outcome)
-        else:  # none: its batch was cancelled with the loop, or met a bug
+        else:  # no outcome: the batch was cancelled, or a bug ended it
             self.answer.set_exception(self.outcome or OutcomeUnknown())
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """Who waits for one event and is not under way yet."""
+class EventQueue:
+    """The purchases of one event that are not in flight yet."""
 
     event: str
-    waiting: deque[Waiting] = field(default_factory=deque)
+    waiting: deque[QueuedPurchase] = field(default_factory=deque)
 
-    def take(self, most: int) -> "Batch":
-        """Take up to *most* out of the line; whoever has left is passed over."""
+    def take(self, limit: int) -> "Batch":
+        """Remove up to *limit* purchases and return them; drop those whose caller was cancelled."""
         batch = Batch(self)
-        while self.waiting and len(batch.members) < most:
-            one = self.waiting.popleft()
-            if not one.answer.done():
-                batch.members.append(one)
+        while self.waiting and len(batch.members) < limit:
+            queued = self.waiting.popleft()
+            if not queued.answer.done():
+                batch.members.append(queued)
         return batch
 
-    def turn_away(self, problem: Unavailable) -> None:
-        """Refuse everybody who waits: of none of them anything was sent."""
+    def refuse_all(self, problem: Unavailable) -> None:
+        """Answer every waiting purchase with *problem*; nothing was sent for any of them."""
         batch = self.take(len(self.waiting))
         batch.fail(problem)
-        batch.tell()
+        batch.reply()
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Those of one line who commit together."""
+    """The purchases of one event queue that commit together."""
 
-    line: Line
-    members: list[Waiting] = field(default_factory=list)
+    queue: EventQueue
+    members: list[QueuedPurchase] = field(default_factory=list)
 
-    def take_answer(self, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
-        """Return everybody the outcome that the database has decided; False: it was busy."""
+    def set_outcomes(self, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
+        """Set each outcome from what `reserve` returned; False: the pool row was busy."""
         if refusals and refusals[0] == "busy":
             return False
-        for position, (one, first) in enumerate(zip(self.members, first_tickets, strict=True)):
+        for position, (queued, first) in enumerate(zip(self.members, first_tickets, strict=True)):
             if first is not None:
-                one.outcome = TicketRange(first, first + one.purchase.quantity - 1)
+                queued.outcome = TicketRange(first, first + queued.purchase.quantity - 1)
             elif refusals:
-                one.outcome = _refusal(refusals[position], self.line.event)
+                queued.outcome = _refusal(refusals[position], self.queue.event)
         return True
 
     def fail(self, problem: Exception) -> None:
-        """Let *problem* be everybody's outcome, each with a copy to raise."""
-        for one in self.members:
-            one.outcome = copy(problem)
+        """Make *problem* the outcome of every purchase, each with a copy to raise."""
+        for queued in self.members:
+            queued.outcome = copy(problem)
 
-    def tell(self) -> None:
+    def split(self) -> "list[Batch]":
+        """Return one batch for each purchase."""
+        return [Batch(self.queue, [queued]) for queued in self.members]
+
+    def reply(self) -> None:
         """Answer every caller."""
-        for one in self.members:
-            one.tell()
+        for queued in self.members:
+            queued.reply()
 
 
 def _refusal(reason: str, event: str) -> TicketsvcError:

@@ -1,16 +1,16 @@
-"""Purchases that wait together commit together."""
+"""Single-flight group commit: purchases that wait at the same time commit in one statement."""
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from ticketsvc.allocators.event_queue import Batch, Line, Waiting
+from ticketsvc.allocators.event_queue import Batch, EventQueue, QueuedPurchase
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.error_translation import translate_database_error
@@ -22,20 +22,24 @@ from ticketsvc.errors import DatabaseUnavailable, Unavailable
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_BATCH = 128  # purchases in one statement
-LANES = 1  # statements under way at a time, those that wait for a rival's lock not counted
 
-# What one purchase can bring upon all that are in the statement with it.
-_OF_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected, LockNotAvailable)
+# Errors that a single purchase can cause for every purchase in its statement.
+_CAUSED_BY_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected, LockNotAvailable)
 
 _log = logging.getLogger("ticketsvc.allocators")
 
 
 class GroupCommit:
-    """A few lanes commit whoever waits, events in turn; no timer holds anybody back."""
+    """One committer sells to all purchases that wait; the next ones queue while it works.
+
+    There is no timer: a lone purchase is a batch of one. The committer never waits for a lock.
+    A batch whose pool row a rival holds, or that a single purchase made fail, becomes a fallback
+    batch, which waits on a connection of its own. An event has one batch in flight at a time.
+    """
 
     mechanism: ClassVar = Mechanism(
         name="group_commit",
-        summary="purchases that wait together commit in one statement",
+        summary="purchases that wait at the same time commit in one statement",
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
@@ -46,19 +50,19 @@ class GroupCommit:
         statements = load("group_commit", schema)
         self._reserve = statements["reserve"]
         self._reserve_several = statements["reserve_several"]
-        self._lines: dict[str, Line] = {}  # of events with purchases waiting or under way
-        self._ready: deque[Line] = deque()  # those that no committer has taken
-        self._lanes: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()  # those, and who waits for a rival
+        self.queues: dict[str, EventQueue] = {}  # events with purchases waiting or in flight
+        self._ready: deque[EventQueue] = deque()  # those without a batch in flight
+        self._committer: asyncio.Task[None] | None = None
+        self._fallbacks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Wait in the event's line until a lane reserves for all who wait, or for one alone.
+        """Wait in the event's queue until the committer reserves tickets for all that wait.
 
-        The database's `reserve` locks the pool row, then judges each in order of arrival as if
-        it were alone: rivals of other processes wait for the row and see what was committed. An
-        event is in one statement at a time. A caller that is cancelled leaves the line; once
-        under way, its batch goes on without it.
+        The database's `reserve` locks the pool row, then judges each purchase in order of
+        arrival as if it were alone: rivals in other processes wait for the row and see what was
+        committed. A caller that is cancelled leaves the queue; once its batch is in flight, the
+        batch goes on without it.
 
         Raise `SoldOut`, `EventNotFound`, `KeyUsed` or `RefusedByDatabase` for this purchase
         alone, `DatabaseUnavailable` when nothing was sent, and `OutcomeUnknown` or `Unavailable`
@@ -68,184 +72,164 @@ class GroupCommit:
         purchase, in one commit.
         """
         event = purchase.event_id
-        line = self._lines.get(event)
-        if line is None:
-            line = self._lines[event] = Line(event)
-            self._ready.append(line)
-        if self._loop is None:  # asked once: up to Python 3.11 each asking is a system call
+        queue = self.queues.get(event)
+        if queue is None:
+            queue = self.queues[event] = EventQueue(event)
+            self._ready.append(queue)
+        if self._loop is None:  # asked once: up to Python 3.11 each call is a system call
             self._loop = asyncio.get_running_loop()
-        one = Waiting(purchase, self._loop.create_future())
-        line.waiting.append(one)
-        self._open_lane()
-        return await one.answer
+        queued = QueuedPurchase(purchase, self._loop.create_future())
+        queue.waiting.append(queued)
+        self._ensure_committer()
+        return await queued.answer
 
-    # Lanes
+    # The committer, and fallback batches
 
-    def _open_lane(self) -> None:
-        if self._ready and len(self._lanes) < LANES:
-            self._lanes.add(self._start(self._work()))
+    def _ensure_committer(self) -> None:
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_until_idle())
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _leave_lane(self) -> None:
-        lane = asyncio.current_task()
-        if lane in self._lanes:
-            self._lanes.remove(lane)
-
-    async def _work(self) -> None:
-        """Be a lane until no line is ready, or until a rival holds the row of a lone one."""
-        lane = asyncio.current_task()
+    async def _commit_until_idle(self) -> None:
         try:
-            while self._ready and lane in self._lanes:
+            while self._ready:
                 await self._commit_ready()
         except Exception:
-            _log.exception("a bug: a lane of group commit ended")
-            self._turn_away_ready(Unavailable("nothing was sold: try again shortly"))
+            _log.exception("a bug ended the committer of group commit")
+            self._refuse_ready(Unavailable("nothing was sold: try again shortly"))
         finally:
-            self._leave_lane()
-            self._open_lane()
+            self._committer = None
 
     async def _commit_ready(self) -> None:
-        """Sell to the lines that are ready, on a connection of the pool for one statement."""
+        """Sell to the queues that are ready, in one statement on a connection of the pool."""
         batches: list[Batch] = []
-        aside: list[Batch] = []
+        postponed: list[Batch] = []
         try:
             async with checkout(self._pool) as connection:
-                batches = self._take_ready()  # with all who came meanwhile
+                batches = self._take_ready()  # after the wait, with all who came meanwhile
                 if batches:
-                    aside = await self._sell(connection, batches)
-                if aside and len(batches) == 1:
-                    self._leave_lane()
-                    self._open_lane()
-                    aside = []
-                    await self._sell_alone(connection, batches[0])
+                    postponed = await self._commit(connection, batches)
         except Unavailable as problem:
-            self._turn_away_ready(problem)
+            self._refuse_ready(problem)
         finally:
             for batch in batches:
-                if batch not in aside:
-                    self._end(batch)
-        for batch in aside:
-            self._start(self._sell_aside(batch))
+                if batch not in postponed:
+                    self._finish(batch)
+        for batch in postponed:
+            fallback = asyncio.create_task(self._commit_fallback(batch))
+            self._fallbacks.add(fallback)
+            fallback.add_done_callback(self._fallbacks.discard)
 
-    async def _sell_aside(self, batch: Batch) -> None:
-        """Sell to a batch that was put aside, outside the lanes: nobody else waits for it."""
+    async def _commit_fallback(self, batch: Batch) -> None:
         try:
             async with checkout(self._pool) as connection:
-                await self._sell_alone(connection, batch)
+                await self._commit_alone(connection, batch)
         except Unavailable as problem:
             batch.fail(problem)
         finally:
-            self._end(batch)
-            self._open_lane()
+            self._finish(batch)
 
     def _take_ready(self) -> list[Batch]:
         batches: list[Batch] = []
         room = MAX_BATCH
         while self._ready and room:
-            line = self._ready.popleft()
-            batch = line.take(room)
+            queue = self._ready.popleft()
+            batch = queue.take(room)
             if batch.members:
                 batches.append(batch)
                 room -= len(batch.members)
-            else:  # all of it has left
-                del self._lines[line.event]
+            else:  # every caller was cancelled
+                del self.queues[queue.event]
         return batches
 
-    def _end(self, batch: Batch) -> None:
-        batch.tell()
-        if batch.line.waiting:
-            self._ready.append(batch.line)
+    def _finish(self, batch: Batch) -> None:
+        """Answer the batch's callers; its queue is ready again, or forgotten when empty."""
+        batch.reply()
+        if batch.queue.waiting:
+            self._ready.append(batch.queue)
+            self._ensure_committer()
         else:
-            del self._lines[batch.line.event]
+            del self.queues[batch.queue.event]
 
-    def _turn_away_ready(self, problem: Unavailable) -> None:
+    def _refuse_ready(self, problem: Unavailable) -> None:
         while self._ready:
-            line = self._ready.popleft()
-            line.turn_away(problem)
-            del self._lines[line.event]
+            queue = self._ready.popleft()
+            queue.refuse_all(problem)
+            del self.queues[queue.event]
 
     # Statements
 
-    async def _sell(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
-        """Return everybody an outcome, but for the batches that are given back, to be put aside.
+    async def _commit(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+        """Set every outcome, except in the batches that are returned: these need a fallback.
 
-        Those whose pool row a rival holds; and all of them when one purchase has spoiled the
-        statement, which was then rolled back.
+        Returned are the batches whose pool row a rival holds, or all of them when the statement
+        failed, and was rolled back, for an error that one purchase can have caused.
         """
         try:
             if len(batches) == 1:
-                return await self._sell_one(connection, batches[0], wait=False)
-            return await self._sell_several(connection, batches)
-        except _OF_ONE:
+                sold = await self._reserve_one(connection, batches[0], wait=False)
+                return [] if sold else batches
+            return await self._reserve_all(connection, batches)
+        except _CAUSED_BY_ONE:
             return batches
         except psycopg.Error as problem:
             for batch in batches:
                 batch.fail(translate_database_error(problem) or problem)
             return []
 
-    async def _sell_alone(self, connection: Connection, batch: Batch) -> None:
-        """Return everybody of one batch an outcome; wait for a rival, look for who spoils it."""
+    async def _commit_alone(self, connection: Connection, batch: Batch) -> None:
+        """Set every outcome of one batch; wait for a rival, and isolate a purchase that fails."""
         try:
-            await self._sell_one(connection, batch, wait=True)
+            await self._reserve_one(connection, batch, wait=True)
         except psycopg.Error as problem:
-            # All of it was rolled back. In pieces, only who causes it is refused.
-            one_to_blame = isinstance(problem, _OF_ONE)
-            pieces = _pieces(batch) if one_to_blame and len(batch.members) > 1 else []
-            if not pieces:
+            if not isinstance(problem, _CAUSED_BY_ONE) or len(batch.members) == 1:
                 batch.fail(translate_database_error(problem) or problem)
-            for piece in pieces:
+                return
+            # All of it was rolled back. One at a time, only the cause is refused.
+            for single in batch.split():
                 if connection.closed:
-                    piece.fail(DatabaseUnavailable("the database went away: try again shortly"))
+                    single.fail(DatabaseUnavailable("the database went away: try again shortly"))
                 else:
-                    await self._sell_alone(connection, piece)
+                    await self._commit_alone(connection, single)
 
-    async def _sell_one(self, connection: Connection, batch: Batch, *, wait: bool) -> list[Batch]:
-        with _tracing([batch]):
+    async def _reserve_one(self, connection: Connection, batch: Batch, *, wait: bool) -> bool:
+        """Set the outcomes of *batch*; return False when a rival holds the row, without *wait*."""
+        with _tracing(batch.members):
             cursor = await self._reserve.execute(
                 connection,
-                event=batch.line.event,
-                users=array_literal(one.purchase.user_id for one in batch.members),
-                quantities=array_literal(one.purchase.quantity for one in batch.members),
+                event=batch.queue.event,
+                users=array_literal(queued.purchase.user_id for queued in batch.members),
+                quantities=array_literal(queued.purchase.quantity for queued in batch.members),
                 wait=wait,
                 keys=_keys(batch.members),
             )
-        (answer,) = await cursor.fetchall()
-        return [] if batch.take_answer(answer.first_tickets, answer.refusals) else [batch]
+        (row,) = await cursor.fetchall()
+        return batch.set_outcomes(row.first_tickets, row.refusals)
 
-    async def _sell_several(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
-        members = [one for batch in batches for one in batch.members]
-        with _tracing(batches):
+    async def _reserve_all(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+        """Set the outcomes of *batches*; return those whose row a rival holds."""
+        members = [queued for batch in batches for queued in batch.members]
+        with _tracing(members):
             cursor = await self._reserve_several.execute(
                 connection,
-                events=array_literal(one.purchase.event_id for one in members),
-                users=array_literal(one.purchase.user_id for one in members),
-                quantities=array_literal(one.purchase.quantity for one in members),
+                events=array_literal(queued.purchase.event_id for queued in members),
+                users=array_literal(queued.purchase.user_id for queued in members),
+                quantities=array_literal(queued.purchase.quantity for queued in members),
                 keys=_keys(members),
             )
-        answers = {answer.event: answer for answer in await cursor.fetchall()}
-        return [
-            batch
-            for batch in batches
-            if not batch.take_answer(
-                answers[batch.line.event].first_tickets, answers[batch.line.event].refusals
-            )
-        ]
+        rows = {row.event: row for row in await cursor.fetchall()}
+        busy = []
+        for batch in batches:
+            row = rows[batch.queue.event]
+            if not batch.set_outcomes(row.first_tickets, row.refusals):
+                busy.append(batch)
+        return busy
 
 
-def _keys(members: Sequence[Waiting]) -> str | None:
-    keys = [one.purchase.key for one in members]
+def _keys(members: Sequence[QueuedPurchase]) -> str | None:
+    keys = [queued.purchase.key for queued in members]
     return array_literal(keys) if any(keys) else None
 
 
-def _pieces(batch: Batch) -> list[Batch]:
-    return [Batch(batch.line, [one]) for one in batch.members]
-
-
-def _tracing(batches: list[Batch]) -> contextlib.AbstractContextManager[None]:
-    names = [one.trace for batch in batches for one in batch.members if one.trace]
+def _tracing(members: Sequence[QueuedPurchase]) -> contextlib.AbstractContextManager[None]:
+    names = [queued.trace for queued in members if queued.trace]
     return tracing_purchase(", ".join(names)) if names else contextlib.nullcontext()

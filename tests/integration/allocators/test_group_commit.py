@@ -66,7 +66,9 @@ async def test_a_batch_is_bounded(database, connection, monkeypatch):
     assert commits(connection) == 10
 
 
-async def test_who_comes_while_a_batch_is_under_way_goes_with_the_next(database, connection, soon):
+async def test_a_purchase_that_comes_while_a_batch_is_in_flight_joins_the_next(
+    database, connection, soon
+):
     reset_event(connection, "fixed", "E", 800)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -209,19 +211,19 @@ async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database
 # Failures of a whole batch
 
 
-async def test_a_connection_cut_under_way_is_an_unknown_outcome_for_each(
+async def test_a_connection_cut_in_flight_is_an_unknown_outcome_for_each(
     any_database, any_connection, soon
 ):
     reset_event(any_connection, "fixed", "E", 80)
     async with open_allocator(any_database, "group_commit") as seller:
         with hold_pool(any_database, event="E") as holder:
-            under_way = asyncio.ensure_future(together(seller, *[buy()] * 4))
+            in_flight = asyncio.ensure_future(together(seller, *[buy()] * 4))
             [victim] = await soon(lambda: blocked_by(any_connection, holder))
             waiting = asyncio.ensure_future(together(seller, *[buy()] * 3))
             await asyncio.sleep(0)
             any_connection.execute("SELECT pg_terminate_backend(%s)", [victim])
-            assert [type(each) for each in await under_way] == [OutcomeUnknown] * 4
-        # Who still waited goes with the next batch, on another connection.
+            assert [type(each) for each in await in_flight] == [OutcomeUnknown] * 4
+        # A purchase that still waited goes with the next batch, on another connection.
         assert await waiting == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3)]
     assert is_clean(any_connection)
 
@@ -261,12 +263,8 @@ async def test_without_a_connection_nothing_was_sent(database, connection, monke
 async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, caplog):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
-
-        async def broken(*_, **__):
-            raise ZeroDivisionError
-
         with monkeypatch.context() as patch:
-            patch.setattr(seller, "_sell", broken)
+            patch.setattr(group_commit, "array_literal", lambda _: 1 / 0)
             outcomes = await together(seller, *[buy()] * 3)
             assert [type(each) for each in outcomes] == [OutcomeUnknown] * 3
         assert await sell(seller, buy()) == TicketRange(1, 8)
@@ -277,7 +275,7 @@ async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, ca
 
 
 @pytest.mark.parametrize("who", [0, 1, 2])
-async def test_a_caller_that_leaves_under_way_spoils_nothing(database, connection, soon, who):
+async def test_a_caller_that_leaves_in_flight_spoils_nothing(database, connection, soon, who):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -292,7 +290,7 @@ async def test_a_caller_that_leaves_under_way_spoils_nothing(database, connectio
     assert is_clean(connection)
 
 
-async def test_a_caller_that_leaves_the_line_buys_nothing(database, connection, soon):
+async def test_a_caller_that_leaves_the_queue_buys_nothing(database, connection, soon):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -312,11 +310,11 @@ async def test_a_caller_that_leaves_the_line_buys_nothing(database, connection, 
 # Memory, and several instances
 
 
-async def test_an_event_that_nobody_buys_of_any_more_is_forgotten(database, connection):
+async def test_the_queue_of_an_event_is_forgotten_with_its_last_purchase(database, connection):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         await together(seller, *[buy(event=f"F{n}") for n in range(500)], *[buy()] * 3)
-        assert not seller._lines
+        assert not seller.queues
 
 
 async def test_two_instances_sell_each_number_once(any_database, any_connection):
