@@ -13,6 +13,7 @@
     ├── Unavailable             nothing was sold; try again later
     │   ├── DatabaseUnavailable
     │   ├── Overloaded              too many purchases are under way already
+    │   ├── NothingToSell           the database has no event
     │   └── Draining                the server is stopping
     ├── OutcomeUnknown          the answer was lost on the way: sold, or not
     ├── WorkerEnded             one of several server processes ended unasked
@@ -116,6 +117,15 @@ class Overloaded(Unavailable):
     """Too many purchases are under way, or wait for a connection, already."""
 
     code = "overloaded"
+
+
+class NothingToSell(Unavailable):
+    """The database has no event."""
+
+    code = "nothing_to_sell"
+
+    def __init__(self) -> None:
+        super().__init__("there is nothing to sell: the database has no event")
 
 
 class Draining(Unavailable):

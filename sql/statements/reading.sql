@@ -20,6 +20,7 @@ SELECT user_id FROM (
 ) AS candidate WHERE end_ticket >= %(number)s
 
 -- name: probe
--- Whether the database can answer, can be written to, and lets this role sell.
+-- Whether the database answers, can be written to, lets this role sell, and has an event.
 SELECT current_setting('transaction_read_only')::boolean AS read_only,
-       has_column_privilege('{schema}.ticket_pools', 'available', 'UPDATE') AS may_sell
+       has_column_privilege('{schema}.ticket_pools', 'available', 'UPDATE') AS may_sell,
+       EXISTS (SELECT FROM {schema}.ticket_pools) AS has_events

@@ -1,4 +1,4 @@
-"""One line per request, in the least time."""
+"""One line per request, written in batches."""
 
 import asyncio
 import contextlib
@@ -10,23 +10,23 @@ from typing import ClassVar
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web import BaseRequest, StreamResponse
 
-_GATHER_S = 0.05
+_FLUSH_INTERVAL_S = 0.05
 
 
 class AccessLog(AbstractAccessLogger):
-    """Write to standard error who asked what, what came of it, how long the answer and its time.
+    """Write each request to standard error: client, request line, status, body size, time.
 
-    Lines of a twentieth of a second go out together: a system call per request would cost more
-    than all else that is done for it here. Nothing waits for them; a process that is killed takes
-    the last ones with it.
+    The lines of a twentieth of a second are written together, because a system call per request
+    would cost more than the rest of the log. No request waits for them. A process that is killed
+    loses its last lines.
     """
 
-    # Of all connections, each of which has a log of its own.
+    # Shared by all connections: each of them has a log object of its own.
     _lines: ClassVar[list[str]] = []
 
     def __init__(self, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)
-        # Asked once: up to Python 3.11 each asking is a system call.
+        # Looked up once: up to Python 3.11 each look-up is a system call.
         self._loop = asyncio.get_running_loop()
         self._remote: str | None = None
 
@@ -36,10 +36,10 @@ class AccessLog(AbstractAccessLogger):
         return self.logger.isEnabledFor(logging.INFO)
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
-        """Remember one request, as it was sent: no client can start a line of its own."""
+        """Queue one line. The path is logged as it was sent, so that no client can add a line."""
         if not self._lines:
-            self._loop.call_later(_GATHER_S, self.flush)
-        if self._remote is None:  # a connection has one
+            self._loop.call_later(_FLUSH_INTERVAL_S, self.flush)
+        if self._remote is None:  # the same for all requests of a connection
             self._remote = str(request.remote)
         self._lines.append(
             f'{self._remote} "{request.method} {request.raw_path}" '
@@ -48,10 +48,10 @@ class AccessLog(AbstractAccessLogger):
 
     @classmethod
     def flush(cls) -> None:
-        """Write what has gathered."""
+        """Write the queued lines."""
         if cls._lines:
             now = clock.strftime("%Y-%m-%d %H:%M:%S ")
             text = now + now.join(cls._lines)
             cls._lines.clear()
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: sell on
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it: keep serving
                 sys.stderr.write(text)

@@ -1,4 +1,4 @@
-"""What the service says when it does not do what was asked: a status and one line of JSON."""
+"""Answers that are not a success: a status and one line of JSON."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,17 +6,44 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic_core import to_json
 
+from ticketsvc.errors import (
+    Draining,
+    EventNotFound,
+    InvalidPurchase,
+    KeyReused,
+    KeysUnsupported,
+    OutcomeUnknown,
+    RefusedByDatabase,
+    SoldOut,
+    TicketNotFound,
+    TicketsvcError,
+    Unavailable,
+)
+
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = 1
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 
-# What may be wrong with a request before anybody has looked at what it wants.
-_FAULTS: Mapping[int, tuple[str, str]] = {
+_STATUS: Mapping[type[TicketsvcError], HTTPStatus] = {
+    InvalidPurchase: HTTPStatus.BAD_REQUEST,
+    EventNotFound: HTTPStatus.NOT_FOUND,
+    TicketNotFound: HTTPStatus.NOT_FOUND,
+    SoldOut: HTTPStatus.CONFLICT,
+    KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    KeysUnsupported: HTTPStatus.BAD_REQUEST,
+    RefusedByDatabase: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutcomeUnknown: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# The code and the message of what is refused before a handler reads the request.
+_PROTOCOL_ERRORS: Mapping[int, tuple[str, str]] = {
+    400: ("malformed_request", "only HTTP/1.0 and HTTP/1.1 are supported"),
     404: ("path_not_found", "no such path"),
     405: ("method_not_allowed", "this method is not allowed here"),
     408: ("request_timeout", "the request did not arrive in time"),
     413: ("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes"),
-    417: ("expectation_failed", "the only expectation that can be met is 100-continue"),
+    415: ("unsupported_media_type", "send the body as Content-Type: application/json"),
+    417: ("expectation_failed", "the only expectation supported is 100-continue"),
 }
 
 
@@ -27,27 +54,52 @@ class ErrorResponse(web.Response):
 
 
 def error_answer(status: int, message: str, code: str) -> ErrorResponse:
-    """Make the answer."""
-    response = ErrorResponse(
-        status=status,
-        body=error_line(message, code),
-        headers=JSON_HEADERS,
-    )
+    """Return an answer with this status, message and code."""
+    response = ErrorResponse(status=status, body=_body(message, code), headers=JSON_HEADERS)
     response.error_code = code
     return response
 
 
-def error_line(message: str, code: str) -> bytes:
-    """Write what such an answer says."""
-    return to_json({"success": False, "error": message, "code": code})
+def refusal_answer(problem: TicketsvcError, *, has_key: bool) -> ErrorResponse:
+    """Return the answer to a purchase or a query that ended in *problem*.
+
+    *has_key*: the request names an idempotency key, so that sending it again is always safe.
+    """
+    answer = error_answer(_status(problem), str(problem), problem.code)
+    # Without a key, a client that sends a purchase of unknown outcome again might buy twice.
+    if isinstance(problem, Unavailable) or (isinstance(problem, OutcomeUnknown) and has_key):
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(problem, Draining):
+        answer.force_close()
+    return answer
 
 
 def protocol_answer(problem: web.HTTPException) -> ErrorResponse:
-    """Say in our terms what aiohttp refuses."""
-    code, message = _FAULTS.get(problem.status, ("http_error", problem.reason))
-    if problem.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        code, message = "unsupported_media_type", problem.text or ""
+    """Return the answer to a request that aiohttp, or a check before the handler, refused."""
+    code, message = _PROTOCOL_ERRORS.get(problem.status, ("http_error", problem.reason))
     answer = error_answer(problem.status, message, code)
     if "Allow" in problem.headers:
         answer.headers["Allow"] = problem.headers["Allow"]
     return answer
+
+
+def raw_answer(status: HTTPStatus, message: str, code: str) -> bytes:
+    """Return the bytes of an answer after which the connection is closed."""
+    body = _body(message, code)
+    headers = {**JSON_HEADERS, "Content-Length": str(len(body)), "Connection": "close"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    lines = [f"HTTP/1.1 {status} {status.phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _status(problem: TicketsvcError) -> int:
+    for kind in type(problem).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _body(message: str, code: str) -> bytes:
+    return to_json({"success": False, "error": message, "code": code})

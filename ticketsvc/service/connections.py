@@ -1,312 +1,223 @@
-"""Where bytes become requests: every fault answered in our terms, every wait bounded.
+"""Bound what clients can hold open: connections, unfinished requests, unread answers.
 
-aiohttp parses. What it leaves open is closed here: it answers malformed requests as plain text,
-and waits for ever on clients that send slowly, stop in the middle, or read no answers. Nothing
-is timed per request; the server looks at all its connections a few times per time limit.
+aiohttp parses requests and answers them. It waits without limit for a client that sends half a
+request or does not read its answer. A `Guard` stands between each connection and aiohttp's
+protocol and passes every event on. It parses nothing: the application tells it when a request
+starts and ends, and bytes that arrive between two requests must become one within the limit.
+
+No timer is set per request. `Connections` checks all of its guards several times per time limit.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
-
-from ticketsvc.service.answers import (
-    JSON_HEADERS,
-    RETRY_AFTER_S,
-    error_answer,
-    error_line,
-    protocol_answer,
-)
+from ticketsvc.service.answers import raw_answer
 from ticketsvc.settings import Settings
 
-# Of bytes. They differ so that an error tells by its limit which of the two it is about.
-MAX_LINE = 8190
-MAX_FIELD = 8191
-MAX_HEADERS = 64
-
-_SPOKEN = (HttpVersion11, HttpVersion10)  # the common one first: it is looked up per request
-_LOOKS_PER_LIMIT = 8
-_LOOK_S = 1  # but at least so often
-_BREAK_S = 0.1  # what cancelled purchases get before the process ends
-_SPARE_FILES = 256  # for the database, logs, and connections that are being turned away
-
-
-class EdgeRunner(web.AppRunner):
-    """Run an application behind connections that obey *settings*."""
-
-    def __init__(self, app: web.Application, settings: Settings, **options: Any) -> None:
-        super().__init__(
-            app,
-            keepalive_timeout=settings.keepalive_timeout_s,
-            lingering_time=settings.request_timeout_s,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_FIELD,
-            max_headers=MAX_HEADERS,
-            shutdown_timeout=settings.shutdown_timeout_s,
-            **options,
-        )
-        self._settings = settings
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return EdgeServer(made, self._settings)
+_CHECKS_PER_LIMIT = 8
+_LONGEST_CHECK_INTERVAL_S = 1.0
+_DRAIN_INTERVAL_S = 0.01
+_REFUSAL_READ_S = 1.0  # how long a refused client may take to read why
+_SPARE_FILES = 256  # for the database, logs, and connections that are being refused
+_TOO_MANY = raw_answer(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open: try again shortly", "overloaded"
+)
+_TOO_SLOW = raw_answer(
+    HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time", "request_timeout"
+)
 
 
-class EdgeServer(web.Server):
-    """Keep the connections: count them, look after their time limits, end them."""
+class Guard(asyncio.Protocol):
+    """One connection: pass its events to aiohttp's protocol, and end it when it takes too long.
 
-    def __init__(self, like: web.Server, settings: Settings) -> None:
-        super().__init__(
-            like.request_handler,
-            request_factory=like.request_factory,
-            loop=like._loop,
-            **like._kwargs,
-        )
-        self.limit_s = settings.request_timeout_s
-        self.most = _affordable(settings.max_connections)
-        self._next_look = self._loop.call_later(0, self._look)
-
-    def __call__(self) -> "EdgeConnection":
-        """Make the protocol of one connection."""
-        return EdgeConnection(self, loop=self._loop, **self._kwargs)
-
-    def crowded(self, more: int = 0) -> bool:
-        """Tell whether more than the allowed connections, and so many *more*, are open."""
-        return len(self._connections) > self.most + more
-
-    def _look(self) -> None:
-        self._next_look = self._loop.call_later(
-            min(self.limit_s / _LOOKS_PER_LIMIT, _LOOK_S), self._look
-        )
-        now = self._loop.time()
-        for connection, transport in list(self._connections.items()):
-            assert isinstance(connection, EdgeConnection)  # noqa: S101 - for the type checker
-            connection.hold_to_time(now, transport)
-
-    def pre_shutdown(self) -> None:
-        """Close the connections on which nothing is under way; the others after their answer."""
-        for connection in list(self._connections):
-            assert isinstance(connection, EdgeConnection)  # noqa: S101 - for the type checker
-            connection.finish()
-
-    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Wait up to *timeout* for what is under way, then cut off what is left."""
-        # aiohttp's own stops reading at once, so that a purchase half sent would never be whole.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._connections:
-                    self.pre_shutdown()
-                    await asyncio.sleep(0.01)
-        self._next_look.cancel()
-        await super().shutdown(_BREAK_S)
-
-
-class EdgeConnection(RequestHandler):
-    """One connection, whose client has a bounded time for each request and each answer.
-
-    *begun*: part of a request is here, and the rest has to be by *late_at*. *stuck_at*: when the
-    client has to have read what waits to be sent. *deaf*: what still comes is not looked at.
+    *half_closed*: the client has sent all that it will send, and may still read.
     """
 
-    __slots__ = ("_arriving", "_begun", "_deaf", "_last", "_late_at", "_limit_s", "_stuck_at")
+    __slots__ = (
+        "_close_at",
+        "_connections",
+        "_discarding",
+        "_head_since",
+        "_idle_since",
+        "_in_progress",
+        "_inner",
+        "_limit_s",
+        "_stuck_since",
+        "_transport",
+        "_used",
+        "_writing_paused",
+        "half_closed",
+    )
+    _transport: asyncio.Transport
 
-    def __init__(self, manager: EdgeServer, **options: Any) -> None:
-        super().__init__(manager, **options)
-        self._limit_s = manager.limit_s
-        self._arriving: StreamReader | None = None
-        self._begun = False
-        self._deaf = False
-        self._last = False
-        self._late_at: float | None = None
-        self._stuck_at: float | None = None
+    def __init__(self, connections: "Connections", inner: asyncio.Protocol) -> None:
+        self._connections = connections
+        self._inner = inner
+        self._limit_s = connections.settings.request_timeout_s
+        self._idle_since = connections.now()  # when it was opened, or its last request ended
+        self._head_since: float | None = None  # when the first byte of the next request came
+        self._stuck_since: float | None = None  # when the client was first seen not to read
+        self._close_at: float | None = None  # set once no further request will be answered
+        self._discarding = False  # what still arrives is dropped
+        self._in_progress = False
+        self._used = False
+        self._writing_paused = False
+        self.half_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Return the client its time; or turn it away when too many are here."""
-        super().connection_made(transport)
-        opened = cast("asyncio.Transport", transport)  # uvloop's is none by class
-        self._late_at = self._loop.time() + self._limit_s
-        server = self._manager
-        assert isinstance(server, EdgeServer)  # noqa: S101 - for the type checker
-        if server.crowded(_SPARE_FILES // 2):
-            opened.abort()
-        elif server.crowded():
-            # Not closed at once: with its request unread, the reset would overtake the answer.
-            self._deaf = True
-            opened.write(_TURNED_AWAY)
-            self._late_at = self._loop.time() + min(1, self._limit_s)
+        """Take the connection; refuse it when too many are open."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        self._inner.connection_made(transport)
+        excess = self._connections.add(self._inner, self)
+        if excess > _SPARE_FILES // 2:
+            self._transport.abort()
+        elif excess > 0:
+            self._refuse(_TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._connections.remove(self._inner)
+        self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and note whether a request is whole."""
-        if self._deaf:
+        """Pass the bytes on; between two requests they begin the next one."""
+        if self._discarding:
             return
-        parsed = self._request_count
-        super().data_received(data)
-        if self._request_count != parsed:
-            self._refuse_versions(self._request_count - parsed)
-            message, body = self._messages[-1]
-            if isinstance(message, _ErrInfo):
-                self._give_up_on(web.RequestPayloadError(message.message))
-                return
-            self._arriving = body
-        if self._arriving is not None and self._arriving.is_eof():
-            self._arriving = self._late_at = None
-            self._begun = False
-        elif not self._begun and (data or self._arriving):
-            self._begun = True
-            self._late_at = self._loop.time() + self._limit_s
+        if self._head_since is None and not self._in_progress and self._close_at is None:
+            self._head_since = self._connections.now()
+        self._inner.data_received(data)
 
-    def _refuse_versions(self, new: int) -> None:
-        # aiohttp would speak whatever version it is spoken to in.
-        for place in range(-new, 0):
-            message, _ = self._messages[place]
-            if not isinstance(message, _ErrInfo) and message.version not in _SPOKEN:
-                fault = BadHttpMessage("this version is not spoken here")
-                self._messages[place] = (_ErrInfo(400, fault, fault.message), EMPTY_PAYLOAD)
-                for _ in range(-place - 1):
-                    self._messages.pop()
-                return
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection open for the answer to what it has sent."""
+        self.half_closed = True
+        self._inner.eof_received()
+        return self._busy
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for it, aiohttp has none
-        """Answer a client that has said all it will say, and still listens; then close."""
-        super().eof_received()
-        self._last = True
-        # Not by the request under way: between the queue and its handler it is in neither.
-        return self._request_count > 0 and not self._idle
+    def pause_writing(self) -> None:
+        """Note that the client does not read."""
+        self._writing_paused = True
+        self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that the client reads."""
-        super().resume_writing()
-        self._stuck_at = None
+        """Note that the client reads again."""
+        self._writing_paused = False
+        self._stuck_since = None
+        self._inner.resume_writing()
 
-    def hold_to_time(self, now: float, transport: asyncio.Transport) -> None:
-        """End what has taken too long."""
-        if self._last:  # its client left while its answer was on the way out
-            self.finish()
-        if self.writing_paused or transport.is_closing():
-            if self._stuck_at is None:
-                self._stuck_at = now + self._limit_s
-            elif now >= self._stuck_at:
-                transport.abort()
-        # A body that we do not read on is not the client's delay.
-        elif self._late_at is not None and now >= self._late_at and not self._reading_paused:
-            self._late_at = None
-            self._end_of_patience()
+    def request_started(self) -> None:
+        """Note that the head of a request is complete. Its handler bounds the body."""
+        self._in_progress = self._used = True
+        self._head_since = None
 
-    def _process_keepalive(self) -> None:
-        if self._begun:  # no longer idle: the limit on the request applies
-            self._keepalive_handle = None
-        else:
-            super()._process_keepalive()
-
-    def _end_of_patience(self) -> None:
-        if not self._begun:
-            self.force_close()
-        elif self._arriving is None:
-            late = TimeoutError()
-            self._messages.append((_ErrInfo(408, late, ""), EMPTY_PAYLOAD))
-            self._give_up_on(late)
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
-        elif self._current_request is None and not self._messages:
-            self.force_close()  # answered already: nobody reads the rest
-        else:
-            self._give_up_on(web.HTTPRequestTimeout())
-
-    def _give_up_on(self, problem: Exception) -> None:
-        """Expect nothing more; whoever reads a body that is not whole gets *problem*."""
-        self._deaf = True
-        self._lingering_time = 0.0
-        self._late_at = None
-        if self._arriving is not None and not self._arriving.is_eof():
-            self._arriving.set_exception(problem)
+    def request_ended(self, *, last: bool) -> None:
+        """Note that the answer is being written; after the *last* one the connection ends."""
+        self._in_progress = False
+        self._idle_since = self._connections.now()
+        if last:
+            self._close_at = self._idle_since + self._limit_s
 
     @property
-    def _idle(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
+    def _busy(self) -> bool:
+        """Whether a request is in progress, or has arrived in part."""
+        return self._in_progress or self._head_since is not None
 
-    def finish(self) -> None:
-        """Close after the answer that is under way; without one, now."""
-        self._last = True
-        if self._idle and not self._begun:
-            self.force_close()
+    def close_when_idle(self) -> None:
+        """Close now, unless a request is in progress or has arrived in part."""
+        if not self._busy:
+            self._transport.close()
 
-    def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send an answer, in our terms also where aiohttp refused; close after the last one."""
-        if isinstance(resp, web.HTTPException):
-            resp = protocol_answer(resp)
-        if self._last or (self._deaf and not self._messages):
-            resp.force_close()
-        return super().finish_response(request, resp, start_time)
+    def check(self, now: float) -> None:
+        """End the connection when its client has taken too long."""
+        if self._writing_paused or self._transport.is_closing():
+            if self._stuck_since is None:
+                self._stuck_since = now
+            elif now - self._stuck_since >= self._limit_s:
+                self._transport.abort()
+        elif self._close_at is not None:
+            if now >= self._close_at:
+                self._transport.close()
+        elif self._head_since is not None:
+            if now - self._head_since >= self._limit_s:
+                self._refuse(_TOO_SLOW)
+        elif not self._in_progress and now - self._idle_since >= self._idle_limit_s:
+            self._transport.close()
 
-    def log_exception(self, *args: Any, **options: Any) -> None:
-        """Log what is ours; a body that cannot be read to its end is the client's fault."""
-        if not isinstance(options.get("exc_info"), web.RequestPayloadError):
-            super().log_exception(*args, **options)
+    @property
+    def _idle_limit_s(self) -> float:
+        return self._connections.settings.keepalive_timeout_s if self._used else self._limit_s
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer a request that could not be parsed, and close.
+    def _refuse(self, answer: bytes) -> None:
+        """Send *answer*, and close once the client has had time to read it.
 
-        Raise `ConnectionError` when part of another answer is out.
+        Closed at once, with bytes of the client unread, the reset could overtake the answer.
         """
-        if request.writer.output_size > 0:
-            raise ConnectionError("part of the answer is out")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.log_exception("a bug: outside the application", exc_info=exc)
-        if isinstance(exc, TimeoutError) and status == HTTPStatus.REQUEST_TIMEOUT:
-            answer = protocol_answer(web.HTTPRequestTimeout())
-        else:
-            answer = error_answer(*_fault(status, exc))
-        answer.force_close()
-        return answer
+        self._discarding = True
+        self._head_since = None
+        self._close_at = self._connections.now() + min(_REFUSAL_READ_S, self._limit_s)
+        self._transport.write(answer)
 
 
-def _fault(status: int, problem: BaseException | None) -> tuple[int, str, str]:
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return 500, "the server failed; the purchase may have happened, or not", "bug"
-    if isinstance(problem, LineTooLong):
-        if problem.args[1] == MAX_LINE:
-            return 414, f"the request line is longer than {MAX_LINE} bytes", "uri_too_long"
-        return 431, f"a header is longer than {MAX_FIELD} bytes", "headers_too_large"
-    # There is no class for it.
-    if "Too many headers" in str(problem):
-        return 431, f"more than {MAX_HEADERS} headers", "headers_too_large"
-    return 400, "the request is not valid HTTP", "malformed_request"
+Guards = dict[asyncio.BaseProtocol, Guard]
+"""The guard of each open connection, by aiohttp's protocol (`request.protocol`)."""
 
 
-def _turned_away() -> bytes:
-    message = "too many connections are open: try again shortly"
-    body = error_line(message, "overloaded")
-    head = {
-        **JSON_HEADERS,
-        "Content-Length": str(len(body)),
-        "Retry-After": str(RETRY_AFTER_S),
-        "Connection": "close",
-    }
-    lines = ["HTTP/1.1 503 Service Unavailable", *(f"{name}: {head[name]}" for name in head)]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+class Connections:
+    """The open connections of one server: make their guards, check their limits, end them.
 
+    *server* makes aiohttp's protocol of a new connection. *guards* is filled and emptied as
+    connections come and go.
+    """
 
-_TURNED_AWAY = _turned_away()
+    def __init__(
+        self, server: Callable[[], asyncio.Protocol], settings: Settings, guards: Guards
+    ) -> None:
+        self.settings = settings
+        self.now = asyncio.get_running_loop().time
+        self._server = server
+        self._guards = guards
+        self._limit = _affordable(settings.max_connections)
+
+    def accept(self) -> Guard:
+        """Return the protocol of a new connection; one too many never reaches aiohttp."""
+        full = len(self._guards) >= self._limit
+        return Guard(self, asyncio.Protocol() if full else self._server())
+
+    def add(self, inner: asyncio.BaseProtocol, guard: Guard) -> int:
+        """Keep *guard*; return by how many connections the limit is now exceeded."""
+        self._guards[inner] = guard
+        return len(self._guards) - self._limit
+
+    def remove(self, inner: asyncio.BaseProtocol) -> None:
+        """Forget the guard of a connection that has ended."""
+        del self._guards[inner]
+
+    async def keep_checking(self) -> None:
+        """End connections that take too long, until cancelled."""
+        interval_s = self.settings.request_timeout_s / _CHECKS_PER_LIMIT
+        while True:
+            await asyncio.sleep(min(interval_s, _LONGEST_CHECK_INTERVAL_S))
+            now = self.now()
+            for guard in list(self._guards.values()):
+                guard.check(now)
+
+    async def drain(self) -> None:
+        """Close each connection when it is idle; return when all are, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.shutdown_timeout_s):
+                while self._guards:
+                    for guard in list(self._guards.values()):
+                        guard.close_when_idle()
+                    await asyncio.sleep(_DRAIN_INTERVAL_S)
 
 
 def _affordable(wanted: int) -> int:
-    """Raise this process's limit of open files to what *wanted* connections need, or give fewer.
+    """Return how many connections fit this process's limit of open files, at most *wanted*.
 
-    Beyond that limit nobody could be told why not.
+    The limit is raised first as far as the system allows. Beyond it no client could be refused
+    with an answer.
     """
     try:
         import resource  # noqa: PLC0415 - Windows has none, and no such limit

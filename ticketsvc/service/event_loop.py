@@ -1,13 +1,13 @@
-"""Which event loop runs the service."""
+"""The event loop of the service."""
 
 import asyncio
 import sys
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make an event loop: uvloop's, compiled, where there is one.
+    """Return a new event loop: uvloop's where it is installed.
 
-    On Windows it is a selector loop: psycopg cannot use the default one.
+    On Windows return a selector loop, because psycopg cannot use the default one.
     """
     if sys.platform == "win32":
         return asyncio.SelectorEventLoop()

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus's text format."""
+"""The server's counters, in Prometheus's text format."""
 
 import asyncio
 import contextlib
@@ -18,10 +18,10 @@ COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's; set where processe
 
 @contextlib.contextmanager
 def counters_kept(folder: Path | None = None) -> Iterator[None]:
-    """Keep the folder of the counters that processes share, the last of which removes it.
+    """Keep the folder of the shared counters; the last process that uses it removes it.
 
-    Whoever is killed lets go of it too, so that it goes whoever ends last. None: the folder of
-    the environment, and nothing to do where there is none.
+    A lock says who uses it, and the system releases the lock of a process that is killed. None:
+    the folder named by the environment; without one, do nothing.
     """
     if folder is None and COUNTERS in os.environ:
         folder = Path(os.environ[COUNTERS])
@@ -35,16 +35,17 @@ def counters_kept(folder: Path | None = None) -> Iterator[None]:
         fcntl.flock(holder, fcntl.LOCK_SH)
         yield
     finally:
-        with contextlib.suppress(BlockingIOError):  # another keeps it
+        with contextlib.suppress(BlockingIOError):  # another process uses it
             fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
         os.close(holder)
 
 
 class Metrics:
-    """The counters of one server process, or of all the workers that it is one of.
+    """The counters of one server process, or the sum over all workers.
 
-    Workers keep theirs in files of one folder, and whichever is asked adds them up.
+    Workers keep their counters in files of one folder; the worker that gets the request for
+    `/metrics` adds them up.
     """
 
     def __init__(self, allocator: str) -> None:
@@ -55,7 +56,7 @@ class Metrics:
         own = None if self.shared else self._registry
         self.purchases = Counter(
             "ticketsvc_purchases",
-            "Purchases answered, by outcome: sold, replayed (sold before, under the same key), "
+            "Purchases answered, by outcome: sold, replayed (sold earlier under the same key), "
             "or the error's code",
             ["allocator", "outcome"],
             registry=own,
@@ -87,38 +88,38 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.allocator = allocator
-        # Looked up once: a label costs more than the counting.
+        # Looked up once: finding a label costs more than counting.
         self._sold = self.purchases.labels(allocator, "sold")
         self._tickets_sold = self.tickets.labels(allocator)
         self._seconds: dict[tuple[str, int], Histogram] = {}
 
     def sold(self, tickets: int) -> None:
-        """Count a purchase of so many *tickets*."""
+        """Count one sale of *tickets* tickets."""
         self._sold.inc()
         self._tickets_sold.inc(tickets)
 
     def replayed(self) -> None:
-        """Count an answer that repeats what was sold under the same key."""
+        """Count an answer that repeats an earlier sale under the same key."""
         self.not_sold("replayed")
 
     def not_sold(self, code: str) -> None:
-        """Count a purchase that ended in an error of this *code*."""
+        """Count a purchase that ended with this error code."""
         self.purchases.labels(self.allocator, code).inc()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request to *route* and how long its answer took."""
+        """Count a request to *route* and the seconds until its answer."""
         found = self._seconds.get((route, status))
         if found is None:
             found = self._seconds[route, status] = self.seconds.labels(route, status)
         found.observe(seconds)
 
     def text(self, pool: Pool, in_flight: int) -> bytes:
-        """Render everything, with the pool and the purchases in flight as they are now."""
+        """Return all counters as text, with the current pool and purchases in flight."""
         self._read_gauges(pool, in_flight)
         return generate_latest(self._registry)
 
     async def keep_reading_gauges(self, pool: Pool, in_flight: Callable[[], int]) -> None:
-        """Read the gauges every second, for another worker to report them."""
+        """Read the gauges every second, so that another worker can report them."""
         while True:
             self._read_gauges(pool, in_flight())
             await asyncio.sleep(1)

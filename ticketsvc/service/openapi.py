@@ -52,11 +52,11 @@ def _retry_later(description: str) -> dict[str, Any]:
     return {**_answer(description, "Error"), "headers": {"Retry-After": header}}
 
 
-_AWAY = "database away, queue full, or the server is stopping: nothing was sold"
+_AWAY = "the database is away, the queue is full, or the server is stopping: nothing was sold"
 _UNKNOWN = (
-    "; or, with the code outcome_unknown, the connection to the database broke with the purchase "
-    "under way: it may have happened. Asked again under the same key the answer is true; without "
-    "a key there is no Retry-After"
+    "; or, with the code outcome_unknown, the connection to the database broke during the "
+    "purchase: it may have happened. Send it again under the same key to learn the outcome; "
+    "without a key there is no Retry-After"
 )
 _UNAVAILABLE = {"503": _retry_later(_AWAY)}
 _EVENT = {"name": "event", "in": "path", "required": True, "schema": _IDENTIFIER}
@@ -71,9 +71,9 @@ KEY_PATTERN = rf'^("{_CHARACTERS}"|{_CHARACTERS})$'
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Whoever asks again under the same key is told what was sold under it, and "
-    "buys nothing more. Kept for 24 hours at least. Only what was sold is stored: after a "
-    "refusal the purchase is judged anew. In quotation marks or without.",
+    "description": "A purchase sent again under the same key gets the tickets that were sold under "
+    "it, and buys no others. A key is kept for at least 24 hours. Only a sale is stored: after a "
+    "refusal the purchase is tried again. With or without quotation marks.",
     "schema": {
         "type": "string",
         "minLength": 1,
@@ -85,7 +85,7 @@ _KEY = {
 _PATHS: dict[str, dict[str, dict[str, Any]]] = {
     "/purchase": {
         "post": {
-            "summary": "Buy consecutive tickets of one event, all or none",
+            "summary": "Buy consecutive tickets for one event, all or none",
             "parameters": [_KEY],
             "requestBody": {
                 "required": True,
@@ -98,7 +98,7 @@ _PATHS: dict[str, dict[str, dict[str, Any]]] = {
                 "400": _answer("malformed, missing or out of bounds", "Error"),
                 "404": _answer("no such event", "Error"),
                 "409": _answer("not enough tickets left", "Error"),
-                "422": _answer("the key came before with another purchase", "Error"),
+                "422": _answer("the key belongs to another purchase", "Error"),
                 "415": _answer("the body is not declared as JSON", "Error"),
                 "503": _retry_later(_AWAY + _UNKNOWN),
             },
@@ -106,13 +106,13 @@ _PATHS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "/events": {
         "get": {
-            "summary": "Every event with its stock",
+            "summary": "List every event and its stock",
             "responses": {"200": _answer("the events", "Events"), **_UNAVAILABLE},
         }
     },
     "/events/{event}": {
         "get": {
-            "summary": "One event with its stock",
+            "summary": "Show one event and its stock",
             "parameters": [_EVENT],
             "responses": {
                 "200": _answer("the event", "Event"),
@@ -124,7 +124,7 @@ _PATHS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "/events/{event}/tickets/{number}": {
         "get": {
-            "summary": "Who holds a ticket; more than one holder is a duplicate",
+            "summary": "Show who holds a ticket; more than one holder is a duplicate",
             "parameters": [_EVENT, _NUMBER],
             "responses": {
                 "200": _answer("the holders", "Ticket"),
@@ -136,39 +136,38 @@ _PATHS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "/healthz": {
         "get": {
-            "summary": "Whether the process lives",
+            "summary": "Report that the process lives",
             "responses": {"200": _answer("alive", "Status")},
         }
     },
     "/readyz": {
         "get": {
-            "summary": "Whether it can sell",
+            "summary": "Report whether it can sell",
             "responses": {"200": _answer("able to sell", "Status"), **_UNAVAILABLE},
         }
     },
     "/metrics": {
         "get": {
-            "summary": "Counters, in Prometheus's text format",
+            "summary": "Return the counters in Prometheus's text format",
             "responses": {"200": {"description": "metrics", "content": {"text/plain": {}}}},
         }
     },
     "/openapi.json": {
         "get": {
-            "summary": "This document",
+            "summary": "Return this document",
             "responses": {
                 "200": {"description": "the document", "content": {"application/json": {}}}
             },
         }
     },
 }
-# What any request may get before anybody looks at what it wants.
+# Any request may be refused with these before its handler runs. A request that is not valid HTTP,
+# or whose headers are too long or too many, is answered 400 with a body of plain text.
 _PROTOCOL = {
-    "400": _answer("the request is not valid HTTP", "Error"),
+    "400": _answer("the HTTP version is not supported", "Error"),
     "408": _answer("the request did not arrive in time", "Error"),
     "413": _answer("the body is too large", "Error"),
-    "414": _answer("the request line is too long", "Error"),
     "417": _answer("an expectation other than 100-continue", "Error"),
-    "431": _answer("a header is too long, or there are too many", "Error"),
     "503": _retry_later("too many connections are open"),
 }
 for _operations in _PATHS.values():
@@ -190,7 +189,7 @@ DOCUMENT: Mapping[str, Any] = {
     "info": {
         "title": "ticketsvc",
         "version": __version__,
-        "description": "Sells tickets of events, in consecutive numbers.",
+        "description": "Sells tickets for events, in consecutive numbers.",
     },
     "paths": _PATHS,
     "components": {"schemas": _SCHEMAS},

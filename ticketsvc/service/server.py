@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from psycopg import AsyncCursor
 
 from ticketsvc.allocators import SERVABLE
@@ -16,14 +17,22 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
 from ticketsvc.errors import UsageError
 from ticketsvc.service.access_log import AccessLog
-from ticketsvc.service.app import STATE, create_app
-from ticketsvc.service.connections import EdgeRunner
+from ticketsvc.service.app import create_app
+from ticketsvc.service.connections import Connections
 from ticketsvc.service.metrics import counters_kept
+from ticketsvc.service.state import STATE
 from ticketsvc.service.stopping import stop_requests
 from ticketsvc.settings import Settings
 
+MAX_LINE_BYTES = 8190  # of the request line, and of each header
+MAX_HEADERS = 64
+
+_BACKLOG = 1024  # connections that the system keeps until the process takes them
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000  # the default looks far more often
 _LAST_REQUESTS_S = 0.1
+_CANCEL_S = 0.1  # what cancelled requests get before the process ends
+_log = logging.getLogger("ticketsvc.service.http")
+_log.addFilter(lambda record: not _is_fault_of_client(record))
 
 
 async def serve(
@@ -39,66 +48,97 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
 
-    *announce* is called with the address once requests are taken. *trace*: a file that gets
-    every statement. *end_with_input*: also stop when standard input closes, that is, when
-    whoever started this process is gone. *share_port*: let other processes listen there too.
+    *announce* is called with the address once requests are accepted. *trace*: a file that gets
+    every statement. *end_with_input*: also stop when standard input closes, that is, when the
+    process that started this one has ended. *share_port*: let other processes listen there too.
 
-    Raise `UsageError` when the address cannot be listened on or the trace not be written.
+    Raise `UsageError` when the address is not available or the trace cannot be written.
     """
     with counters_kept(), write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
-        pool = make_pool(conninfo, settings, cursor)
         app = create_app(
-            pool,
+            make_pool(conninfo, settings, cursor),
             SERVABLE[allocator],
             schema,
             max_waiting=settings.max_waiting,
+            body_timeout_s=settings.request_timeout_s,
             traced=record is not None,
         )
-        await _serve_app(
-            app, settings, announce, end_with_input=end_with_input, share_port=share_port
-        )
+        try:
+            async with _running(app, settings) as connections:
+                # Before the address is known, so that no early signal is missed.
+                stop = stop_requests(end_with_input=end_with_input)
+                listener = await _listen(connections, settings, share_port=share_port)
+                _collect_rarely()
+                announce(_address(listener, settings))
+                await stop.wait()
+                listener.close()
+                app[STATE].draining = True
+                # Clients that have sent a request on a kept connection get an answer.
+                await asyncio.sleep(_LAST_REQUESTS_S)
+                await connections.drain()
+        finally:
+            AccessLog.flush()
 
 
-async def _serve_app(
-    app: web.Application,
-    settings: Settings,
-    announce: Callable[[str], None],
-    *,
-    end_with_input: bool,
-    share_port: bool,
-) -> None:
-    runner = EdgeRunner(
+@contextlib.asynccontextmanager
+async def _running(app: web.Application, settings: Settings) -> AsyncIterator[Connections]:
+    """Start *app* behind guarded connections, and end it."""
+    runner = web.AppRunner(
         app,
-        settings,
         access_log_class=AccessLog,
         access_log=logging.getLogger("ticketsvc.access"),
+        logger=_log,
+        # The guards close idle connections; this is longer, so that it never ends a request.
+        keepalive_timeout=settings.keepalive_timeout_s + 2 * settings.request_timeout_s,
+        lingering_time=settings.request_timeout_s,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+        max_headers=MAX_HEADERS,
+        shutdown_timeout=_CANCEL_S,  # once the connections are drained
     )
     await runner.setup()
-    # Before the address is known, so that no early signal is missed.
-    stop = stop_requests(end_with_input=end_with_input)
+    assert runner.server is not None  # noqa: S101 - for the type checker
+    connections = Connections(runner.server, settings, app[STATE].guards)
+    checking = asyncio.create_task(connections.keep_checking())
     try:
-        site = web.TCPSite(
-            runner, settings.host, settings.port, backlog=1024, reuse_port=share_port or None
-        )
-        try:
-            await site.start()
-        except OSError as problem:
-            raise UsageError(
-                f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
-                f"choose another with --port, or --port 0 for any free one"
-            ) from None
-        # What is here now stays: only what requests leave behind is worth looking through.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        announce(f"http://{host}:{runner.addresses[0][1]}")
-        await stop.wait()
-        await site.stop()
-        app[STATE]["draining"] = True
-        # Who has sent already, on a connection kept alive, is told rather than cut off.
-        await asyncio.sleep(_LAST_REQUESTS_S)
+        yield connections
     finally:
+        checking.cancel()
         await runner.cleanup()
-        AccessLog.flush()
+
+
+async def _listen(
+    connections: Connections, settings: Settings, *, share_port: bool
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            connections.accept,
+            settings.host,
+            settings.port,
+            backlog=_BACKLOG,
+            reuse_port=share_port or None,
+        )
+    except OSError as problem:
+        raise UsageError(
+            f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
+            f"choose another with --port, or --port 0 for any free one"
+        ) from None
+
+
+def _address(listener: asyncio.Server, settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.sockets[0].getsockname()[1]}"
+
+
+def _collect_rarely() -> None:
+    """Let the garbage collector examine only what requests leave behind, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+
+
+def _is_fault_of_client(record: logging.LogRecord) -> bool:
+    """Tell whether aiohttp logs a request that is not valid HTTP: anybody can send those."""
+    problem = record.exc_info[1] if record.exc_info else None
+    return isinstance(problem, HttpProcessingError | web.RequestPayloadError)

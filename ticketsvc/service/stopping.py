@@ -1,4 +1,4 @@
-"""What asks a server process to stop: a signal, or the end of whoever started it."""
+"""Requests to stop: a signal, or the end of the process that started this one."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ import threading
 def stop_requests(*, end_with_input: bool) -> asyncio.Event:
     """Return an event that is set by SIGTERM and SIGINT.
 
-    *end_with_input*: also when standard input closes, that is, when whoever started this
-    process is gone.
+    *end_with_input*: also when standard input closes, that is, when the process that started
+    this one has ended.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -30,5 +30,5 @@ def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) ->
     with contextlib.suppress(OSError):
         while os.read(sys.stdin.fileno(), 1024):
             pass
-    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(stop.set)

@@ -1,4 +1,4 @@
-"""Several server processes on one port, and the parent that starts and ends them."""
+"""Several server processes on one port, and the parent that starts and stops them."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from ticketsvc.service.metrics import COUNTERS, counters_kept
 from ticketsvc.service.stopping import stop_requests
 from ticketsvc.settings import Settings
 
-_KILL_AFTER_S = 5  # beyond what a worker may take to finish what it accepted
+_KILL_AFTER_S = 5  # after the time a worker has to finish what it accepted
 _log = logging.getLogger("ticketsvc.service.workers")
 
 
@@ -34,19 +34,20 @@ async def supervise(
 ) -> None:
     """Run *workers* processes of `ticketsvc serve`, with *options*, until asked to stop.
 
-    Each hangs on a lifeline, its standard input: when this process ends, in whatever way, they
-    finish what they accepted and end. *announce* is called with the address and their process
-    ids once all take requests. Their counters meet in files of a temporary folder.
+    Each worker's standard input is a pipe from this process: when this process ends, however it
+    ends, the pipe closes, and the workers finish what they accepted and end. *announce* is called
+    with the address and the process ids once all workers accept requests. Their counters are kept
+    in files of one temporary folder.
 
-    Raise `UsageError` when the port cannot be had, `WorkerEnded` when a worker ends unasked:
-    the others are stopped then, for whoever watches over this process to start it anew.
+    Raise `UsageError` when the port is not available. Raise `WorkerEnded` when a worker ends
+    unexpectedly: the others are stopped, and a service manager can start this command again.
     """
     stop = stop_requests(end_with_input=end_with_input)
     processes: list[Process] = []
     with _reserved(settings) as port, _counters() as environment:
         command = [sys.executable, "-m", "ticketsvc", "serve", *options]
         command += ["--port", str(port), "--share-port", "--end-with-input", "--json"]
-        # The database's address goes through the environment: arguments can be read by everyone.
+        # The database's address is passed in the environment: every user can read arguments.
         environment |= {**os.environ, "DATABASE_URL": conninfo}
         try:
             for _ in range(workers):
@@ -65,12 +66,12 @@ async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Proc
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        start_new_session=True,  # Ctrl-C reaches the parent, and that stops them
+        start_new_session=True,  # Ctrl-C reaches only the parent, which stops them
     )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """Return what *work* gives; nothing when *stop* comes first."""
+    """Return the result of *work*, or an empty list when *stop* is set first."""
     working = asyncio.create_task(work)
     asked = asyncio.create_task(stop.wait())
     await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +90,7 @@ async def _announced(process: Process) -> str:
     assert process.stdout  # noqa: S101 - for the type checker
     line = await process.stdout.readline()
     if not line:
-        raise WorkerEnded("a worker did not start; what it said stands above")
+        raise WorkerEnded("a worker did not start; its message is above")
     return str(json.loads(line)["url"])
 
 
@@ -102,7 +103,7 @@ async def _until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> 
     if not stop.is_set():
         (process, *_) = [process for process in processes if process.returncode is not None]
         raise WorkerEnded(
-            f"worker {process.pid} ended by itself ({_how(process)}): the others were stopped"
+            f"worker {process.pid} ended unexpectedly ({_how(process)}): the others were stopped"
         )
 
 
@@ -111,18 +112,18 @@ def _how(process: Process) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
-async def _stop(processes: Sequence[Process], patience_s: float) -> None:
-    """Ask all to stop; kill those that have not within *patience_s*."""
-    for process in processes:  # all of them first: they stop side by side
+async def _stop(processes: Sequence[Process], timeout_s: float) -> None:
+    """Ask all to stop; kill those that have not ended after *timeout_s*."""
+    for process in processes:  # all before the first is waited for
         if process.stdin:
             process.stdin.close()
-        # One that is still starting does not see that, but ends by this.
+        # A worker that is still starting does not notice that, but ends by this.
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
     ends = [asyncio.create_task(process.wait()) for process in processes]
     if not ends:
         return
-    _, late = await asyncio.wait(ends, timeout=patience_s)
+    _, late = await asyncio.wait(ends, timeout=timeout_s)
     for process in processes if late else ():
         if process.returncode is None:
             _log.warning("worker %d did not stop in time: killed", process.pid)
@@ -134,7 +135,7 @@ async def _stop(processes: Sequence[Process], patience_s: float) -> None:
 def _reserved(settings: Settings) -> Iterator[int]:
     """Hold the port that the workers will share, without listening on it.
 
-    A port that somebody listens on is refused: sharing with a stranger would lose purchases.
+    Refuse a port on which another program listens: it would get some of the purchases.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError("--workers: on this system processes cannot share a port; use 1")
@@ -157,7 +158,7 @@ def _reserved(settings: Settings) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _counters() -> Iterator[dict[str, str]]:
-    """Return the variable that lets the workers count together (prometheus-client reads it)."""
+    """Return the variable that makes prometheus-client share the counters between workers."""
     folder = tempfile.mkdtemp(prefix="ticketsvc-metrics-")
     with counters_kept(Path(folder)):
         yield {COUNTERS: folder}

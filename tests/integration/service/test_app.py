@@ -378,3 +378,13 @@ async def test_half_a_request_disturbs_nobody(shop, http):
     await writer.wait_closed()
     assert (await shop.ask(http, "GET", "/readyz"))[0] == 200
     assert shop.ledgers() == before
+
+
+async def test_a_database_without_events_is_not_ready_and_says_why(database, serve, http):
+    shop = Shop(serve(database, "range").url, "range", None)
+    status, answer, headers = await shop.ask(http, "GET", "/readyz")
+    assert (status, answer["code"]) == (503, "nothing_to_sell")
+    assert "no event" in answer["error"]
+    assert "Retry-After" in headers
+    assert (await shop.ask(http, "GET", "/events"))[1] == {"events": []}
+    assert (await shop.buy(http))[1]["error"] == "event 'E' not found"

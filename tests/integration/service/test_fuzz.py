@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from jsonschema import Draft202012Validator
@@ -38,6 +38,7 @@ QUIET = {
     "suppress_health_check": list(HealthCheck),
     "derandomize": True,
     "database": None,
+    "phases": [Phase.generate],  # with a server behind each try, shrinking takes minutes
 }
 
 load_all_checks()
@@ -255,7 +256,7 @@ DOCUMENTED = {
     for operation in operations.values()
     for status in operation["responses"]
 }
-ELSEWHERE = {404, 405}  # of paths and methods that are in no contract
+ELSEWHERE = {404, 405, 417}  # for paths and methods that are in no contract
 REFUSAL = Draft202012Validator(DOCUMENT["components"]["schemas"]["Error"])
 
 
@@ -313,7 +314,7 @@ def _answers(received):
     while received:
         head, found, received = received.partition(b"\r\n\r\n")
         assert found
-        assert head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
+        assert head.startswith(b"HTTP/")  # an unsupported version is named again
         fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
         length = int(fields.get(b"content-length", 0))
         yield int(head[9:12]), received[:length]
@@ -324,7 +325,9 @@ def _hold_against_contract(status, body):
     """Check an answer, and return how many tickets it says were sold."""
     assert status in DOCUMENTED | ELSEWHERE | {100}
     assert status < 500
-    if status >= 400:
+    if status == 400 and not body.startswith(b"{"):
+        assert b"Traceback" not in body  # not valid HTTP: aiohttp says so in its own words
+    elif status >= 400:
         answer = json.loads(body)
         REFUSAL.validate(answer)
         assert len(answer["error"].splitlines()) == 1

@@ -151,7 +151,7 @@ def test_a_worker_that_ends_by_itself_ends_all_and_is_named(database):
         victim.kill()
         _, words = crew.parent.communicate(timeout=60)
         assert crew.parent.returncode == 2
-        assert f"worker {victim.pid} ended by itself (signal 9)" in words
+        assert f"worker {victim.pid} ended unexpectedly (signal 9)" in words
         assert not other.is_running()
 
 

@@ -1,0 +1,189 @@
+"""What each path does: sell, show what is there, and report how the service is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import psycopg
+from aiohttp import web
+from pydantic_core import to_json
+
+from ticketsvc.database.error_translation import schema_mismatch
+from ticketsvc.database.pool import checkout
+from ticketsvc.errors import (
+    DatabaseUnavailable,
+    Draining,
+    EventNotFound,
+    InvalidPurchase,
+    KeysUnsupported,
+    NothingToSell,
+    TicketNotFound,
+)
+from ticketsvc.purchases import Purchase, is_identifier, read_key
+from ticketsvc.service.answers import JSON_HEADERS
+from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
+from ticketsvc.service.state import STATE
+
+_PROBE_TIMEOUT_S = 2.0
+
+
+async def purchase(request: web.Request) -> web.Response:
+    """Sell tickets, or raise the reason why not."""
+    state = request.app[STATE]
+    if state.draining:
+        raise Draining("the server is stopping: try again shortly")
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType
+    body = await _body(request)
+    tickets = await state.seller.sell(Purchase.from_json(body, _key(request)))
+    return _json({"success": True, "tickets": tickets.numbers()})
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        if request.content.is_eof():  # all of it is here: no timer is needed
+            return await request.read()
+        async with asyncio.timeout(request.app[STATE].body_timeout_s):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionResetError):
+        raise InvalidPurchase("the body could not be decoded, or ended early") from None
+
+
+def _key(request: web.Request) -> str | None:
+    sent = request.headers.getall("Idempotency-Key", ())
+    if not sent:
+        return None
+    if len(sent) > 1:
+        raise InvalidPurchase("Idempotency-Key must be sent once")
+    key = read_key(sent[0])
+    if not request.app[STATE].seller.takes_keys:
+        raise KeysUnsupported(
+            "this service stores no idempotency keys, so sending the purchase again would buy "
+            "again: send no key, or use a service with a safe allocator on the schema fixed"
+        )
+    return key
+
+
+async def events(request: web.Request) -> web.Response:
+    """List every event and its stock."""
+    pools = await _fetch(request, "all_pools")
+    return _json({"events": [_pool(pool) for pool in pools]})
+
+
+async def event(request: web.Request) -> web.Response:
+    """Show one event and its stock."""
+    return _json(_pool(await _existing_pool(request)))
+
+
+async def ticket(request: web.Request) -> web.Response:
+    """Show who holds a ticket, whether it was sold as a row or within a range."""
+    name = _event_id(request)
+    number = _ticket_number(request)
+    holders = await _fetch(request, "holders_of_row", event=name, number=number)
+    if request.app[STATE].schema == "fixed":
+        holders += await _fetch(request, "holder_of_range", event=name, number=number)
+    if not holders:
+        await _existing_pool(request)
+        raise TicketNotFound(f"ticket {number} of event {name!r} is not issued")
+    return _json(
+        {"eventId": name, "ticketNumber": number, "holders": [row.user_id for row in holders]}
+    )
+
+
+async def alive(_: web.Request) -> web.Response:
+    """Report that the process lives, whatever the database does."""
+    return _json({"status": "alive"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Report whether a purchase could be sold now."""
+    if request.app[STATE].draining:
+        raise Draining("the server is stopping")
+    # In a task of its own: to cancel a statement can take long when the database does not answer.
+    probe = asyncio.create_task(_fetch(request, "probe"))
+    await asyncio.wait({probe}, timeout=_PROBE_TIMEOUT_S)
+    if not probe.done():
+        probe.cancel()
+        raise DatabaseUnavailable("the database does not answer")
+    (state,) = probe.result()
+    if state.read_only:
+        raise DatabaseUnavailable("the database is read-only: it cannot sell")
+    if not state.may_sell:
+        raise DatabaseUnavailable("the role of the service may not sell here")
+    if not state.has_events:
+        raise NothingToSell
+    return _json({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Report the counters in Prometheus's text format."""
+    state = request.app[STATE]
+    body = state.metrics.text(state.pool, state.seller.in_flight)
+    return web.Response(
+        body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )
+
+
+async def contract(request: web.Request) -> web.Response:
+    """Return the OpenAPI document."""
+    return _json(document(keys=request.app[STATE].seller.takes_keys))
+
+
+GET: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
+    "/events": events,
+    "/events/{event}": event,
+    "/events/{event}/tickets/{number}": ticket,
+    "/healthz": alive,
+    "/readyz": ready,
+    "/metrics": metrics,
+    "/openapi.json": contract,
+}
+
+
+async def _fetch(request: web.Request, name: str, **parameters: object) -> list[Any]:
+    state = request.app[STATE]
+    try:
+        async with checkout(state.pool) as connection:
+            return await (await state.reading[name].execute(connection, **parameters)).fetchall()
+    except psycopg.OperationalError:
+        raise DatabaseUnavailable("the connection to the database broke: try again") from None
+    except psycopg.DataError:
+        raise InvalidPurchase("the database cannot hold an event id like this") from None
+    except (psycopg.ProgrammingError, psycopg.InternalError) as problem:
+        raise schema_mismatch(problem) from None
+
+
+async def _existing_pool(request: web.Request) -> Any:
+    name = _event_id(request)
+    rows = await _fetch(request, "one_pool", event=name)
+    if not rows:
+        raise EventNotFound(name)
+    return rows[0]
+
+
+def _event_id(request: web.Request) -> str:
+    name = request.match_info["event"]
+    if not is_identifier(name):
+        raise InvalidPurchase("an event id has 1 to 50 characters without control characters")
+    return name
+
+
+def _ticket_number(request: web.Request) -> int:
+    text = request.match_info["number"]
+    # ASCII digits only: int() also takes other scripts, signs and underscores.
+    longest = len(str(MAX_TICKET_NUMBER))
+    if text.isascii() and text.isdigit() and len(text) <= longest:
+        number = int(text)
+        if 1 <= number <= MAX_TICKET_NUMBER:
+            return number
+    raise InvalidPurchase(f"a ticket number is an integer from 1 to {MAX_TICKET_NUMBER}")
+
+
+def _pool(row: Any) -> dict[str, object]:
+    return {"eventId": row.event_id, "total": row.total, "available": row.available}
+
+
+def _json(body: Any) -> web.Response:
+    return web.Response(body=to_json(body), headers=JSON_HEADERS)
