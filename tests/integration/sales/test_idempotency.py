@@ -13,6 +13,7 @@ from tests.support.locks import blocked_by, hold_pool, hold_table
 from tests.support.waiting import soon
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import (
@@ -307,7 +308,7 @@ async def test_when_what_was_sold_cannot_be_looked_up_the_outcome_is_unknown(
         async def gone(*_):
             raise psycopg.OperationalError("the connection is lost at this moment")
 
-        monkeypatch.setattr(seller._keys, "find", gone)
+        monkeypatch.setattr(Keys, "find", gone)
         with pytest.raises(OutcomeUnknown):
             await seller.sell(buy())
         monkeypatch.undo()

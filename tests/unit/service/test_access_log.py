@@ -26,8 +26,7 @@ async def test_a_reader_that_is_gone_ends_nothing_and_fills_no_memory(monkeypatc
         patch.setattr(sys, "stderr", Gone())
         log.log(Request(), Response(), 0.001)
         AccessLog.flush()
-        assert AccessLog._lines == []
     log.log(Request(), Response(), 0.001)
     AccessLog.flush()
-    assert '127.0.0.1 "GET /" 200 2 1.0 ms' in capsys.readouterr().err
+    assert capsys.readouterr().err.count('127.0.0.1 "GET /" 200 2 1.0 ms') == 1
     await asyncio.sleep(0)
