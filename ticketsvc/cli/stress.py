@@ -58,14 +58,15 @@ def stress(
     as_json: bool,
 ) -> None:
     """Fire purchases at any service that speaks the API, and count what it answers."""
-    from ticketsvc.lab.workload.burst import Workload, purchase_url, run_workload, takes_keys
+    from ticketsvc.lab.workload.burst import run_workload, takes_keys
     from ticketsvc.lab.workload.history import Attempt, recording, summarise
+    from ticketsvc.lab.workload.plan import Workload, purchase_url
 
     targets = urls or (f"http://127.0.0.1:{load_settings().port}",)
     for target in targets:
         purchase_url(target)
     if keys is None:
-        keys = all(run_async(takes_keys(target)) for target in targets)
+        keys = all(bool(run_async(takes_keys(target))) for target in targets)
     if retry_for is None:
         retry_for = _RETRY_S if keys else 0.0
     if retry_for and not keys:

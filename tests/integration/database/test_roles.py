@@ -10,7 +10,8 @@ from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.burst import run_workload
+from ticketsvc.lab.workload.plan import Workload
 
 # What a stolen connection of the service must not be able to do.
 FORBIDDEN = {

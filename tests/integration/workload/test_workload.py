@@ -1,4 +1,4 @@
-"""How `fire` sends: all of a burst together, and none of it held up for ever by the others."""
+"""How a burst is sent: all of it together, and no purchase held up for ever by the others."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 
 from tests.support.web_servers import serve_app
-from ticketsvc.lab.workload import burst as workload_module
-from ticketsvc.lab.workload.burst import Workload, _Body, _Gate, run_workload, takes_keys
+from ticketsvc.lab.workload.burst import run_workload, takes_keys
+from ticketsvc.lab.workload.gate import Gate, GatedBody
 from ticketsvc.lab.workload.history import summarise
+from ticketsvc.lab.workload.plan import Workload
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -28,8 +29,8 @@ async def sell(request):
 
 
 async def test_no_body_is_complete_before_all_have_come_so_far():
-    gate = _Gate(3)
-    bodies = [aiter(_Body(b"{...}", gate)) for _ in range(3)]
+    gate = Gate(3, 60)
+    bodies = [aiter(GatedBody(b"{...}", gate)) for _ in range(3)]
     assert [await anext(body) for body in bodies] == [b"{..."] * 3
     endings = [asyncio.ensure_future(anext(body)) for body in bodies[:2]]
     for _ in range(10):
@@ -37,12 +38,12 @@ async def test_no_body_is_complete_before_all_have_come_so_far():
     assert not any(ending.done() for ending in endings)
     assert await anext(bodies[2]) == b"}"
     assert await asyncio.gather(*endings) == [b"}"] * 2
-    assert [chunk async for chunk in _Body(b"{...}", gate)] == [b"{...}"]  # those that follow
+    assert [chunk async for chunk in GatedBody(b"{...}", gate)] == [b"{...}"]  # those that follow
 
 
 async def test_a_body_that_never_came_is_not_waited_for():
-    gate = _Gate(2)
-    come, failed = _Body(b"{...}", gate), _Body(b"{...}", gate)
+    gate = Gate(2, 60)
+    come, failed = GatedBody(b"{...}", gate), GatedBody(b"{...}", gate)
     chunks = aiter(come)
     await anext(chunks)
     ending = asyncio.ensure_future(anext(chunks))
@@ -68,9 +69,8 @@ async def test_purchases_in_their_own_time():
     assert sent[-1] - sent[0] >= 0.015  # the last was not sent before its time
 
 
-async def test_a_service_that_cannot_be_connected_to_holds_nobody_up(monkeypatch):
+async def test_a_service_that_cannot_be_connected_to_holds_nobody_up():
     """A full accept queue: connections neither open nor fail."""
-    monkeypatch.setattr(workload_module, "_PATIENCE_S", 0.5)
     with contextlib.ExitStack() as sockets:
         deaf = sockets.enter_context(socket.socket())
         deaf.bind(("127.0.0.1", 0))
@@ -82,7 +82,7 @@ async def test_a_service_that_cannot_be_connected_to_holds_nobody_up(monkeypatch
         unreachable = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         async with service(sell) as url:
             workload = Workload("E", 10, concurrency=10, timeout_s=60)
-            history = await run_workload([url, unreachable], workload)
+            history = await run_workload([url, unreachable], workload, connect_s=0.5)
     summary = summarise(history)
     assert (summary["successes"], summary["failed"], summary["unknown"]) == (5, 5, 0)
 
@@ -120,11 +120,11 @@ async def test_a_service_that_never_answers_is_an_unknown_outcome():
     assert (summary["successes"], summary["refused"], summary["unknown"]) == (2, 0, 2)
 
 
-async def test_every_answer_is_told_as_it_comes():
-    told = []
+async def test_every_answer_is_reported_as_it_comes():
+    reported = []
     async with service(sell) as url:
-        history = await run_workload([url], Workload("E", 7), on_answer=told.append)
-    assert sorted(told, key=lambda attempt: attempt.purchase) == sorted(
+        history = await run_workload([url], Workload("E", 7), on_answer=reported.append)
+    assert sorted(reported, key=lambda attempt: attempt.purchase) == sorted(
         history, key=lambda attempt: attempt.purchase
     )
 
@@ -149,7 +149,7 @@ def cutting(*, first=1, code=None):
 
 
 @pytest.mark.parametrize("code", [None, "outcome_unknown"])
-async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(code):
+async def test_an_unknown_outcome_is_sent_again_under_the_same_key(code):
     async with service(cutting(first=2, code=code)) as url:
         history = await run_workload([url], Workload("E", 5, concurrency=5, keys=True, retry_s=60))
     assert [attempt.outcome for attempt in history] == ["unknown"] * 10 + ["ok"] * 5
@@ -160,7 +160,7 @@ async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(code):
     assert (told["tickets"], told["duplicates"], told["retried"]) == (5, 0, {"ok": 5})
 
 
-async def test_without_patience_nothing_is_asked_for_again():
+async def test_nothing_is_sent_again_unless_asked():
     async with service(cutting()) as url:
         unknown = await run_workload([url], Workload("E", 3, keys=True))
     async with service(cutting(code="overloaded")) as url:
@@ -168,14 +168,15 @@ async def test_without_patience_nothing_is_asked_for_again():
     assert [attempt.outcome for attempt in unknown + refused] == ["unknown"] * 3 + ["refused"] * 3
 
 
-async def test_the_patient_ask_again_what_was_not_sold_for_now():
+async def test_what_was_not_sold_for_now_is_sent_again_on_request():
     async with service(cutting(code="overloaded")) as url:
-        history = await run_workload([url], Workload("E", 3, keys=True, retry_s=60, patient=True))
+        workload = Workload("E", 3, keys=True, retry_s=60, retry_unavailable=True)
+        history = await run_workload([url], workload)
     assert summarise(history)["retried"] == {"ok": 3}
 
 
-async def test_once_unknown_it_is_asked_for_until_an_answer_settles_it():
-    """As when a database restarts: no answer, then turned away for now, then sold to."""
+async def test_once_unknown_it_is_sent_again_until_an_answer_settles_it():
+    """As when a database restarts: no answer, then refused for now, then sold."""
     answers = [None, (503, "database_unavailable"), (502, ""), (200, "")]
 
     async def handler(request):
@@ -192,7 +193,7 @@ async def test_once_unknown_it_is_asked_for_until_an_answer_settles_it():
     assert summarise(history)["retried"] == {"ok": 1}
 
 
-async def test_it_ends_when_time_is_up():
+async def test_retries_end_when_their_time_is_over():
     async with service(cutting(first=1000)) as url:
         history = await run_workload([url], Workload("E", 1, keys=True, retry_s=0.3))
     assert len(history) > 1
@@ -209,9 +210,9 @@ async def test_no_purchase_is_begun_once_there_are_enough():
     assert 10 <= len(history) <= 12
 
 
-async def test_whether_a_service_takes_keys(database, serve):
+async def test_a_service_says_whether_it_takes_keys(database, serve):
     assert await takes_keys(serve(database, "range").url)
     assert not await takes_keys(serve(database, "naive").url)
-    assert not await takes_keys(NOBODY)
+    assert await takes_keys(NOBODY) is None
     async with service(sell) as url:
-        assert not await takes_keys(url)
+        assert await takes_keys(url) is False

@@ -1,14 +1,15 @@
-"""What `stress` makes of the answers of services it knows nothing of."""
+"""How `stress` reads the answers of services it knows nothing about."""
 
 import json
 
 import pytest
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.workload.burst import _judge, purchase_url
 from ticketsvc.lab.workload.history import Attempt
+from ticketsvc.lab.workload.plan import purchase_url
+from ticketsvc.lab.workload.sender import read_answer
 
-ASKED = Attempt("p", "http://h/purchase", "u", "E", 8, 0.0, 0.0, "unknown")
+ATTEMPT = Attempt("p", "http://h/purchase", "u", "E", 8, 0.0, 0.0, "unknown")
 OURS_UNKNOWN = {"success": False, "error": "it broke", "code": "outcome_unknown"}
 
 
@@ -44,21 +45,20 @@ OURS_UNKNOWN = {"success": False, "error": "it broke", "code": "outcome_unknown"
 )
 def test_answer(status, body, outcome, tickets):
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    judged = _judge(ASKED, status, text)
-    assert (judged.status, judged.outcome, judged.tickets) == (status, outcome, tickets)
-    assert judged.answered_s > 0
-    assert (judged.purchase, judged.user, judged.event) == ("p", "u", "E")
+    answered = read_answer(ATTEMPT, status, text)
+    assert (answered.status, answered.outcome, answered.tickets) == (status, outcome, tickets)
+    assert (answered.purchase, answered.user, answered.event) == ("p", "u", "E")
 
 
 def test_sold_without_numbers_is_said():
-    assert _judge(ASKED, 200, b"{}").message
-    assert not _judge(ASKED, 200, b'{"tickets": []}').message
+    assert read_answer(ATTEMPT, 200, b"{}").message
+    assert not read_answer(ATTEMPT, 200, b'{"tickets": []}').message
 
 
 def test_message_is_the_services_own_and_bounded():
-    said = _judge(ASKED, 400, json.dumps({"error": "Event not found"}).encode())
+    said = read_answer(ATTEMPT, 400, json.dumps({"error": "Event not found"}).encode())
     assert said.message == "Event not found"
-    assert len(_judge(ASKED, 400, json.dumps({"error": "x" * 9999}).encode()).message) == 200
+    assert len(read_answer(ATTEMPT, 400, json.dumps({"error": "x" * 9999}).encode()).message) == 200
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.database import Stage, with_durability
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Contender
-from ticketsvc.lab.workload.burst import purchase_url
+from ticketsvc.lab.workload.plan import purchase_url
 from ticketsvc.lab.workload.services import Service, start_service
 
 POOL_SIZE = 10

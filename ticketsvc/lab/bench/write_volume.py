@@ -9,7 +9,8 @@ from psycopg import sql
 
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.burst import run_workload
+from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_services
 
 _WARM_UP = 20

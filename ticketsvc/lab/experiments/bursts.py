@@ -1,4 +1,4 @@
-"""Bursts: reset an event, fire purchases at running services, judge what is left."""
+"""Bursts: reset an event, send purchases to running services, judge what is left."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.lab.checker.check import EventVerdict, listed
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.experiments.overlap import run_overlapping
+from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt, summarise
+from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_services
 
 _POOL_SIZE = 10  # the original's
@@ -22,7 +24,7 @@ _POOL_SIZE = 10  # the original's
 
 @dataclass(frozen=True)
 class Trial:
-    """What one burst puts to the test."""
+    """What one burst tries: an allocator on a schema, a stock, and purchases of it."""
 
     allocator: str
     schema: SchemaName
@@ -33,16 +35,21 @@ class Trial:
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst: what was tried, what buyers were told, what the database holds after it."""
+    """One burst: what was tried, what the buyers were answered, what the database holds after it.
+
+    *reads_released_s* is when its reads were released, on the monotonic clock; None: its purchases
+    were not held.
+    """
 
     trial: Trial
     processes: int
     history: list[Attempt]
     verdict: EventVerdict
+    reads_released_s: float | None = None
 
     def row(self) -> dict[str, Any]:
         """Return one line of a table: the answers counted, then the ledger."""
-        told = summarise(self.history)
+        answers = summarise(self.history)
         return {
             "allocator": self.trial.allocator,
             "schema": self.trial.schema,
@@ -50,12 +57,12 @@ class Burst:
             "purchases": self.trial.workload.purchases,
             "quantity": self.trial.workload.quantity,
             "total": self.trial.total,
-            "successes": told["successes"],
-            "refused": told["refused"],
-            "unknown": told["unknown"] + told["failed"],
-            "tickets": told["tickets"],
-            "unique": told["unique"],
-            "duplicates": told["duplicates"],
+            "successes": answers["successes"],
+            "refused": answers["refused"],
+            "unknown": answers["unknown"] + answers["failed"],
+            "tickets": answers["tickets"],
+            "unique": answers["unique"],
+            "duplicates": answers["duplicates"],
             "available": self.verdict.available,
             "issued": self.verdict.issued,
             "oversold": self.verdict.oversold,
@@ -63,14 +70,14 @@ class Burst:
         }
 
 
-def table(bursts: Sequence[Burst]) -> pd.DataFrame:
-    """Return one row per burst, as `Burst.row` has it."""
+def burst_table(bursts: Sequence[Burst]) -> pd.DataFrame:
+    """Return a table with one row per burst."""
     return pd.DataFrame([burst.row() for burst in bursts])
 
 
 def answers(bursts: Sequence[Burst]) -> pd.DataFrame:
-    """Count what buyers were told: one row per allocator, schema, status and message."""
-    told = pd.DataFrame(
+    """Count the answers: one row per allocator, schema, status and message."""
+    found = pd.DataFrame(
         [
             {
                 "allocator": burst.trial.allocator,
@@ -82,17 +89,17 @@ def answers(bursts: Sequence[Burst]) -> pd.DataFrame:
             for attempt in burst.history
         ]
     )
-    return told.value_counts(sort=False).rename("purchases").reset_index()
+    return found.value_counts(sort=False).rename("purchases").reset_index()
 
 
 def issued_numbers(lab: Lab, burst: Burst) -> list[int]:
-    """List every ticket number that the database holds of the burst's event, copies included."""
+    """Return every ticket number that the database holds of the burst's event, copies included."""
     ledger = lab.ledger(burst.trial.schema, burst.trial.workload.event)
     return [number for issue in ledger.issues for number in range(issue.first, issue.last + 1)]
 
 
 def sales_by_process(burst: Burst) -> pd.DataFrame:
-    """Return one row per ticket a buyer was told of: the process (its port) and the number."""
+    """Return one row per ticket in an answer: the process (its port) and the number."""
     return pd.DataFrame(
         [
             {"process": URL(attempt.url).port, "number": number}
@@ -101,6 +108,15 @@ def sales_by_process(burst: Burst) -> pd.DataFrame:
         ],
         columns=["process", "number"],
     )
+
+
+def purchases_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
+    """Count the purchases that each process answered: a row per burst, a column per process."""
+    counts = [
+        pd.Series([URL(attempt.url).port for attempt in burst.history]).value_counts()
+        for burst in bursts
+    ]
+    return pd.DataFrame(counts).fillna(0).astype(int).reset_index(drop=True)
 
 
 async def run_bursts(
@@ -119,8 +135,8 @@ async def run_bursts(
 ) -> list[Burst]:
     """Run the same burst *repetitions* times, each on a reset event, and judge each.
 
-    One server process per port, all of them the same for every repetition; a port that is
-    taken is replaced by a free one. All purchases are sent at once.
+    One server process per port takes all repetitions; a port that is taken is replaced by a free
+    one. In each burst all purchases overlap.
     """
     chosen = schema or ALLOCATORS[allocator].mechanism.schemas[0]
     workload = Workload(event, purchases, quantity, concurrency=purchases)
@@ -151,12 +167,36 @@ async def run_kinds(
 
 
 async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:
-    """Reset the event, fire the workload at running services, and judge what is left."""
-    event = trial.workload.event
-    await asyncio.to_thread(lab.reset, trial.schema, event, trial.total)
-    history = await run_workload(urls, trial.workload)
-    verdict = await asyncio.to_thread(lab.audit, trial.schema, event, history)
-    return Burst(trial, len(urls), history, verdict)
+    """Reset the event, send its purchases, and judge what is left.
+
+    Purchases with times of arrival come at these times. Others are made to overlap: all have
+    read the stock before the first subtracts. Raise `NoOverlap` when that does not succeed.
+    """
+    workload = trial.workload
+    await asyncio.to_thread(lab.reset, trial.schema, workload.event, trial.total)
+    released_s = None
+    if workload.arrivals_s is None:
+        burst = await run_overlapping(
+            lab.url, urls, workload, trial.schema, writers=_writers(trial, len(urls))
+        )
+        history, released_s = burst.history, burst.reads_released_s
+    else:
+        history = await run_workload(urls, workload)
+    verdict = await asyncio.to_thread(lab.audit, trial.schema, workload.event, history)
+    return Burst(trial, len(urls), history, verdict, released_s)
+
+
+def _writers(trial: Trial, processes: int) -> int:
+    """Return how many sessions wait for the pool row when all reads are done.
+
+    Purchases go to the processes in turn, and each process has *pool_size* sessions. A safe
+    allocator reads under a lock, or sells a whole batch in one session: one is enough.
+    """
+    if ALLOCATORS[trial.allocator].mechanism.safe:
+        return 1
+    purchases = trial.workload.purchases
+    shares = [len(range(place, purchases, processes)) for place in range(processes)]
+    return sum(min(trial.pool_size, share) for share in shares)
 
 
 def violations(burst: Burst) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.workload.burst import Workload
+from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_services
 
 _CONFIDENCE = 0.95
@@ -27,7 +27,7 @@ async def by_purchases(
     repetitions: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Measure how often damage is done when so many purchases arrive within *window_s*.
+    """Measure how often each number of *purchases* that arrive within *window_s* does damage.
 
     Arrivals are uniform over the window, drawn from *seed*; the stock is enough for all. Pool
     sizes run side by side, each with a server process and an event of its own. One row per
@@ -37,7 +37,7 @@ async def by_purchases(
     async def with_pool(size: int, urls: Sequence[str]) -> list[dict[str, float]]:
         arrivals = random.Random(seed)  # noqa: S311 - an experiment, repeatable
         rows = []
-        own = Lab(lab.url)  # a connection is used by one at a time
+        own = Lab(lab.url)  # with a connection of its own
         with contextlib.closing(own.connection):
             for number in purchases:
                 draws = [
@@ -50,7 +50,7 @@ async def by_purchases(
                 )
         return rows
 
-    with contextlib.ExitStack() as services:  # starting and stopping would hold up arrivals
+    with contextlib.ExitStack() as services:  # all started before the first arrival
         addresses = [
             services.enter_context(running_services(lab.url, "naive", pool_size=size))
             for size in pool_sizes
@@ -62,9 +62,9 @@ async def by_purchases(
 async def by_gap(
     lab: Lab, *, event: str, gaps_ms: Sequence[float], repetitions: int
 ) -> pd.DataFrame:
-    """Measure how often two purchases collide when the second is sent *gap* later.
+    """Measure how often two purchases do damage when the second is sent a gap later.
 
-    One row per gap (ms), as `by_purchases` has them.
+    One row per gap: gap_ms, repetitions, damaged, probability and its 95 % interval (Wilson).
     """
     rows = []
     with running_services(lab.url, "naive") as urls:
@@ -75,8 +75,8 @@ async def by_gap(
 
 
 async def purchase_ms(lab: Lab, *, event: str, repetitions: int) -> float:
-    """Measure how long *naive* takes for one purchase alone: the median of so many, in ms."""
-    workload = Workload(event, purchases=1, concurrency=1)
+    """Return how long *naive* takes for one purchase alone, in ms: the median of *repetitions*."""
+    workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
     trial = Trial("naive", "original", 10, workload.quantity, workload)
     with running_services(lab.url, "naive") as urls:
         bursts = [await run_trial(lab, urls, trial) for _ in range(repetitions)]

@@ -1,4 +1,4 @@
-"""Write by hand what must not be, and see who refuses it."""
+"""Try writes that the schema must refuse, and record which constraint refuses each."""
 
 import pandas as pd
 import psycopg
@@ -14,7 +14,7 @@ def try_forbidden_writes(lab: Lab, event: str) -> pd.DataFrame:
     """Try each statement of `sql/statements/forbidden.sql` on the fixed schema.
 
     *event* is reset to 32 tickets of which 1 to 8 are sold. Each try runs to the end of its
-    transaction's checks and is then rolled back; only a constraint's word counts as a refusal.
+    transaction's checks and is then rolled back. Only an error by a constraint is a refusal.
     Columns: write, what (its describing line), refused, sqlstate, constraint.
     """
     lab.reset("fixed", event, 32, sold=8)

@@ -17,7 +17,7 @@ async def traced_burst(
 ) -> tuple[Burst, pd.DataFrame]:
     """Run one burst of *naive* with every statement recorded by the server.
 
-    Give the burst and its steps, as `read_steps` has them.
+    Return the burst and its steps, as `read_steps` does, from when its reads were released.
     """
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.jsonl"
@@ -31,32 +31,17 @@ async def traced_burst(
             pool_size=pool_size,
             trace=trace,
         )
-        return burst, read_steps(trace)
+        return burst, read_steps(trace, burst.reads_released_s)
 
 
-async def traced_damage(
-    lab: Lab, *, event: str, total: int, purchases: int, quantity: int = 8, tries: int
-) -> tuple[Burst, pd.DataFrame]:
-    """Run such bursts until one does damage, or *tries* did none; return the last one.
-
-    Few purchases do not always meet: a burst that was clean explains nothing.
-    """
-    for _ in range(tries - 1):
-        burst, steps = await traced_burst(
-            lab, event=event, total=total, purchases=purchases, quantity=quantity
-        )
-        if not burst.verdict.clean:
-            return burst, steps
-    return await traced_burst(lab, event=event, total=total, purchases=purchases, quantity=quantity)
-
-
-def read_steps(trace: Path) -> pd.DataFrame:
-    """Read a trace of *naive* on the original schema: one row per statement, in order of time.
+def read_steps(trace: Path, since_s: float | None = None) -> pd.DataFrame:
+    """Return the steps of *naive* on the original schema from a trace, in the order they ended.
 
     Columns: purchase (1, 2 … in order of their reads), step (read_pool, insert_ticket,
     decrement), began_ms and ended_ms since the first statement, quantity, number (the ticket
     inserted), read_available (what the read returned), stale_by (for a decrement: how many
-    rivals subtracted between this purchase's read and its own subtraction).
+    rivals subtracted between this purchase's read and its own subtraction). What a statement
+    waited before *since_s* is left out.
     """
     names = {
         statement.query.decode(): name for name, statement in load("naive", "original").items()
@@ -64,6 +49,8 @@ def read_steps(trace: Path) -> pd.DataFrame:
     records = [json.loads(line) for line in trace.read_text().splitlines()]
     steps = pd.DataFrame([_step(record, names[record["statement"]]) for record in records])
     steps = steps.sort_values("ended_ms", ignore_index=True)
+    if since_s is not None:
+        steps["began_ms"] = steps["began_ms"].clip(lower=since_s * 1000)
     start = steps["began_ms"].min()
     steps[["began_ms", "ended_ms"]] -= start
     reads = steps[steps["step"] == "read_pool"]
@@ -73,7 +60,7 @@ def read_steps(trace: Path) -> pd.DataFrame:
 
 
 def transcript(steps: pd.DataFrame, total: int) -> pd.DataFrame:
-    """Tell the steps of a burst in order, with the stock as the pool has it after each.
+    """Return the steps of a burst in words, with the pool's stock after each.
 
     Columns: ms, purchase, what happens, available (the pool's column, after the step).
     """
@@ -82,7 +69,7 @@ def transcript(steps: pd.DataFrame, total: int) -> pd.DataFrame:
         {
             "ms": steps["ended_ms"].round(2),
             "purchase": steps["purchase"],
-            "what happens": [_tell(step) for step in steps.to_dict("records")],
+            "what happens": [_in_words(step) for step in steps.to_dict("records")],
             "available": total - subtracted.astype(int),
         }
     )
@@ -111,7 +98,7 @@ def _mark_stale(steps: pd.DataFrame) -> pd.DataFrame:
     return steps.assign(stale_by=pd.Series(stale, dtype="Int64"))
 
 
-def _tell(step: dict[str, Any]) -> str:
+def _in_words(step: dict[str, Any]) -> str:
     match step["step"]:
         case "read_pool":
             return f"reads: {step['read_available']:.0f} available"

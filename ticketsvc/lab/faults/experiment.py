@@ -20,8 +20,9 @@ from ticketsvc.lab.faults.injection import FAULTS, Fault, Scene
 from ticketsvc.lab.faults.response_dropping_proxy import cutting_proxy
 from ticketsvc.lab.faults.restarting_service import Keeper
 from ticketsvc.lab.ledger.records import EventLedger
-from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt, by_purchase, outcome_of
+from ticketsvc.lab.workload.plan import Workload
 
 EVENT = "ORDEAL"
 SHOWN = [
@@ -201,7 +202,7 @@ async def _sell_and_strike(
         timeout_s=trial.timeout_s,
         keys=trial.keys,
         retry_s=_RECOVERY_PATIENCE_S if trial.retry else 0.0,
-        patient=trial.retry,
+        retry_unavailable=trial.retry,
     )
     strikes: list[Strike] = []
     done = False

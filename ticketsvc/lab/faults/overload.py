@@ -18,8 +18,9 @@ from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checker.check import EventVerdict, judge
 from ticketsvc.lab.faults.disposable_server import ledger_on, own_server
-from ticketsvc.lab.workload.burst import Workload, run_workload
+from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
+from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import start_service
 
 EVENT = "OVERLOAD"

@@ -1,0 +1,68 @@
+"""Hold the last byte of each request until all of them are ready."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+
+class Gate:
+    """Stays closed until as many requests as *awaited* have arrived, or *patience_s* is over.
+
+    The time limit exists so that one request that cannot connect does not hold up the others.
+    """
+
+    def __init__(self, awaited: int, patience_s: float) -> None:
+        self._awaited = awaited
+        self._patience_s = patience_s
+        self._open = asyncio.Event()
+        self.arrive(0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests pass without waiting."""
+        return self._open.is_set()
+
+    def arrive(self, requests: int = 1) -> None:
+        """Count requests that are ready, or that have failed and never will be."""
+        self._awaited -= requests
+        if self._awaited <= 0:
+            self._open.set()
+
+    async def pass_through(self) -> None:
+        """Arrive, and wait until the gate opens."""
+        self.arrive()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._open.wait(), self._patience_s)
+        self._open.set()
+
+
+class GatedBody:
+    """A request's body whose last byte waits at a gate; without one, it is sent whole.
+
+    *sent_s* is when the last byte was sent, and *on_sent* is called then.
+    """
+
+    def __init__(self, content: bytes, gate: Gate | None) -> None:
+        self._content = content
+        self._gate = None if gate is None or gate.is_open else gate
+        self._before_gate = self._gate is not None
+        self.sent_s = time.monotonic()
+        self.on_sent: Callable[[], None] = lambda: None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        rest = self._content
+        if self._gate is not None:
+            yield rest[:-1]
+            rest = rest[-1:]
+            self._before_gate = False
+            await self._gate.pass_through()
+        self.sent_s = time.monotonic()
+        self.on_sent()
+        yield rest
+
+    def give_up(self) -> None:
+        """Count the request as arrived if it never came to the gate: the others may go on."""
+        if self._gate is not None and self._before_gate:
+            self._before_gate = False
+            self._gate.arrive()
