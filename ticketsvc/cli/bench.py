@@ -184,7 +184,8 @@ def _peer(peers: Sequence[str], database_url: str | None, schema: str, event: st
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
     """Return the server to measure on: the one in use, else one of our own for this run."""
-    from ticketsvc.database.embedded import find_kept, home
+    from ticketsvc.database.home import home
+    from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import fresh_database, kept_database
 
     settings = load_settings()

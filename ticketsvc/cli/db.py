@@ -1,4 +1,4 @@
-"""`db`, and the database that other commands work on."""
+"""`db`: the embedded server, and the database that other commands share."""
 
 import contextlib
 import json
@@ -45,35 +45,38 @@ def prepare_schemas(conninfo: str, *, recreate: bool = False) -> None:
 
 @ticketsvc.group()
 def db() -> None:
-    """The embedded PostgreSQL server, kept between commands."""
+    """Start, stop and open the embedded PostgreSQL server."""
 
 
 @db.command()
 @as_json_option
 def start(as_json: bool) -> None:
-    """Start the embedded server, to last until `ticketsvc db stop`."""
-    from ticketsvc.database.embedded import find_kept, home, start_kept
+    """Start the embedded server; it runs until `db stop`."""
+    from ticketsvc.database.home import home
+    from ticketsvc.database.kept import start_kept
 
     settings = _without_database_url("db start")
-    folder = home(settings.home)
-    server = find_kept(folder, binaries_folder=settings.postgres_bin)
-    was_running = server is not None
-    if server is None:
-        server = start_kept(folder, binaries_folder=settings.postgres_bin, lasting=True)
+    with start_kept(home(settings.home), binaries_folder=settings.postgres_bin) as server:
+        was_running = server.process is None
         prepare_schemas(server.url)
+        server.release()
     facts = {"running": True, "was_running": was_running, "port": server.port}
     if as_json:
         print(json.dumps(facts))
     else:
         already = " already" if was_running else ""
-        print(f"PostgreSQL runs{already} on 127.0.0.1:{server.port}; `db url` tells how")
+        print(
+            f"PostgreSQL runs{already} on 127.0.0.1:{server.port}; "
+            "`python3 run.py db url` prints its address"
+        )
 
 
 @db.command()
 @as_json_option
 def stop(as_json: bool) -> None:
     """Stop the embedded server."""
-    from ticketsvc.database.embedded import home, stop_kept
+    from ticketsvc.database.home import home
+    from ticketsvc.database.kept import stop_kept
 
     settings = _without_database_url("db stop")
     stopped = stop_kept(home(settings.home), binaries_folder=settings.postgres_bin)
@@ -96,7 +99,7 @@ def url(as_json: bool) -> None:
 def psql(arguments: tuple[str, ...]) -> None:
     """Open psql on the database."""
     from ticketsvc.database.binaries import find_binaries
-    from ticketsvc.database.embedded import home
+    from ticketsvc.database.home import home
 
     address = _running_url()
     settings = load_settings()
@@ -117,7 +120,8 @@ def _run_psql(program: str, address: str, arguments: list[str]) -> int:
 
 
 def _running_url() -> str:
-    from ticketsvc.database.embedded import find_kept, home
+    from ticketsvc.database.home import home
+    from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import check_server
 
     settings = load_settings()
@@ -125,7 +129,7 @@ def _running_url() -> str:
         return check_server(settings.database_url.get_secret_value())
     server = find_kept(home(settings.home), binaries_folder=settings.postgres_bin)
     if server is None:
-        raise NoDatabase("the embedded server is not running: start it with `ticketsvc db start`")
+        raise NoDatabase("the embedded server is not running: `python3 run.py db start` starts it")
     return server.url
 
 
@@ -133,6 +137,6 @@ def _without_database_url(command: str) -> Settings:
     settings = load_settings()
     if settings.database_url is not None:
         raise UsageError(
-            f"{command} concerns the embedded server, but DATABASE_URL is set and is used instead"
+            f"{command} is about the embedded server: unset DATABASE_URL, which names another"
         )
     return settings

@@ -1,10 +1,9 @@
 """Start and stop a PostgreSQL server of our own.
 
-A server lives as long as the process that started it and not a moment longer (see
-`supervisor`), unless it was asked to last. It listens on 127.0.0.1 only, on a free port.
+A server ends with the process that started it, however that ends (see `supervisor`), unless it
+was released. It listens on 127.0.0.1 only, on a free port.
 """
 
-import contextlib
 import json
 import os
 import secrets
@@ -21,10 +20,12 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
 
 from ticketsvc.database import supervisor
 from ticketsvc.database.binaries import Binaries, find_binaries
+from ticketsvc.database.home import home
+from ticketsvc.database.statements import load
 from ticketsvc.errors import NoDatabase
 
 DATABASE = "tickets"
@@ -51,10 +52,11 @@ class EmbeddedServer:
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     temporary: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    released: bool = field(default=False, repr=False)
 
     @property
     def url(self) -> str:
-        """The database's address, password included: for connecting, never for showing."""
+        """The database's address, password included: connect with it, never show it."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
@@ -62,14 +64,19 @@ class EmbeddedServer:
         """The process id of the server itself: the parent of all its processes."""
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
+    def release(self) -> None:
+        """Let the server outlive this process; `stop` does nothing any more."""
+        if self.process is not None and self.process.stdin:
+            self.process.stdin.write(supervisor.RELEASE)
+            self.process.stdin.close()
+            self.released = True
+
     def stop(self) -> None:
-        """Shut the server down and wait until it is gone; twice does no harm."""
-        if self.process is None:
+        """Shut the server down and wait until it has ended, if this process started it."""
+        if self.process is None or self.released:
             return
         if self.process.stdin:
             self.process.stdin.close()
-        else:
-            self.process.terminate()
         self.process.wait()
         self.process = None
         if self.temporary:
@@ -90,24 +97,25 @@ class EmbeddedServer:
 def start_temporary(
     *, binaries_folder: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> EmbeddedServer:
-    """Start a new, empty server whose data goes when it stops.
+    """Start a new, empty server whose data is deleted when it stops.
 
-    *settings* are PostgreSQL's own (`fsync`: `off` and so on), over the durable defaults.
-    Raise `NoDatabase` with the reason when it does not start.
+    *settings* are PostgreSQL's own (`fsync`: `off` and so on); they override the durable
+    defaults. Raise `NoDatabase` with the reason when it does not start.
     """
+    ignore_libpq_environment()
     binaries = find_binaries(binaries_folder, home(None))
     folder = Path(tempfile.mkdtemp(prefix="ticketsvc-pg-"))
     binaries.account.own(folder)
     try:
-        password = _initialise(binaries, folder)
-        return _launch(binaries, folder, password, settings or {}, temporary=True)
+        password = initialise(binaries, folder)
+        return launch(binaries, folder, password, settings or {}, temporary=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) -> None:
-    """Start a temporary *server* that has ended by itself, or crashed, where it was before.
+    """Start a temporary *server* that ended by itself or crashed, with its data and its port.
 
     It recovers what was committed and flushed. Raise `NoDatabase` when it does not start.
     """
@@ -122,99 +130,16 @@ def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) 
         server.settings,
         port=server.port,
         temporary=server.temporary,
-        lasting=False,
     )
     server.process = again.process
     _await_ready(server)
 
 
-def start_kept(folder: Path, *, binaries_folder: Path | None, lasting: bool) -> EmbeddedServer:
-    """Start the server whose data is kept in *folder*, made on first use.
+def initialise(binaries: Binaries, folder: Path) -> str:
+    """Make a data directory in *folder* and return the password of its superuser.
 
-    *lasting*: it goes on after this process, until `stop_kept`.
+    When this process ends meanwhile, initdb ends too, and *folder* is removed.
     """
-    binaries = find_binaries(binaries_folder, folder)
-    place = _place(folder, binaries)
-    if not (place / "data" / "PG_VERSION").exists():
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=folder))
-        binaries.account.own(unfinished)
-        _initialise(binaries, unfinished)
-        try:
-            unfinished.rename(place)
-        except OSError:  # another command was faster; theirs is as good
-            shutil.rmtree(unfinished)
-    password = (place / "password").read_text()
-    # Where it was before, if nobody else is there: services that run find it again.
-    server = _launch(binaries, place, password, {}, port=_port_before(place), lasting=lasting)
-    (place / "port").write_text(str(server.port))
-    return server
-
-
-def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer | None:
-    """Find the running server whose data is in *folder*, or None."""
-    place = _place(folder, find_binaries(binaries_folder, folder))
-    try:
-        lines = (place / "data" / "postmaster.pid").read_text().splitlines()
-        server = EmbeddedServer(place, int(lines[3]), (place / "password").read_text())
-        with psycopg.connect(make_conninfo(server.url, connect_timeout=5)):
-            return server
-    except (OSError, IndexError, ValueError, psycopg.OperationalError):
-        return None
-
-
-def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
-    """Stop the server whose data is in *folder*; tell whether there was one."""
-    binaries = find_binaries(binaries_folder, folder)
-    place = _place(folder, binaries)
-    if not (place / "data" / "postmaster.pid").exists():
-        return False
-    stopped = subprocess.run(
-        [binaries.program("pg_ctl"), "-D", str(place / "data"), "-m", "fast", "-w", "stop"],
-        capture_output=True,
-        check=False,
-        cwd=place,
-        **binaries.account.popen_arguments(),
-    )
-    return stopped.returncode == 0
-
-
-def home(chosen: Path | None) -> Path:
-    """Return the folder that outlives a command: *chosen*, or one of this user's own in /tmp.
-
-    In the temporary folder, because a server that root starts runs as another user, who
-    cannot enter a private home. Raise `NoDatabase` when somebody else owns it.
-    """
-    if chosen is not None:
-        ours = not chosen.exists()
-        chosen.mkdir(parents=True, exist_ok=True)
-        if ours:
-            chosen.chmod(0o755)
-        return chosen.resolve()
-    owner = os.environ.get("USERNAME", "user") if os.name == "nt" else str(os.geteuid())
-    folder = Path(tempfile.gettempdir()) / f"ticketsvc-{owner}"
-    folder.mkdir(mode=0o755, exist_ok=True)
-    if os.name != "nt" and folder.lstat().st_uid != os.geteuid():
-        raise NoDatabase(f"{folder} belongs to another user: set TICKETSVC_HOME to another folder")
-    if os.name != "nt":
-        folder.chmod(0o755)  # whatever the umask: the server's user has to enter
-    return folder.resolve()
-
-
-def _port_before(place: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        port = int((place / "port").read_text())
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-        return port
-    return None
-
-
-def _place(folder: Path, binaries: Binaries) -> Path:
-    return folder / f"postgresql-{binaries.major}"
-
-
-def _initialise(binaries: Binaries, folder: Path) -> str:
     password = secrets.token_urlsafe(18)
     password_file = folder / "password"
     password_file.touch(mode=0o600)
@@ -223,27 +148,24 @@ def _initialise(binaries: Binaries, folder: Path) -> str:
     locale = ["--no-locale"]
     if binaries.major >= 17:
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    made = subprocess.run(
-        [
-            binaries.program("initdb"),
-            *("-D", str(folder / "data")),
-            *("-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(password_file)),
-            *("-E", "UTF8", "--no-sync", "--no-instructions"),
-            *locale,
-        ],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd=folder,
-        **binaries.account.popen_arguments(),
-    )
-    if made.returncode:
-        raise NoDatabase(f"initdb failed: {_last_line(made.stderr)}")
+    command = [
+        binaries.program("initdb"),
+        *("-D", str(folder / "data")),
+        *("-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(password_file)),
+        *("-E", "UTF8", "--no-sync", "--no-instructions"),
+        *locale,
+    ]
+    process = _supervise(binaries, folder, command, remove=True)
+    try:
+        code = process.wait()
+    finally:
+        _end(process)
+    if code:
+        raise NoDatabase(f"initdb failed: {_last_line(_log(folder))}")
     return password
 
 
-def _launch(
+def launch(
     binaries: Binaries,
     folder: Path,
     password: str,
@@ -251,33 +173,27 @@ def _launch(
     *,
     port: int | None = None,
     temporary: bool = False,
-    lasting: bool = False,
 ) -> EmbeddedServer:
-    attempts = _START_ATTEMPTS
-    while True:
+    """Start the server whose data is in *folder*; return when it accepts connections."""
+    for attempts_left in reversed(range(_START_ATTEMPTS)):
         server = _spawn(
-            binaries,
-            folder,
-            password,
-            settings,
-            port=port or free_port(),
-            temporary=temporary,
-            lasting=lasting,
+            binaries, folder, password, settings, port=port or free_port(), temporary=temporary
         )
         try:
             _await_ready(server)
-        except NoDatabase as problem:
-            attempts -= 1
-            # A port taken between choosing and listening is the one fault worth another try.
-            if attempts == 0 or "Address already in use" not in _log(folder):
+        except NoDatabase:
+            # Somebody may have taken the port since it was chosen: that alone deserves a retry.
+            if not attempts_left or "Address already in use" not in _log(folder):
                 server.stop()
-                raise problem
+                raise
+            _end(server.process)
             port = None
         except BaseException:
             server.stop()
             raise
         else:
-            return server
+            break
+    return server
 
 
 def _spawn(
@@ -288,7 +204,6 @@ def _spawn(
     *,
     port: int,
     temporary: bool,
-    lasting: bool,
 ) -> EmbeddedServer:
     chosen = {
         **_DURABLE_SETTINGS,
@@ -297,48 +212,68 @@ def _spawn(
         "unix_socket_directories": "" if os.name == "nt" else str(folder),
         **settings,
     }
-    data = str(folder / "data")
-    command = [binaries.program("postgres"), "-D", data]
+    command = [binaries.program("postgres"), "-D", str(folder / "data")]
     for name, value in chosen.items():
         command += ["-c", f"{name}={value}"]
+    process = _supervise(binaries, folder, command, remove=temporary)
+    return EmbeddedServer(folder, port, password, process, temporary, settings)
+
+
+def _supervise(
+    binaries: Binaries, folder: Path, command: list[str], *, remove: bool
+) -> "subprocess.Popen[bytes]":
+    """Run *command* under a supervisor; with *remove*, an early end removes *folder*."""
     specification = {
         "command": command,
-        "pg_ctl": [binaries.program("pg_ctl"), "-D", data],
+        "pg_ctl": [binaries.program("pg_ctl"), "-D", str(folder / "data")],
         "account": binaries.account.popen_arguments(),
         "folder": str(folder),
-        "lifeline": not lasting,
-        "remove": temporary,
+        "remove": remove,
     }
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", str(supervisor.__file__), json.dumps(specification)],
-            stdin=subprocess.DEVNULL if lasting else subprocess.PIPE,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=folder,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the parent, not the server
+            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone
         )
-    return EmbeddedServer(folder, port, password, process, temporary, settings)
+
+
+def _end(process: "subprocess.Popen[bytes] | None") -> None:
+    if process is not None and process.stdin:
+        process.stdin.close()
+        process.wait()
 
 
 def _await_ready(server: EmbeddedServer) -> None:
     administration = server.url.removesuffix(DATABASE) + "postgres"
+    make, find = load("administration", database=DATABASE), load("administration")
     deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         if server.process is not None and server.process.poll() is not None:
             raise NoDatabase(f"PostgreSQL did not start: {_last_line(_log(server.folder))}")
         try:
             with psycopg.connect(administration, autocommit=True, connect_timeout=5) as connection:
-                known = connection.execute(
-                    "SELECT FROM pg_database WHERE datname = %s", [DATABASE]
-                ).fetchone()
-                if known is None:
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
+                query = find["find_database"].query
+                if connection.execute(query, {"name": DATABASE}).fetchone() is None:
+                    connection.execute(make["create_database"].query)
             return
         except psycopg.OperationalError as problem:
             if time.monotonic() > deadline:
                 raise NoDatabase(f"PostgreSQL does not answer: {problem}") from None
             time.sleep(0.02)
+
+
+def ignore_libpq_environment() -> None:
+    """Remove libpq's variables (`PGHOST`, `PGOPTIONS`, …) from this process's environment.
+
+    They describe somebody else's server; connections to our own would be misled by them.
+    """
+    names = {option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
+    for name in names | {"PGDATESTYLE", "PGGEQO", "PGTZ"}:
+        os.environ.pop(name, None)
 
 
 def _log(folder: Path) -> str:

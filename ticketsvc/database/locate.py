@@ -1,57 +1,32 @@
 """Decide which database a command works on."""
 
 import contextlib
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ticketsvc.database.embedded import find_kept, home, start_kept, start_temporary
+from ticketsvc.database.embedded import start_temporary
+from ticketsvc.database.home import home
+from ticketsvc.database.kept import start_kept
 from ticketsvc.errors import NoDatabase, UsageError
 from ticketsvc.settings import Settings
 
-_PATIENCE_S = 5
 OLDEST_SERVER_VERSION = 150_000
 
 
 @contextlib.contextmanager
 def kept_database(settings: Settings) -> Iterator[str]:
-    """Return a database whose contents last from command to command.
+    """Return the address of the database that commands share, whose contents last.
 
-    `DATABASE_URL` and nothing else when it is set; otherwise the embedded server that runs
-    already (`ticketsvc db start`, or another command's), or our own for as long as this lasts.
+    That is `DATABASE_URL` when it is set. Otherwise it is the kept embedded server, started for
+    as long as the block lasts if no other command runs it.
     """
     if settings.database_url is not None:
         yield check_server(settings.database_url.get_secret_value())
         return
-    folder = home(settings.home)
-    running = find_kept(folder, binaries_folder=settings.postgres_bin)
-    if running is not None:
-        yield running.url
-        return
-    try:
-        server = start_kept(folder, binaries_folder=settings.postgres_bin, lasting=False)
-    except NoDatabase:
-        # Another command may have been faster: two servers cannot share the data.
-        other = _await_kept(folder, settings)
-        if other is None:
-            raise
-        yield other
-        return
-    with server:
+    with start_kept(home(settings.home), binaries_folder=settings.postgres_bin) as server:
         yield server.url
-
-
-def _await_kept(folder: Path, settings: Settings) -> str | None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        running = find_kept(folder, binaries_folder=settings.postgres_bin)
-        if running is not None:
-            return running.url
-        time.sleep(0.1)
-    return None
 
 
 @contextlib.contextmanager
@@ -65,10 +40,10 @@ def fresh_database(settings: Settings) -> Iterator[str]:
 
 
 def check_server(conninfo: str) -> str:
-    """Connect once, and return *conninfo* back.
+    """Connect once, and return *conninfo*.
 
-    Raise `UsageError` when it cannot be read and `NoDatabase` when the server cannot be
-    reached or is too old; neither shows the password.
+    Raise `UsageError` when the address cannot be read or the database stores no Unicode, and
+    `NoDatabase` when the server cannot be reached or is too old; none shows the password.
     """
     try:
         parameters = conninfo_to_dict(conninfo)
@@ -84,6 +59,7 @@ def check_server(conninfo: str) -> str:
             make_conninfo(conninfo, connect_timeout=str(parameters.get("connect_timeout") or 5))
         ) as connection:
             version = connection.info.server_version
+            encoding = connection.info.parameter_status("server_encoding")
     except psycopg.OperationalError as problem:
         reason = str(problem).strip().splitlines()[0]
         raise NoDatabase(f"the database cannot be reached: {reason}") from None
@@ -91,5 +67,10 @@ def check_server(conninfo: str) -> str:
         raise NoDatabase(
             f"PostgreSQL {version // 10_000} is too old: "
             f"{OLDEST_SERVER_VERSION // 10_000} or newer is needed"
+        )
+    if encoding == "SQL_ASCII":
+        raise UsageError(
+            "the database's encoding is SQL_ASCII, which stores bytes and not text: use a database "
+            "made with ENCODING 'UTF8' TEMPLATE template0"
         )
     return conninfo

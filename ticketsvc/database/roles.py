@@ -1,28 +1,28 @@
-"""The role that services connect with: it sells and reads, and that is all."""
+"""The role that services connect with: it can sell and read, and nothing else."""
 
 import contextlib
 import hmac
 import logging
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import ClientCursor, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ticketsvc.database.statements import SQL_FOLDER
+from ticketsvc.database.statements import SQL_FOLDER, load
 
 _log = logging.getLogger("ticketsvc.database")
 
 SELLER = "ticketsvc_seller"
-"""What `sql/seller.sql` gives the rights to."""
+"""The role to which `sql/seller.sql` grants its rights."""
 
 SERVICES = "ticketsvc_service_"
-"""How the logins begin, members of it, of the services that the suite starts."""
+"""The prefix of the logins, members of that role, that the suite makes for its services."""
 
 
 def ensure_seller(connection: Connection) -> bool:
-    """Make the selling role, and return it its rights in the schemas of this database.
+    """Make the selling role and grant its rights in the schemas of this database.
 
-    Tell whether that could be done: an owner who may not make roles goes without.
+    Return False when the connected role may not make roles.
     """
     try:
         with connection.transaction():
@@ -33,12 +33,11 @@ def ensure_seller(connection: Connection) -> bool:
 
 
 def as_service(owner: str) -> str:
-    """Return the address of the same database for a service: with a login that only sells.
+    """Return the address of the same database with a login that can only sell and read.
 
-    The login is made on first use, one for each owner. Its password is derived from the owner's:
-    everybody who has the one finds the other, and it is kept nowhere. Given back as it is: an
-    address without a password, one of a service, one that leads nowhere now, and one whose role
-    may not make logins.
+    The login is made on first use, one for each owner. Its password is derived from the owner's,
+    so it is stored nowhere. Return *owner* unchanged when it has no password, belongs to a
+    service, cannot be reached now, or names a role that may not make logins.
     """
     parts = conninfo_to_dict(owner)
     if not parts.get("password") or str(parts.get("user")).startswith(SERVICES):
@@ -49,8 +48,8 @@ def as_service(owner: str) -> str:
     address = make_conninfo(owner, user=name, password=password)
     try:
         with psycopg.connect(owner, autocommit=True, connect_timeout=5) as connection:
-            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-            if known is None:
+            find_role = load("roles")["find_role"].query
+            if connection.execute(find_role, {"name": name}).fetchone() is None:
                 _make_login(connection, name, password)
         with psycopg.connect(address, connect_timeout=5):
             return address
@@ -63,21 +62,19 @@ def as_service(owner: str) -> str:
 
 def is_more_than_a_seller(connection: Connection, schema: str) -> bool:
     """Tell whether the connected role could change the total of a pool of *schema*."""
-    row = connection.execute(
-        "SELECT has_column_privilege(%s, 'total', 'UPDATE')", [f"{schema}.ticket_pools"]
-    ).fetchone()
+    row = connection.execute(load("roles", schema)["may_change_totals"].query).fetchone()
     return row is not None and bool(row[0])
 
 
 def _make_login(connection: Connection, name: str, password: str) -> None:
-    # Not the password but what the server stores of it: statements may be logged.
+    # Not the password but the hash that the server stores: statements may be logged.
     secret = connection.pgconn.encrypt_password(
         password.encode(), name.encode(), b"scram-sha-256"
     ).decode()
-    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}")
-    # Made at this moment by another: with the same password.
+    create = load("roles", login=name, group=SELLER)["create_login"]
+    # Another command may make it at this moment, with the same password.
     with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        connection.execute(make.format(sql.Identifier(name), secret, sql.Identifier(SELLER)))
+        ClientCursor(connection).execute(create.query, {"secret": secret})
 
 
 def _derived(secret: str, purpose: str) -> str:

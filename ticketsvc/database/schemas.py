@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from psycopg import Connection
-from psycopg.errors import DuplicateSchema, InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege
 
 from ticketsvc.database.roles import ensure_seller
 from ticketsvc.database.statements import SQL_FOLDER, Statement, load
@@ -13,7 +13,8 @@ from ticketsvc.purchases import TICKETS_PER_BLOCK, is_identifier
 
 SchemaName = Literal["original", "fixed"]
 SCHEMAS: tuple[SchemaName, ...] = get_args(SchemaName)
-VERSION_COMMENT = "ticketsvc schema 3"
+_OUR_COMMENT = "ticketsvc schema"
+VERSION_COMMENT = f"{_OUR_COMMENT} 3"
 MAX_TOTAL = 2_000_000_000  # ticket numbers are 4-byte integers
 
 
@@ -40,37 +41,46 @@ SIX_EVENTS = (
 def ensure_schemas(connection: Connection, *, recreate: bool = False) -> None:
     """Create the schemas that are missing; with *recreate*, drop and create both.
 
-    Raise `UsageError` when a schema of the name is there but of another make, or is missing and
-    the connected role may not create it.
+    Commands that do so at the same time wait for each other. Raise `UsageError` when a schema
+    has the name and is not of this version, or is missing and the role may not create it.
     """
     made = False
     with connection.transaction():
+        connection.execute(load("schemas")["one_at_a_time"].query)
         for schema in SCHEMAS:
+            statements = load("schemas", schema)
             if recreate:
-                connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                connection.execute(statements["drop_schema"].query)
             found = connection.execute(
-                "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s",
-                [schema],
+                statements["find_schema"].query, {"schema": schema}
             ).fetchone()
             if found is None:
-                try:
-                    with connection.transaction():
-                        connection.execute(ddl(schema).encode())
-                        made = True
-                except DuplicateSchema:  # another command made it meanwhile
-                    continue
-                except InsufficientPrivilege:
-                    raise UsageError(
-                        f"the database has no schema {schema}, and this role may not create it: "
-                        f"run `ticketsvc seed` as the database's owner"
-                    ) from None
+                _create(connection, schema)
+                made = True
             elif not str(found[0]).startswith(VERSION_COMMENT):
-                raise UsageError(
-                    f"the database has a schema {schema} that is not '{VERSION_COMMENT}': "
-                    f"use another database, or `ticketsvc seed --recreate` to drop and rebuild it"
-                )
+                raise UsageError(_mismatch(schema, str(found[0])))
         if made:
             ensure_seller(connection)
+
+
+def _create(connection: Connection, schema: SchemaName) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(ddl(schema).encode())
+    except InsufficientPrivilege:
+        raise UsageError(
+            f"the database has no schema {schema}, and this role may not create it: "
+            "connect as a role that may, or unset DATABASE_URL for an embedded server"
+        ) from None
+
+
+def _mismatch(schema: SchemaName, made_by: str) -> str:
+    if made_by.startswith(_OUR_COMMENT):
+        return (
+            f"the database's schema {schema} is of another version, {made_by!r}: "
+            "`python3 run.py seed --recreate` drops both schemas and makes them again"
+        )
+    return f"the database has a schema {schema} that is not ours: use another database"
 
 
 def ddl(schema: SchemaName) -> str:
@@ -97,7 +107,7 @@ def reset_event(
 
 
 def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
-    """Return the statements of a reset, in their order; they take event, total and sold."""
+    """Return the statements of a reset in order; their parameters are event, total and sold."""
     statements = load("seeding", schema)
     steps = [statements["remove_pool"], statements["remove_rows"]]
     if schema == "fixed":

@@ -1,14 +1,14 @@
-"""A database of one's own on the same server: nothing of the user's is touched."""
+"""A database for one run on the user's server, so that the user's own is left alone."""
 
 import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 
 
@@ -16,16 +16,20 @@ from ticketsvc.errors import UsageError
 def scratch_database(conninfo: str, purpose: str, changes: Sequence[str] = ()) -> Iterator[str]:
     """Make a database beside *conninfo*, with both schemas and *changes* of their DDL; drop it.
 
-    It is called after its *purpose*, the command that needs it. What killed runs of the same
-    purpose left behind goes first. Raise `UsageError` when the role may not create one.
+    Its name contains *purpose*, the command that needs it. Databases that killed runs of the same
+    purpose left behind are dropped first. Raise `UsageError` when the role may not create one.
     """
     prefix = f"ticketsvc_{purpose}_"
     name = f"{prefix}{secrets.token_hex(6)}"
-    # By its name, others see that the database is somebody's.
+    statements = load("scratch", database=name)
+    # The application's name shows other runs that the database is in use.
     with psycopg.connect(conninfo, autocommit=True, application_name=name) as owner:
         _drop_left_behind(owner, prefix)
+        encoding = owner.info.parameter_status("server_encoding")
         try:
-            owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(_named(name)))
+            psycopg.ClientCursor(owner).execute(
+                statements["create_database"].query, {"encoding": encoding}
+            )
         except psycopg.errors.InsufficientPrivilege:
             raise UsageError(
                 f"{purpose} works in a database of its own, and this role may not create one: "
@@ -39,23 +43,10 @@ def scratch_database(conninfo: str, purpose: str, changes: Sequence[str] = ()) -
                     connection.execute(change.encode())
             yield address
         finally:
-            owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_named(name)))
+            owner.execute(statements["drop_database"].query)
 
 
-def _drop_left_behind(connection: psycopg.Connection, prefix: str) -> None:
-    """Drop the databases of runs that were killed: ours, and nobody is connected by their name."""
-    left = connection.execute(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, %s) "
-        "AND datdba = current_user::regrole AND NOT EXISTS "
-        "(SELECT FROM pg_stat_activity WHERE application_name = pg_database.datname)",
-        [prefix],
-    ).fetchall()
+def _drop_left_behind(owner: psycopg.Connection, prefix: str) -> None:
+    left = owner.execute(load("scratch")["left_behind"].query, {"prefix": prefix}).fetchall()
     for (name,) in left:
-        with contextlib.suppress(psycopg.errors.InvalidCatalogName):  # another run was faster
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(_named(name))
-            )
-
-
-def _named(name: str) -> sql.Identifier:
-    return sql.Identifier(name)
+        owner.execute(load("scratch", database=name)["drop_database"].query)

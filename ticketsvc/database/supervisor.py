@@ -2,8 +2,9 @@
 
 Run by path, with a JSON object as only argument; standard library only, because it is
 started by path and must be quick. Its standard input is the lifeline: when the parent ends,
-in whatever way, the pipe closes, and the server is shut down and its folder removed.
-On Linux the kernel shuts the server down too if this process itself is killed.
+however it ends, the pipe closes, the server is shut down and a temporary folder removed. A parent
+that writes `RELEASE` first lets the server go on. On Linux the kernel shuts the server down too
+if this process itself is killed. initdb is run in the same way.
 """
 
 import contextlib
@@ -19,11 +20,12 @@ from collections.abc import Callable
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE_S = 20
+_SHUTDOWN_TIMEOUT_S = 20
+RELEASE = b"release"
 
 
 def main(specification: dict[str, Any]) -> int:
-    """Run the server until it ends, the lifeline closes, or SIGTERM comes."""
+    """Run the command until it ends, the lifeline closes or SIGTERM comes; return its code."""
     server = subprocess.Popen(
         specification["command"],
         stdin=subprocess.DEVNULL,
@@ -34,12 +36,11 @@ def main(specification: dict[str, Any]) -> int:
     )
     asked = threading.Event()
     stop = _stopper(server, specification["pg_ctl"], asked)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop).start())
-    if specification["lifeline"]:
-        threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
+    threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
     code = server.wait()
-    # A server that ended unasked leaves its folder: the log in it is the only evidence.
+    # A server that ended by itself leaves its folder: the log in it says why.
     if specification["remove"] and asked.is_set():
         shutil.rmtree(specification["folder"], ignore_errors=True)
     return code
@@ -52,8 +53,8 @@ def _die_with_parent() -> None:
 
 def _await_end_of_parent(stop: Callable[[], None]) -> None:
     with contextlib.suppress(OSError):
-        while os.read(0, 1024):
-            pass
+        if os.read(0, 1024).startswith(RELEASE):
+            return
     stop()
 
 
@@ -65,11 +66,12 @@ def _stopper(
         if server.poll() is not None:
             return
         if os.name == "nt":
-            subprocess.run([*pg_ctl, "-m", "fast", "stop"], check=False)
+            if subprocess.run([*pg_ctl, "-m", "fast", "stop"], check=False).returncode:
+                server.terminate()  # initdb
         else:
             server.send_signal(signal.SIGINT)
         try:
-            server.wait(_PATIENCE_S)
+            server.wait(_SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             server.kill()
 

@@ -59,7 +59,7 @@ def test_seed_one_event(database, connection, cli):
 def test_seed_leaves_a_foreign_schema_alone_unless_told(database, connection, cli):
     connection.execute("DROP SCHEMA fixed CASCADE; CREATE SCHEMA fixed")
     connection.execute("CREATE TABLE fixed.theirs (id integer)")
-    assert "--recreate" in error_line(cli("seed", DATABASE_URL=database))
+    assert "use another database" in error_line(cli("seed", DATABASE_URL=database))
     connection.execute("SELECT FROM fixed.theirs")
     json_of(cli("seed", "--recreate", "--json", DATABASE_URL=database))
 

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -17,8 +18,11 @@ import pytest
 
 from tests.support.processes import family, gone
 from ticketsvc.database import embedded
+from ticketsvc.database import home as homes
 from ticketsvc.database.binaries import find_binaries, server_account
-from ticketsvc.database.embedded import find_kept, home, start_kept, start_temporary, stop_kept
+from ticketsvc.database.embedded import start_temporary
+from ticketsvc.database.home import home
+from ticketsvc.database.kept import find_kept, start_kept, stop_kept
 from ticketsvc.database.locate import check_server, fresh_database, kept_database
 from ticketsvc.errors import NoDatabase, UsageError
 from ticketsvc.settings import Settings
@@ -253,11 +257,11 @@ def test_the_server_does_not_run_as_root(server):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_a_strict_umask_does_no_harm(monkeypatch, open_folder):
-    monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(open_folder))
+    monkeypatch.setattr(homes.tempfile, "gettempdir", lambda: str(open_folder))
     before = os.umask(0o077)
     try:
         folder = home(None)
-        with start_kept(folder, binaries_folder=None, lasting=False) as server:
+        with start_kept(folder, binaries_folder=None) as server:
             assert server.folder.is_relative_to(open_folder)
     finally:
         os.umask(before)
@@ -275,7 +279,9 @@ def kept(open_folder):
 def test_a_lasting_server_is_found_and_stopped(kept):
     assert find_kept(kept, binaries_folder=None) is None
     assert stop_kept(kept, binaries_folder=None) is False
-    server = start_kept(kept, binaries_folder=None, lasting=True)
+    server = start_kept(kept, binaries_folder=None)
+    server.release()
+    server.stop()
     processes = family(server.process.pid)
     found = find_kept(kept, binaries_folder=None)
     assert (found.port, found.url) == (server.port, server.url)
@@ -286,7 +292,7 @@ def test_a_lasting_server_is_found_and_stopped(kept):
     assert gone(processes)
     assert find_kept(kept, binaries_folder=None) is None
     with (
-        start_kept(kept, binaries_folder=None, lasting=False) as again,
+        start_kept(kept, binaries_folder=None) as again,
         psycopg.connect(again.url) as connection,
     ):
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -317,10 +323,60 @@ def test_a_command_uses_the_server_that_runs(kept):
     assert find_kept(kept, binaries_folder=None) is None
 
 
+def test_of_three_commands_that_start_it_at_once_one_does(kept, cli):
+    with ThreadPoolExecutor() as pool:
+        started = list(
+            pool.map(lambda _: cli("db", "start", "--json", TICKETSVC_HOME=str(kept)), range(3))
+        )
+    assert [each.returncode for each in started] == [0, 0, 0], [each.stderr for each in started]
+    facts = [json.loads(each.stdout) for each in started]
+    assert sorted(each["was_running"] for each in facts) == [False, True, True]
+    assert len({each["port"] for each in facts}) == 1
+    assert [each.name for each in kept.glob("postgresql-*")] == [
+        find_kept(kept, binaries_folder=None).folder.name
+    ]
+
+
+MISLEADING = {
+    "PGHOST": "nowhere.invalid",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGOPTIONS": "-c search_path=nowhere -c default_transaction_read_only=on",
+    "PGSERVICE": "nowhere",
+    "PGSSLMODE": "require",
+    "PGTARGETSESSIONATTRS": "standby",
+}
+
+
+def test_variables_for_libpq_do_not_mislead_connections_to_our_own_server(kept, cli):
+    seeded = cli("seed", "--event", "E", "--total", "8", TICKETSVC_HOME=str(kept), **MISLEADING)
+    assert seeded.returncode == 0, seeded.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_start_that_is_ended_during_initdb_leaves_nothing(kept, eventually, number):
+    command = [sys.executable, "-m", "ticketsvc", "db", "start"]
+    environment = {**os.environ, "TICKETSVC_HOME": str(kept)}
+    starting = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def initdb():
+        return [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if str(kept) in " ".join(each.info["cmdline"] or ())
+        ]
+
+    eventually(lambda: any(each.info["cmdline"][0].endswith("initdb") for each in initdb()))
+    starting.send_signal(number)
+    _, words = starting.communicate()
+    assert starting.returncode == (143 if number == signal.SIGTERM else -9)
+    assert words == ("ticketsvc: stopped by SIGTERM\n" if number == signal.SIGTERM else "")
+    eventually(lambda: not initdb() and not list(kept.glob("postgresql-*")))
+
+
 def test_somebody_elses_home_is_refused(monkeypatch, open_folder):
     if os.name == "nt" or os.geteuid() != 0:
         pytest.skip("only root can make somebody else's folder")
-    monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(open_folder))
+    monkeypatch.setattr(homes.tempfile, "gettempdir", lambda: str(open_folder))
     theirs = open_folder / "ticketsvc-0"
     theirs.mkdir()
     os.chown(theirs, 12345, 12345)
@@ -332,7 +388,7 @@ def test_somebody_elses_home_is_refused(monkeypatch, open_folder):
 
 
 def test_database_url_and_nothing_else(database, monkeypatch):
-    monkeypatch.setattr(embedded, "_spawn", lambda *_, **__: pytest.fail("a server was started"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
     settings = Settings(database_url=database)
     for locate in (kept_database, fresh_database):
         with locate(settings) as url:
@@ -355,6 +411,17 @@ def test_an_unusable_address(url, error):
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def test_a_database_without_an_encoding_is_refused_by_name(server):
+    server.administer(
+        "CREATE DATABASE {} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0", "ascii"
+    )
+    try:
+        with pytest.raises(UsageError, match=r"SQL_ASCII.*UTF8"):
+            check_server(server.url("ascii"))
+    finally:
+        server.administer("DROP DATABASE {}", "ascii")
+
+
 def test_a_wrong_password(server):
     wrong = server.url("postgres").replace(server.server.password, "geheim")
     with pytest.raises(NoDatabase) as refusal:
@@ -366,10 +433,8 @@ def test_the_kept_server_comes_back_on_its_port(kept):
     """Services that run would not find it elsewhere."""
 
     def start():
-        server = start_kept(kept, binaries_folder=None, lasting=True)
-        stop_kept(kept, binaries_folder=None)
-        server.process.wait()
-        return server.port
+        with start_kept(kept, binaries_folder=None) as server:
+            return server.port
 
     port = start()
     assert start() == port

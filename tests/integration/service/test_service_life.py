@@ -21,8 +21,8 @@ from tests.support.locks import blocked_by, hold_pool
 from tests.support.raw_http import refuses_connections
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SERVABLE
-from ticketsvc.database import embedded
-from ticketsvc.database.embedded import home, start_kept
+from ticketsvc.database.home import home
+from ticketsvc.database.kept import start_kept
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import ensure_schemas, reset_event
 from ticketsvc.errors import UsageError
@@ -152,7 +152,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
     """
     monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
     place = home(open_folder / "home")
-    with start_kept(place, binaries_folder=None, lasting=False) as own:
+    with start_kept(place, binaries_folder=None) as own:
         with psycopg.connect(own.url, autocommit=True) as connection:
             ensure_schemas(connection)
             reset_event(connection, "fixed", "E", 8000)
@@ -184,8 +184,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         assert await get_status(http, service.url + "/readyz") == 503
         assert await get_status(http, service.url + "/healthz") == 200
 
-    monkeypatch.setattr(embedded, "free_port", lambda: own.port)
-    with start_kept(place, binaries_folder=None, lasting=False) as again:
+    with start_kept(place, binaries_folder=None) as again:
         assert again.url == own.url
 
         async def sells():
