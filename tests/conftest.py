@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 
 pytest.register_assert_rewrite("tests.support")
+# Without bytecode each of the hundreds of processes that tests start compiles the package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import aiohttp  # noqa: E402
 import hypothesis  # noqa: E402
@@ -21,7 +25,7 @@ import psycopg  # noqa: E402
 
 from tests.support import waiting  # noqa: E402
 from tests.support.clusters import Cluster, start_cluster, system_binaries  # noqa: E402
-from tests.support.commands import run_command  # noqa: E402
+from tests.support.commands import run_command, run_command_here  # noqa: E402
 from tests.support.malformed import MALFORMED  # noqa: E402
 from ticketsvc.lab.workload.services import Service, start_service  # noqa: E402
 
@@ -133,6 +137,13 @@ def open_folder() -> Iterator[Path]:
 def cli(tmp_path: Path) -> Callable[..., Any]:
     """Run the command line in a process of its own."""
     return partial(run_command, cwd=tmp_path)
+
+
+@pytest.fixture
+def cli_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run the command line in this process: quick, for what is refused before any work."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run_command_here, monkeypatch)
 
 
 @pytest.fixture(scope="session")

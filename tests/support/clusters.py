@@ -34,6 +34,7 @@ class Cluster:
     """A server for tests, with a template database that has both schemas."""
 
     server: EmbeddedServer
+    administration: psycopg.Connection
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, name: str) -> str:
@@ -42,8 +43,7 @@ class Cluster:
 
     def administer(self, query: str, name: str) -> None:
         """Run *query* outside any test's database, with *name* in place of `{}`."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(query).format(sql.Identifier(name)))
+        self.administration.execute(sql.SQL(query).format(sql.Identifier(name)))
 
     @contextmanager
     def clone(self, template: str = TEMPLATE) -> Iterator[str]:
@@ -59,8 +59,11 @@ class Cluster:
 @contextmanager
 def start_cluster(binaries_folder: Path | None = None) -> Iterator[Cluster]:
     """Start a server and make its template; stop it when the block ends."""
-    with _start(binaries_folder) as server:
-        cluster = Cluster(server)
+    with (
+        _start(binaries_folder) as server,
+        psycopg.connect(server.url, autocommit=True) as administration,
+    ):
+        cluster = Cluster(server, administration)
         cluster.administer("CREATE DATABASE {}", TEMPLATE)
         with psycopg.connect(cluster.url(TEMPLATE), autocommit=True) as connection:
             ensure_schemas(connection)

@@ -1,11 +1,14 @@
 """Run the command line in a process of its own."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 from tests.support.waiting import TIMEOUT_S
+from ticketsvc.cli import main
 
 
 def run_command(*arguments, cwd, **environment):
@@ -20,6 +23,20 @@ def run_command(*arguments, cwd, **environment):
         env={**os.environ, **environment},
         timeout=2 * TIMEOUT_S,
     )
+
+
+def run_command_here(patch, *arguments, **environment):
+    """Run `ticketsvc` with *arguments* in this process; return what `run_command` returns."""
+    out, err = io.StringIO(), io.StringIO()
+    with patch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+        patched.setattr(sys, "argv", ["ticketsvc", *arguments])
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def start_command(*arguments, **environment):

@@ -167,8 +167,8 @@ def test_a_peer_without_a_database_is_said_to_be_unaudited(database, connection,
     ],
     ids=" ".join,
 )
-def test_nonsense_is_refused_in_one_line(database, cli, arguments):
-    result = cli("bench", *arguments, DATABASE_URL=database)
+def test_nonsense_is_refused_in_one_line(database, cli_here, arguments):
+    result = cli_here("bench", *arguments, DATABASE_URL=database)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("ticketsvc: ")

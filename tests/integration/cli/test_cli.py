@@ -344,8 +344,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "environment"), WRONG.values(), ids=WRONG)
-def test_wrong(cli, arguments, environment):
-    result = cli(*arguments, **environment)
+def test_wrong(cli_here, arguments, environment):
+    result = cli_here(*arguments, **environment)
     error_line(result)
     assert not result.stdout
     assert "geheim" not in result.stderr
@@ -356,14 +356,14 @@ def test_wrong(cli, arguments, environment):
     "arguments",
     [["--event", "E", "--total", "-1"], ["--event", "E" * 51, "--total", "8"]],
 )
-def test_wrong_seeds(database, connection, cli, arguments):
-    error_line(cli("seed", *arguments, DATABASE_URL=database))
+def test_wrong_seeds(database, connection, cli_here, arguments):
+    error_line(cli_here("seed", *arguments, DATABASE_URL=database))
     assert read_ledger(connection, "fixed") == []
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["seed"], ["stress"], ["audit"], ["db"]])
-def test_help(cli, command):
-    result = cli(*command, "--help")
+def test_help(cli_here, command):
+    result = cli_here(*command, "--help")
     assert result.returncode == 0
     assert result.stdout.startswith("Usage: ticketsvc")
 
@@ -411,12 +411,12 @@ def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
         ("serve", "--host", ""),
     ],
 )
-def test_what_is_no_number_and_no_host_is_refused(cli, arguments):
-    assert arguments[-2] in error_line(cli(*arguments))
+def test_what_is_no_number_and_no_host_is_refused(cli_here, arguments):
+    assert arguments[-2] in error_line(cli_here(*arguments))
 
 
 @pytest.mark.parametrize("option", ["--event", "--schema", "--total"])
-def test_an_empty_option_is_named(cli, option):
-    answer = cli("seed", option, "")
+def test_an_empty_option_is_named(cli_here, option):
+    answer = cli_here("seed", option, "")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert f"{option} is empty" in answer.stderr

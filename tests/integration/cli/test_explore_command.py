@@ -131,8 +131,8 @@ def test_beside_the_isolation_tester(cli, database):
         (["--allocator", "range", "--beside-isolationtester"], "naive_bulk"),
     ],
 )
-def test_wrong(cli, database, arguments, words):
-    ended = explore(cli, database, *arguments)
+def test_wrong(cli_here, database, arguments, words):
+    ended = explore(cli_here, database, *arguments)
     assert ended.returncode == 2
     assert words in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -6,7 +6,7 @@ import json
 
 import psycopg
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from yarl import URL
 
 from tests.support.buying import read_metrics
