@@ -1,0 +1,162 @@
+"""The nginx configuration of docs/deploy.md, in front of a real server process."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from tests.support.locks import hold_pool
+from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
+from tests.support.waiting import TIMEOUT_S, eventually, soon
+from ticketsvc.database.embedded import free_port
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.services import start_service
+
+CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "nginx.conf"
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+MOST_REQUESTS = 5
+MAIN = """
+daemon off;
+master_process off;
+error_log {folder}/error.log;
+pid {folder}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/ticketsvc.conf;
+}}
+"""
+# The test's own ports, and limits that it can reach in a second.
+SMALLER = {
+    "client_header_timeout 10s": "client_header_timeout 1s",
+    "client_body_timeout 10s": "client_body_timeout 1s",
+    "ticketsvc_connections 50": f"ticketsvc_connections {MOST_REQUESTS}",
+}
+
+
+class Proxy:
+    """nginx in front of a service."""
+
+    def __init__(self, url, service, database, connection):
+        self.url, self.service = url, service
+        self.database, self.connection = database, connection
+
+    def sold(self):
+        return 8000 - read_ledger(self.connection, "fixed")[0].available
+
+    def upstream_connections(self):
+        port = address_of(self.service.url)[1]
+        found = psutil.Process(self.service.process.pid).net_connections()
+        return [
+            each
+            for each in found
+            if each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        ]
+
+
+@pytest.fixture(scope="module")
+def proxy(server, tmp_path_factory):
+    if NGINX is None:
+        reason = "nginx is not installed: `apt-get install nginx`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("nginx")
+    port = free_port()
+    with (
+        server.clone() as database,
+        psycopg.connect(database, autocommit=True) as connection,
+        start_service(database, "group_commit") as service,
+    ):
+        reset_event(connection, "fixed", "E", 8000)
+        text = CONFIGURATION.read_text("utf-8")
+        changes = {"listen 80;": f"listen 127.0.0.1:{port};", **SMALLER}
+        changes["127.0.0.1:3000"] = "{}:{}".format(*address_of(service.url))
+        for there, here in changes.items():
+            assert there in text
+            text = text.replace(there, here)
+        (folder / "ticketsvc.conf").write_text(text)
+        (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
+        nginx = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
+        try:
+            eventually(lambda: nginx.poll() is not None or _accepts(port))
+            assert nginx.poll() is None, (folder / "error.log").read_text()
+            yield Proxy(f"http://127.0.0.1:{port}", service, database, connection)
+        finally:
+            nginx.terminate()
+            nginx.wait(TIMEOUT_S)
+
+
+def _accepts(port):
+    found = psutil.net_connections("tcp")
+    return any(each.laddr.port == port and each.status == psutil.CONN_LISTEN for each in found)
+
+
+async def test_purchases_share_a_kept_upstream_connection(proxy):
+    before = proxy.sold()
+    for _ in range(10):
+        assert (await ask(proxy.url, BUY))[0] == 200
+    assert proxy.sold() == before + 80
+    assert len(proxy.upstream_connections()) == 1
+
+
+SLOW = {"headers": HEAD[:-9], "body": BUY[:-5]}
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
+async def test_half_a_request_never_reaches_the_service(proxy, sent):
+    before, upstream = proxy.sold(), len(proxy.upstream_connections())
+    slow = await asyncio.gather(*(connect(proxy.url, sent) for _ in range(MOST_REQUESTS - 1)))
+    assert (await ask(proxy.url, BUY))[0] == 200
+    for reader, writer in slow:  # closed without an answer, or reset
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                assert b" 200 " not in await reader.read()
+        except ConnectionResetError:
+            pass
+        writer.close()
+    assert proxy.sold() == before + 8
+    assert len(proxy.upstream_connections()) <= max(1, upstream)
+
+
+async def test_too_many_requests_of_one_address_are_refused(proxy, http):
+    with hold_pool(proxy.database):
+        held = [await connect(proxy.url, BUY) for _ in range(MOST_REQUESTS)]
+        await soon(lambda: _in_flight(http, proxy.service.url, MOST_REQUESTS))
+        assert await _status(proxy, BUY) == 503
+    assert {(await read_answer(reader))[0] for reader, _ in held} == {200}
+    for _, writer in held:
+        writer.close()
+
+
+async def _in_flight(http, url, number):
+    async with http.get(url + "/metrics") as response:
+        return f"ticketsvc_purchases_in_flight {number}.0" in await response.text()
+
+
+async def test_a_large_body_is_refused(proxy):
+    large = HEAD.replace(b"Content-Length: %d" % len(BODY), b"Content-Length: 65537")
+    assert await _status(proxy, large + b"\r\n") == 413
+
+
+async def test_a_refusal_of_the_service_passes_unchanged(proxy):
+    malformed = BODY.replace(b":8}", b":7}")
+    status, said, _ = await ask(proxy.url, HEAD + b"\r\n" + malformed)
+    assert (status, said["code"]) == (400, "invalid_purchase")
+
+
+async def _status(proxy, sent):
+    reader, writer = await connect(proxy.url, sent)
+    async with asyncio.timeout(TIMEOUT_S):
+        line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
