@@ -4,6 +4,8 @@
 RUN = python3 run.py
 UV = uv
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+AGREEING = $(COMPILE) -c requirements-test.lock
+EXTRAS = --extra report --extra lab
 
 .DEFAULT_GOAL := help
 .PHONY: help report test check fix lab serve seed stress audit db-start db-stop lock clean
@@ -45,9 +47,11 @@ db-start: ## Start the embedded PostgreSQL, to last until db-stop
 db-stop: ## Stop it
 	$(RUN) db stop
 
-lock: ## Write both locks anew with uv; ARGS=--upgrade for newer versions
-	$(COMPILE) $(ARGS) --extra lab --extra dev pyproject.toml -o requirements.lock >/dev/null
-	$(COMPILE) $(ARGS) -c requirements.lock pyproject.toml -o requirements-service.lock >/dev/null
+lock: ## Write the locks with uv; ARGS=--upgrade for newer versions
+	$(COMPILE) $(ARGS) $(EXTRAS) --extra test pyproject.toml -o requirements-test.lock >/dev/null
+	$(AGREEING) $(EXTRAS) pyproject.toml -o requirements-lab.lock >/dev/null
+	$(AGREEING) --extra report pyproject.toml -o requirements.lock >/dev/null
+	$(AGREEING) pyproject.toml -o requirements-service.lock >/dev/null
 
 clean: ## Remove .venv, caches and reports; runs/ is kept
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

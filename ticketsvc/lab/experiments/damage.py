@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 
 import pandas as pd
-from scipy.stats import binomtest
 
+from ticketsvc.lab.confidence import wilson_interval
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.workload.plan import Workload
@@ -103,11 +103,11 @@ async def _count_damaged(
 
 
 def _probability(damaged: int, repetitions: int) -> dict[str, float]:
-    interval = binomtest(damaged, repetitions).proportion_ci(_CONFIDENCE, method="wilson")
+    low, high = wilson_interval(damaged, repetitions, _CONFIDENCE)
     return {
         "repetitions": repetitions,
         "damaged": damaged,
         "probability": damaged / repetitions,
-        "low": interval.low,
-        "high": interval.high,
+        "low": low,
+        "high": high,
     }

@@ -9,6 +9,7 @@ from typing import Any
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.confidence import upper_bound
 from ticketsvc.lab.explore.cases import Case, NotRepeatable
 from ticketsvc.lab.explore.scheduler import Stage, open_stage
 from ticketsvc.lab.explore.schedules import Run
@@ -71,9 +72,7 @@ class Exploration:
             return self.violating / self.schedules
         if not self.sampled or not self.clean:
             return 1.0
-        from scipy.stats import beta  # noqa: PLC0415 - a second to import, and rarely needed
-
-        return float(beta.ppf(CONFIDENCE, self.violating + 1, self.clean))
+        return upper_bound(self.violating, self.violating + self.clean, CONFIDENCE)
 
     def count(self, run: Run) -> None:
         """Add *run*, for all the schedules that it stands for."""
