@@ -175,16 +175,25 @@ def main(arguments):
     return subprocess.run([str(PYTHON), *command], check=False).returncode
 
 
-def end(number, _):
-    """End because of a signal: exit 128 + its number, after what was begun is cleaned up."""
-    signal.signal(number, signal.SIG_IGN)
-    print("\nrun.py: " + ("interrupted" if number == signal.SIGINT else "stopped"), file=sys.stderr)
-    raise SystemExit(128 + number)
-
-
-if __name__ == "__main__":
+def take_signals():
+    """Let Ctrl-C and the signals that ask a process to end clean up what was begun."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it
         if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
             signal.signal(number, end)
+
+
+def end(number, _):
+    """Say which signal ends this process; exit with 128 and its number."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    name = signal.Signals(number).name
+    words = "interrupted" if name == "SIGINT" else "stopped by " + name
+    print("\r" + " " * 70 + "\r" if sys.stderr.isatty() else "", end="", file=sys.stderr)
+    print("run.py: " + words, file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    take_signals()
     sys.exit(main(sys.argv[1:]))

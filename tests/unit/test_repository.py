@@ -2,12 +2,15 @@
 
 import ast
 import importlib.util
+import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,12 +23,18 @@ from packaging.version import Version
 from rattler import MatchSpec
 
 from tests import __main__ as runner
+from tests.support.waiting import TIMEOUT_S, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "ticketsvc"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = ROOT / "requirements.lock"
-SERVICE_LOCK = ROOT / "requirements-service.lock"
+# Each lock holds all of the one before it, and what these extras of the project need.
+LOCKS = {
+    "requirements-service.lock": (),
+    "requirements.lock": ("report",),
+    "requirements-lab.lock": ("report", "lab"),
+    "requirements-test.lock": ("report", "lab", "test"),
+}
 
 # From the top down. A package imports from the lines below its own, and from itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -187,9 +196,9 @@ def _uncommented(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
 
 
-@pytest.mark.parametrize("lock", [LOCK, SERVICE_LOCK], ids=lambda lock: lock.name)
-def test_locks_are_hashed_and_name_no_index(lock: Path) -> None:
-    assert lock_faults(lock.read_text()) == []
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_are_hashed_and_name_no_index(lock: str) -> None:
+    assert lock_faults((ROOT / lock).read_text()) == []
 
 
 def test_a_bad_lock_is_caught() -> None:
@@ -200,24 +209,19 @@ def test_a_bad_lock_is_caught() -> None:
     assert lock_faults("--index-url x\n" + good) != []
 
 
-def test_the_service_lock_is_part_of_the_lock() -> None:
-    everything, service = pinned(LOCK), pinned(SERVICE_LOCK)
-    assert service.items() <= everything.items()
-    assert len(service) < len(everything) / 2
+def test_each_lock_holds_the_one_before_it() -> None:
+    """A package has one version, whichever lock it is installed from."""
+    versions = [pinned(ROOT / lock).items() for lock in LOCKS]
+    assert all(smaller < larger for smaller, larger in itertools.pairwise(versions))
 
 
-@pytest.mark.parametrize("lock", [LOCK, SERVICE_LOCK], ids=lambda lock: lock.name)
-def test_every_dependency_is_locked(lock: Path) -> None:
-    lines = list(PROJECT["dependencies"])
-    if lock == LOCK:
-        lines += [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
-    assert unlocked(lines, pinned(lock)) == []
-
-
-def test_the_lock_is_up_to_date() -> None:
-    lines = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
-    declared = {Requirement(line).name for line in [*PROJECT["dependencies"], *lines]}
-    assert asked_for(LOCK.read_text()) == set(map(canonicalize_name, declared)), "run `make lock`"
+@pytest.mark.parametrize(("lock", "extras"), LOCKS.items(), ids=LOCKS)
+def test_a_lock_holds_what_the_project_declares(lock: str, extras: tuple[str, ...]) -> None:
+    declared = [*PROJECT["dependencies"]]
+    declared += [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    names = {canonicalize_name(Requirement(line).name) for line in declared}
+    assert unlocked(declared, pinned(ROOT / lock)) == []
+    assert asked_for((ROOT / lock).read_text()) == names, "run `make lock`"
 
 
 def asked_for(text: str) -> set[str]:
@@ -255,7 +259,7 @@ def test_conda_takes_python_and_the_lock() -> None:
     assert environment["name"] == PACKAGE
     assert specs.keys() == {"python", "pip"}
     assert str(specs["python"].version) == PROJECT["requires-python"]
-    assert last == {"pip": [f"-r {LOCK.name}"]}
+    assert last == {"pip": ["-r requirements-lab.lock"]}
 
 
 # Containers
@@ -306,7 +310,7 @@ def _validates(compose: Path) -> bool:
 
 def test_the_image_takes_its_packages_from_the_service_lock() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert f"--require-hashes -r {SERVICE_LOCK.name}" in dockerfile
+    assert "--require-hashes -r requirements-service.lock" in dockerfile
     assert 'ENTRYPOINT ["python", "-m", "ticketsvc"]' in dockerfile
     assert re.search(r"^USER (?!root)", dockerfile, flags=re.MULTILINE)
 
@@ -327,16 +331,27 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
-class Commands:
-    """Stands in for `subprocess.run`: keeps the commands, and gives one answer to all."""
+Children = Callable[[int, str], list[list[str]]]
 
-    def __init__(self, returncode: int = 0, stdout: str = "", stderr: str = "") -> None:
-        self.seen: list[list[str]] = []
-        self.answer = subprocess.CompletedProcess[str]([], returncode, stdout, stderr)
 
-    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        self.seen.append(command)
-        return self.answer
+@pytest.fixture
+def children(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Children:
+    """Replace what run.py starts: each child makes a venv when asked, and ends as given here."""
+
+    def replace(code: int, output: str) -> list[list[str]]:
+        seen: list[list[str]] = []
+
+        def run_child(command: list[str], *_: object) -> tuple[int, str]:
+            seen.append(command[1:])
+            if "venv" in command:
+                (bootstrap.VENV / "lib" / "site-packages").mkdir(parents=True)
+                bootstrap.PYTHON.touch()
+            return code, output
+
+        monkeypatch.setattr(bootstrap, "run_child", run_child)
+        return seen
+
+    return replace
 
 
 def _refusal(bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
@@ -349,10 +364,9 @@ def _refusal(bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
     return last
 
 
-def test_run_is_short_and_needs_nothing_installed() -> None:
+def test_run_needs_nothing_installed() -> None:
     source = (ROOT / "run.py").read_text()
     names = {name.partition(".")[0] for name in imported(source, "run", ())}
-    assert len(source.splitlines()) < 100
     assert names <= sys.stdlib_module_names
     assert not re.search(r"https?:|index-url|find-links", source)
 
@@ -370,78 +384,96 @@ def test_run_refuses_an_old_python(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("output", "reason"),
     [
-        Commands(1, stdout="not created successfully because ensurepip is not\navailable.\n"),
-        Commands(1, stderr="/usr/bin/python3: No module named venv\n"),
-        Commands(1, stdout="because ensurepip is not\navailable.\n", stderr="a warning\n"),
+        ("not created successfully because ensurepip is not\navailable.\n", "python3-venv"),
+        ("/usr/bin/python3: No module named venv\n", "python3-venv"),
+        ("Error: No space left on device\n", "No space left on device"),
     ],
 )
-def test_run_names_the_package_that_debian_leaves_out(
-    bootstrap: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    answer: Commands,
-) -> None:
-    monkeypatch.setattr(subprocess, "run", answer)
-    assert "install python3-venv" in _refusal(bootstrap, capsys)
-
-
 def test_run_says_why_an_environment_could_not_be_made(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bootstrap: ModuleType,
+    children: Children,
+    capsys: pytest.CaptureFixture[str],
+    output: str,
+    reason: str,
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", Commands(1, stderr="Error: No space left on device\n"))
-    assert _refusal(bootstrap, capsys).endswith("No space left on device")
+    children(1, output)
+    assert reason in _refusal(bootstrap, capsys)
+    assert not bootstrap.VENV.exists()
 
 
-def test_run_makes_the_environment_once_and_anew_when_it_was_left_half_made(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+def test_run_makes_the_environment_once_and_adds_what_a_command_needs(
+    bootstrap: ModuleType, children: Children
+) -> None:
+    seen = children(0, "")
+    bootstrap.prepare("requirements.lock")
+    assert seen[0] == ["-m", "venv", str(bootstrap.VENV)]
+    assert seen[1][-3:] == ["--require-hashes", "-r", str(ROOT / "requirements.lock")]
+    assert seen[2][-2:] == ["-e", str(ROOT)]
+    bootstrap.prepare("requirements.lock")
+    assert len(seen) == 3
+    bootstrap.prepare("requirements-test.lock")
+    assert seen[3][-1] == str(ROOT / "requirements-test.lock")
+    bootstrap.prepare("requirements-lab.lock")
+    assert len(seen) == 5
+
+
+def test_an_environment_that_was_left_half_made_is_made_again(
+    bootstrap: ModuleType, children: Children
 ) -> None:
     half = bootstrap.VENV / "half"
     half.mkdir(parents=True)
     bootstrap.PYTHON.touch()
-    commands = Commands()
-
-    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        if "venv" in command:
-            assert not half.exists()
-            bootstrap.VENV.mkdir()
-            bootstrap.PYTHON.touch()
-        return commands(command, **options)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    bootstrap.prepare()
-    made, locked, project = commands.seen
-    assert made[1:] == ["-m", "venv", str(bootstrap.VENV)]
-    assert locked[-3:] == ["--require-hashes", "-r", str(LOCK)]
-    assert project[-2:] == ["-e", str(ROOT)]
-    bootstrap.prepare()
-    assert len(commands.seen) == 3
+    children(0, "")
+    bootstrap.prepare("requirements.lock")
+    assert not half.exists()
 
 
-def test_run_leaves_no_mark_when_the_packages_could_not_be_installed(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+INTERRUPTED = """
+import importlib.util, pathlib, sys
+file, folder, moment = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("bootstrap", file)
+run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(run)
+run.VENV = pathlib.Path(folder, ".venv")
+run.PYTHON = run.VENV / "python"
+run_child = run.run_child
+hang = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+
+def run_or_hang(command, *show):
+    (run.VENV / "lib" / "site-packages").mkdir(parents=True, exist_ok=True)
+    run.PYTHON.touch()
+    if moment not in command:
+        return 0, ""
+    return run_child([sys.executable, "-c", hang, str(pathlib.Path(folder, "reached"))], *show)
+
+run.run_child = run_or_hang
+run.take_signals()
+sys.exit(run.main([]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["venv", "pip"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_environment_and_no_child(
+    tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        bootstrap.VENV.mkdir(exist_ok=True)
-        return subprocess.CompletedProcess([], 1 if "pip" in command else 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(SystemExit):
-        bootstrap.prepare()
-    assert list(bootstrap.VENV.iterdir()) == []
+    command = [sys.executable, "-c", INTERRUPTED, str(ROOT / "run.py"), str(tmp_path), moment]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as started:
+        try:
+            eventually((tmp_path / "reached").exists)
+            started.send_signal(number)
+            _, said = started.communicate(timeout=TIMEOUT_S)
+        finally:
+            started.kill()
+    assert started.returncode == 128 + number
+    assert said.splitlines()[-1] in ("run.py: interrupted", "run.py: stopped by SIGTERM")
+    assert [each.name for each in tmp_path.iterdir()] == ["reached"]
 
 
 # The other files
-
-
-def test_make_help_lists_every_target() -> None:
-    text = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE)
-    described = re.findall(r"^([a-z][a-z-]*):.* ## \S", text, flags=re.MULTILINE)
-    phony = re.findall(r"^\.PHONY: (.*)", text, flags=re.MULTILINE)[0].split()
-    assert targets == described == phony
-    assert {"help", "report", "test", "check", "fix", "lab", "serve"} <= set(targets)
 
 
 def test_commit_hooks_download_nothing_and_name_real_checks() -> None:
