@@ -1,3 +1,19 @@
+-- name: create_btree_gist
+-- What the exclusion constraint needs.
+CREATE EXTENSION IF NOT EXISTS btree_gist
+
+-- name: create_schema
+-- Each net has a schema of its own.
+CREATE SCHEMA {schema}
+
+-- name: drop_schema
+-- Remove the net and its tables.
+DROP SCHEMA IF EXISTS {schema} CASCADE
+
+-- name: make_pool
+-- A pool that no measurement empties.
+INSERT INTO {schema}.ticket_pools VALUES (%(event)s, %(total)s, %(total)s, 1)
+
 -- name: pool
 -- The pool is the same under every net.
 CREATE TABLE {schema}.ticket_pools (

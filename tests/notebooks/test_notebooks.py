@@ -26,11 +26,7 @@ SMALL: dict[str, dict[str, str]] = {
     },
     "04-the-fix": {"repetitions": "2"},
     "05-several-instances": {"repetitions": "2", "ports": "[0, 0]", "more_processes": "3"},
-    "06-write-volume": {
-        "quantities": "[8, 128]",
-        "purchases_rows": "20",
-        "purchases_range": "40",
-    },
+    "06-write-volume": {"quantities": "[8, 128]", "purchases": "20"},
     "07-which-schedules": {
         "buyers": "[2]",
         "sample": "10",
@@ -40,10 +36,8 @@ SMALL: dict[str, dict[str, str]] = {
     "08-throughput": {
         "connections": "[1, 32]",
         "at": "32",
-        "seconds": "0.5",
-        "generator": "own",
+        "repetitions": "2",
         "probes": "30",
-        "net_statements": "10",
     },
     "09-what-survives": {"times": "2", "crashes": "1", "between": "60", "flood_s": "3.0"},
 }

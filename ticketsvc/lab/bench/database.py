@@ -1,4 +1,4 @@
-"""Where it is sold: fresh events in one schema of one database, and the audit of them."""
+"""Make fresh events in one schema of one database, and audit them."""
 
 import secrets
 import time
@@ -16,17 +16,17 @@ from ticketsvc.lab.checker.check import EventVerdict, check
 from ticketsvc.lab.ledger.reader import read_ledger
 
 _MOST_RANGES = 1_000_000
-_QUIET_LOOKS = 3
-_LOOK_S = 0.02
-_QUIET_PATIENCE_S = 60.0
-_FAULTS_SHOWN = 3
+_QUIET_POLLS = 3
+_POLL_S = 0.02
+_QUIET_TIMEOUT_S = 60.0
+_MAX_SHOWN = 3
 
 
-class Stage:
+class BenchDatabase:
     """Events of one schema, made for a measurement and judged after it.
 
-    Each measurement gets events of its own, so that nothing has to be removed in between. Works
-    on a foreign schema that has the original's tables.
+    Each measurement gets new events, so that nothing is removed in between. It works on any
+    schema that has the original's tables.
     """
 
     def __init__(self, conninfo: str, schema: str) -> None:
@@ -46,12 +46,12 @@ class Stage:
         self._token = secrets.token_hex(4)
         self._events: list[str] = []
 
-    def fresh(self, events: int, *, sold: int = 0) -> tuple[str, ...]:
-        """Make so many events, each with a pool that no run can empty, *sold* tickets of it sold.
+    def make_events(self, events: int, *, sold: int = 0) -> tuple[str, ...]:
+        """Make *events* events with pools that no run can empty, and return their ids.
 
-        Those lie in ranges of equal size, a million at the most.
+        *sold* tickets of each are sold already, in ranges of equal size, at most a million.
         """
-        # Each sorts behind all that were made before: no one's index pages split otherwise.
+        # Each id sorts after all earlier ones, so that inserts split no index pages in the middle.
         made = len(self._events)
         names = [f"bench-{self._token}-{made + number:08}" for number in range(1, events + 1)]
         with self.connection.transaction():
@@ -71,13 +71,13 @@ class Stage:
 
     def await_quiet(self) -> None:
         """Wait until the server has finished what was in flight when the load ended."""
-        deadline = time.monotonic() + _QUIET_PATIENCE_S
+        deadline = time.monotonic() + _QUIET_TIMEOUT_S
         quiet, before = 0, None
-        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+        while quiet < _QUIET_POLLS and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
             now = self.position()
-            calm = now == before and not self.rows("busy")[0][0]
-            quiet, before = (quiet + 1 if calm else 0), now
+            idle = now == before and not self.rows("busy")[0][0]
+            quiet, before = (quiet + 1 if idle else 0), now
 
     def position(self) -> tuple[int, int]:
         """Return how many bytes of WAL and how many transaction numbers the server has used."""
@@ -85,11 +85,14 @@ class Stage:
         return int(wal_bytes), int(transactions)
 
     def judge(self, events: Sequence[str]) -> list[EventVerdict]:
-        """Let the checker judge the ledger of *events*."""
+        """Return the checker's verdict on each of *events*."""
         return check(read_ledger(self.connection, self._schema, *events, joined=True))
 
     def purchases_per_commit(self, events: Sequence[str]) -> list[tuple[int, int]]:
-        """Return (purchases, commits that carried so many), for purchases that are ranges."""
+        """Return pairs: purchases per commit, and how many commits carried that many.
+
+        Only purchases that are stored as ranges are counted.
+        """
         return [(int(a), int(b)) for a, b in self.rows("ranges_per_commit", events=list(events))]
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class Stage:
         self.connection.close()
 
     def remove(self) -> None:
-        """Take out every event that was made here."""
+        """Delete every event that was made here."""
         with self.connection.transaction():
             self._execute("remove_pools", events=self._events)
             self._execute("remove_rows", events=self._events)
@@ -106,26 +109,26 @@ class Stage:
         self._events = []
 
     def rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """Return what a named statement of `bench.sql` returns."""
+        """Return the rows of a named statement of `bench.sql`."""
         return self.connection.execute(self._statements[name].query, parameters).fetchall()
 
     def _execute(self, name: str, **parameters: object) -> None:
         self.connection.execute(self._statements[name].query, parameters)
 
 
-def faults_of(verdicts: Sequence[EventVerdict]) -> list[str]:
+def first_violations(verdicts: Sequence[EventVerdict]) -> list[str]:
     """Return the first few violations, each in one line."""
     found = [
         f"{violation.kind}: {violation.message}"
         for verdict in verdicts
         for violation in verdict.violations
     ]
-    more = len(found) - _FAULTS_SHOWN
-    return found[:_FAULTS_SHOWN] + ([f"and {more} more violations"] if more > 0 else [])
+    more = len(found) - _MAX_SHOWN
+    return found[:_MAX_SHOWN] + ([f"and {more} more violations"] if more > 0 else [])
 
 
 def with_durability(conninfo: str, durable: bool) -> str:
-    """Return *conninfo* with sessions that wait for the flush of a commit, or do not."""
+    """Return *conninfo* with sessions whose commits wait for their flush, or do not."""
     before = conninfo_to_dict(conninfo).get("options") or ""
     setting = "on" if durable else "off"
     return make_conninfo(conninfo, options=f"{before} -c synchronous_commit={setting}".strip())

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-from ticketsvc.lab.bench.plan import REFERENCE, Case
+from ticketsvc.lab.bench.load_spec import LoadResult
+from ticketsvc.lab.bench.plan import REFERENCE, BenchCase
 
-Audit = Literal["clean", "not clean", "unaudited", "sells nothing"]
+Audit = Literal["clean", "violated", "unaudited", "sells nothing"]
 
 MEDIANS = (
     "p50_ms",
@@ -20,45 +21,26 @@ MEDIANS = (
     "transactions",
     "at_risk_purchases",
 )
-"""What is given per case beside the goodput: the last five per purchase, but for the last one."""
-
-
-@dataclass(frozen=True)
-class Fired:
-    """What a generator counted: *sold* are the answers 2xx within the *seconds*.
-
-    *late*: sold, but answered after the end; *in_flight*: sent, and the answer not waited for
-    or lost: at most so many more may be sold. Latencies are those of the sold.
-    """
-
-    sold: int
-    seconds: float
-    late: int = 0
-    refused: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
+"""The columns beside the goodput. CPU, WAL and transactions are per purchase."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One case, measured once. Costs are per purchase that the ledger holds; None: not known."""
+    """One case, measured once. Costs are per purchase in the ledger; None: not known."""
 
-    case: Case
-    fired: Fired
+    case: BenchCase
+    result: LoadResult
     audit: Audit
-    faults: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     issued_purchases: int | None = None
     costs: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def goodput_per_s(self) -> float | None:
-        """Purchases sold per second; None when the run was not clean, or nothing was sold."""
-        if self.audit == "not clean" or not self.fired.sold:
+        """Purchases sold per second; None when the audit found a violation or nothing was sold."""
+        if self.audit == "violated" or not self.result.sold:
             return None
-        return self.fired.sold / self.fired.seconds
+        return self.result.sold / self.result.seconds
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON."""
@@ -66,72 +48,77 @@ class Measurement:
         return {
             **_case_columns(self.case),
             "audit": self.audit,
-            "faults": list(self.faults),
+            "violations": list(self.violations),
             "goodput_per_s": self.goodput_per_s,
-            "sold": self.fired.sold,
-            "seconds": self.fired.seconds,
+            "sold": self.result.sold,
+            "seconds": self.result.seconds,
             "issued_purchases": self.issued_purchases,
-            "refused": self.fired.refused,
-            "failed": self.fired.failed,
-            "in_flight": self.fired.in_flight,
+            "refused": self.result.refused,
+            "failed": self.result.failed,
+            "in_flight": self.result.in_flight,
             **{name: self._figure(name) if shown else None for name in MEDIANS},
         }
 
     def _figure(self, name: str) -> float | None:
         value: float | None = self.costs.get(name) if name in self.costs else None
-        return getattr(self.fired, name, value)
+        return getattr(self.result, name, value)
 
 
 def percentile(ascending: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that at least *share* of them do not exceed; None of nothing."""
+    """Return the smallest value that at least *share* of the values do not exceed.
+
+    None when there are no values.
+    """
     if not ascending:
         return None
     return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
 
 
-def disagreement(fired: Fired, issued_purchases: int) -> str:
-    """Say where the generator's count and the ledger differ by more than was in flight; or ""."""
-    told = fired.sold + fired.late
-    if issued_purchases < told:
-        return f"{told} purchases were confirmed, the ledger holds {issued_purchases}"
-    if issued_purchases > told + fired.in_flight:
+def disagreement(result: LoadResult, issued_purchases: int) -> str:
+    """Return how clients and ledger disagree, beyond what was in flight; "" when they agree."""
+    confirmed = result.sold + result.late
+    if issued_purchases < confirmed:
+        return f"{confirmed} purchases were confirmed, the ledger holds {issued_purchases}"
+    if issued_purchases > confirmed + result.in_flight:
         return (
-            f"the ledger holds {issued_purchases} purchases, {told} were confirmed and at most "
-            f"{fired.in_flight} more were in flight"
+            f"the ledger holds {issued_purchases} purchases, {confirmed} were confirmed and at "
+            f"most {result.in_flight} more were in flight"
         )
     return ""
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Return one row per case: the median of its repetitions, and ratios to ceiling and reference.
+    """Return one row per case: the medians of its repetitions, and three ratios of goodput.
 
-    A case of which any repetition was not clean has no figure. *of_noop* compares with the
-    ceiling under the same connections, quantity and workers (a foreign service's with its own);
-    *of_range* with the reference under the same load, durability and workers.
+    A case has no figure when any of its repetitions has a violation. *of_noop*: to our service
+    without a database; *of_bare*: to the least that aiohttp can do; both under the same
+    connections, quantity and workers. *of_range*: to the allocator `range` under the same load,
+    durability and workers.
     """
-    by_case: dict[Case, list[Measurement]] = {}
+    by_case: dict[BenchCase, list[Measurement]] = {}
     for one in measurements:
         by_case.setdefault(one.case, []).append(one)
     rows = {case: _row(case, several) for case, several in by_case.items()}
     for case, row in rows.items():
-        row["of_noop"] = _ratio(row, _find(rows, case, _is_ceiling_of))
+        row["of_noop"] = (
+            _ratio(row, _find(rows, case, _is_noop_of)) if case.candidate.ours else None
+        )
+        row["of_bare"] = _ratio(row, _find(rows, case, _is_bare_of))
         row["of_range"] = _ratio(row, _find(rows, case, _is_reference_of))
     return list(rows.values())
 
 
-def _row(case: Case, several: Sequence[Measurement]) -> dict[str, Any]:
+def _row(case: BenchCase, several: Sequence[Measurement]) -> dict[str, Any]:
     found = [one.as_dict() for one in several]
     rates = [row["goodput_per_s"] for row in found]
     known = [] if None in rates else rates
-    faults = [fault for one in several for fault in one.faults]
-    worst: Audit = (
-        "not clean" if any(one.audit == "not clean" for one in several) else found[0]["audit"]
-    )
+    violations = [each for one in several for each in one.violations]
+    violated = any(one.audit == "violated" for one in several)
     return {
         **_case_columns(case),
         "repetitions": len(several),
-        "audit": worst,
-        "faults": faults,
+        "audit": "violated" if violated else found[0]["audit"],
+        "violations": violations,
         "goodput_per_s": median(known) if known else None,
         "goodput_min": min(known, default=None),
         "goodput_max": max(known, default=None),
@@ -142,18 +129,18 @@ def _row(case: Case, several: Sequence[Measurement]) -> dict[str, Any]:
     }
 
 
-def _case_columns(case: Case) -> dict[str, Any]:
+def _case_columns(case: BenchCase) -> dict[str, Any]:
     return {
-        "contender": case.contender.label,
-        "name": case.contender.name,
-        "kind": case.contender.kind,
-        "durable": case.contender.durable if case.contender.ours else None,
-        "workers": case.contender.workers if case.contender.ours else None,
+        "candidate": case.candidate.label,
+        "name": case.candidate.name,
+        "kind": case.candidate.kind,
+        "durable": case.candidate.durable if case.candidate.ours else None,
+        "workers": case.candidate.workers if case.candidate.ours else None,
         "connections": case.connections,
         "events": case.events,
         "quantity": case.quantity,
         "sold_before": case.sold,
-        "keys": case.contender.keys,
+        "keys": case.candidate.keys,
     }
 
 
@@ -168,21 +155,30 @@ def _ratio(row: Mapping[str, Any], other: Mapping[str, Any] | None) -> float | N
     return float(row["goodput_per_s"] / other["goodput_per_s"])
 
 
-def _find(rows: Mapping[Case, dict[str, Any]], case: Case, matches: Any) -> dict[str, Any] | None:
+def _find(
+    rows: Mapping[BenchCase, dict[str, Any]], case: BenchCase, matches: Any
+) -> dict[str, Any] | None:
     return next((row for other, row in rows.items() if matches(other, case)), None)
 
 
-def _is_ceiling_of(other: Case, case: Case) -> bool:
-    ours = case.contender.ours
-    return (
-        other.contender.kind == ("ceiling" if ours else "peer_ceiling")
-        and (other.connections, other.quantity) == (case.connections, case.quantity)
-        and (not ours or other.contender.workers == case.contender.workers)
+def _is_noop_of(other: BenchCase, case: BenchCase) -> bool:
+    return other.candidate.kind == "noop" and _same_answers(other, case)
+
+
+def _is_bare_of(other: BenchCase, case: BenchCase) -> bool:
+    return other.candidate.kind == "bare_noop" and _same_answers(other, case)
+
+
+def _same_answers(other: BenchCase, case: BenchCase) -> bool:
+    return (other.connections, other.quantity, other.candidate.workers) == (
+        case.connections,
+        case.quantity,
+        case.candidate.workers,
     )
 
 
-def _is_reference_of(other: Case, case: Case) -> bool:
-    mine, theirs = case.contender, other.contender
+def _is_reference_of(other: BenchCase, case: BenchCase) -> bool:
+    mine, theirs = case.candidate, other.candidate
     return (
         theirs.name == REFERENCE
         and not theirs.keys
@@ -194,5 +190,5 @@ def _is_reference_of(other: Case, case: Case) -> bool:
 
 
 def clean(row: Mapping[str, Any]) -> bool:
-    """Tell whether a row has a figure that an audit stands behind, or one that needs none."""
-    return row["audit"] != "not clean" and row["goodput_per_s"] is not None
+    """Return whether a row has a figure, and no audit found a violation."""
+    return row["audit"] != "violated" and row["goodput_per_s"] is not None

@@ -1,72 +1,91 @@
-"""Fire with processes of our own, where wrk is not installed: start them together, sum them up."""
+"""Generate load with worker processes: start them once, run one load after the other."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench.figures import Fired, percentile
-from ticketsvc.lab.bench.load_spec import Shot
+from ticketsvc.lab.bench.figures import percentile
+from ticketsvc.lab.bench.load_spec import LoadResult, LoadSpec
+
+COUNTED = ("sold", "late", "refused", "failed", "in_flight")
 
 
-def processes() -> int:
-    """Return how many are started at the most: half the processors, two at least, four at most."""
+def worker_count() -> int:
+    """Return how many workers a pool has: half the processors, at least two, at most four."""
     return min(4, max(2, (os.cpu_count() or 2) // 2))
 
 
-def fire(shot: Shot, *, most_processes: int | None = None) -> Fired:
-    """Share the connections among processes, let them begin together, and add up what they say.
+class LoadPool:
+    """Worker processes that generate load together."""
 
-    Raise `UsageError` when one of them ends without a word.
-    """
-    children = [_spawn() for _ in range(min(most_processes or processes(), shot.connections))]
-    try:
-        for share, child in zip(shares(shot, len(children)), children, strict=True):
-            _tell(child, json.dumps(share))
-        for child in children:
-            _hear(child)  # its connections are open
-        for child in children:
-            _tell(child, "go")
-        return add_up([json.loads(_hear(child)) for child in children])
-    finally:
-        for child in children:
-            child.kill()  # of one that has spoken nothing is left to do
-            child.communicate()
+    def __init__(self, workers: "Sequence[subprocess.Popen[str]]") -> None:
+        self._workers = workers
+
+    def run(self, spec: LoadSpec) -> LoadResult:
+        """Share *spec* among the workers, start them together, and return their sum.
+
+        Raise `UsageError` when a worker ends early.
+        """
+        workers = self._workers[: spec.connections]
+        for share, worker in zip(split(spec, len(workers)), workers, strict=True):
+            _send(worker, json.dumps(share))
+        for worker in workers:
+            _receive(worker)  # its connections are open
+        for worker in workers:
+            _send(worker, "go")
+        return add_up([json.loads(_receive(worker)) for worker in workers])
 
 
-def shares(shot: Shot, parts: int) -> list[dict[str, Any]]:
-    """Cut *shot* into that many, as even as can be; each begins at another event."""
-    whole = asdict(shot) | {"bodies": shot.bodies()}
+@contextlib.contextmanager
+def load_pool() -> Iterator[LoadPool]:
+    """Start the workers; kill them at the end."""
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for _ in range(worker_count()):
+            worker = _spawn()
+            stack.callback(worker.communicate)
+            stack.callback(worker.kill)
+            workers.append(worker)
+        yield LoadPool(workers)
+
+
+def split(spec: LoadSpec, parts: int) -> list[dict[str, Any]]:
+    """Split *spec* as evenly as possible; each part begins with another event."""
+    whole = asdict(spec) | {"bodies": spec.bodies()}
     del whole["events"]
     bodies = whole["bodies"]
     return [
         whole
         | {
-            "connections": _even(shot.connections, parts, part),
-            "limit": None if shot.limit is None else _even(shot.limit, parts, part),
+            "connections": _even(spec.connections, parts, part),
+            "limit": None if spec.limit is None else _even(spec.limit, parts, part),
             "bodies": bodies[part * len(bodies) // parts :] + bodies[: part * len(bodies) // parts],
         }
         for part in range(parts)
     ]
 
 
-def add_up(told: Sequence[dict[str, Any]]) -> Fired:
-    """Return what all of them counted; the latencies of all together make the percentiles."""
-    counts = {
-        name: sum(one[name] for one in told)
-        for name in ("sold", "late", "refused", "failed", "in_flight")
-    }
-    latencies = sorted(latency for one in told for latency in one["latencies_us"])
+def add_up(counted: Sequence[dict[str, Any]]) -> LoadResult:
+    """Return the sum of what the workers counted, and percentiles of all latencies."""
+    counts = {name: sum(one[name] for one in counted) for name in COUNTED}
+    latencies = sorted(latency for one in counted for latency in one["latencies_us"])
     percentiles: dict[str, Any] = {
         f"p{share}_ms": None if at is None else at / 1000
         for share in (50, 95, 99)
         for at in [percentile(latencies, share / 100)]
     }
-    return Fired(seconds=max(one["seconds"] for one in told), **counts, **percentiles)
+    return LoadResult(
+        seconds=max(one["seconds"] for one in counted),
+        cpu_s=sum(one["cpu_s"] for one in counted),
+        **counts,
+        **percentiles,
+    )
 
 
 def _even(whole: int, parts: int, part: int) -> int:
@@ -80,24 +99,24 @@ def _spawn() -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches us, and we end them
+        start_new_session=True,  # Ctrl-C reaches this process, which then ends its workers
     )
 
 
-def _tell(child: "subprocess.Popen[str]", line: str) -> None:
-    assert child.stdin  # noqa: S101 - for the type checker
+def _send(worker: "subprocess.Popen[str]", line: str) -> None:
+    assert worker.stdin  # noqa: S101 - for the type checker
     try:
-        child.stdin.write(line + "\n")
-        child.stdin.flush()
+        worker.stdin.write(line + "\n")
+        worker.stdin.flush()
     except OSError:
-        raise UsageError("the load generator ended too early") from None
+        raise UsageError("a load worker ended too early") from None
 
 
-def _hear(child: "subprocess.Popen[str]") -> str:
-    assert child.stdout  # noqa: S101 - for the type checker
-    assert child.stderr  # noqa: S101 - for the type checker
-    line = child.stdout.readline()
+def _receive(worker: "subprocess.Popen[str]") -> str:
+    assert worker.stdout  # noqa: S101 - for the type checker
+    assert worker.stderr  # noqa: S101 - for the type checker
+    line = worker.stdout.readline()
     if not line:
-        words = child.stderr.read().strip().splitlines() or ["no reason given"]
-        raise UsageError(f"the load generator failed: {words[-1]}")
+        words = worker.stderr.read().strip().splitlines() or ["no reason given"]
+        raise UsageError(f"a load worker failed: {words[-1]}")
     return line

@@ -1,18 +1,19 @@
-"""What a generator is to fire: one run of one load at one address."""
+"""What a load generator is asked to do, and what it counted."""
 
 import json
 from dataclasses import dataclass
 
 KEY_PLACE = "key-goes-here"
-"""What stands in a prepared request where each one's own key goes."""
+"""The placeholder in a prepared request that each request's own key replaces."""
 
 
 @dataclass(frozen=True)
-class Shot:
-    """*connections* buyers, each with one request at a time, that buy of *events* in turn.
+class LoadSpec:
+    """Closed-loop load: *connections* clients, each with one purchase in flight.
 
-    *url*: the whole address that is posted to. *limit*: stop after so many requests, if that
-    is before the *seconds* are over; None: go on until then. *keys*: an idempotency key with each.
+    *url*: the whole address that is posted to. *events*: bought from in turn. *limit*: the most
+    requests to send before the *seconds* are over; None: no limit. *keys*: send an idempotency
+    key with each request.
     """
 
     url: str
@@ -24,8 +25,28 @@ class Shot:
     keys: bool = False
 
     def bodies(self) -> list[str]:
-        """Return the request's body for each event."""
+        """Return one request body per event."""
         return [
             json.dumps({"userId": "bench", "eventId": event, "quantity": self.quantity})
             for event in self.events
         ]
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What the clients counted: *sold* is the number of 2xx answers within *seconds*.
+
+    *late*: sold, but answered after the end. *in_flight*: sent, but never answered; each of them
+    may have been sold. Latencies are those of the sold. *cpu_s*: the generator's processor time.
+    """
+
+    sold: int
+    seconds: float
+    late: int = 0
+    refused: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    cpu_s: float = 0.0

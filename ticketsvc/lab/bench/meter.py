@@ -1,4 +1,4 @@
-"""What a run costs: processor time, WAL, commits, and what a crash would lose at the worst."""
+"""Measure what a run costs: processor time, WAL, transactions, and what a crash could lose."""
 
 import contextlib
 import threading
@@ -10,25 +10,25 @@ import psutil
 import psycopg
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.bench.database import Stage
+from ticketsvc.lab.bench.database import BenchDatabase
 
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 @dataclass
 class Costs:
-    """Of one window. None: could not be seen, as a process of somebody else."""
+    """The costs of one run. None: not visible, as in a process of another user."""
 
     server_cpu_s: float | None = None
     database_cpu_s: float | None = None
     wal_bytes: int | None = None
     transactions: int | None = None
-    """Those that wrote; rolled back ones too, as a retry leaves them."""
+    """Transactions that wrote, those rolled back included."""
     unflushed_bytes: int | None = None
-    """At the worst moment: written to the WAL and not yet on disk."""
+    """The most WAL that was written but not yet flushed, at any moment."""
 
     def per_purchase(self, purchases: int) -> dict[str, float | None]:
-        """Return the columns of a measurement, per purchase that was issued."""
+        """Return the columns of a measurement, per issued purchase."""
 
         def each(value: float | None, factor: float = 1.0) -> float | None:
             return None if value is None or not purchases else factor * value / purchases
@@ -48,31 +48,31 @@ class Costs:
 
 
 @contextlib.contextmanager
-def metering(stage: Stage | None, server: Iterable[int]) -> Iterator[Costs]:
-    """Meter what happens meanwhile, until all that was in flight is done.
+def metering(database: BenchDatabase | None, server: Iterable[int]) -> Iterator[Costs]:
+    """Measure the costs of the block, and of what is still in flight when it ends.
 
-    *server*: the service's processes; *stage*: None when nothing is known of its database.
-    WAL and transactions are the whole server's: measure on one that nobody else uses. The
-    latter are counted by their numbers, at once: pg_stat_database comes seconds late.
+    *server*: the service's processes; *database*: None when it is unknown. WAL and transactions
+    are those of the whole PostgreSQL server: use one that nobody else works on. Transactions
+    are counted by their ids, since pg_stat_database is seconds late.
     """
     costs = Costs()
     processes = list(server)
-    server_before, database_before = _cpu_s(processes), _cpu_s(_backends(stage))
-    start = stage.position() if stage else (0, 0)
-    if stage is None:
+    server_before, database_before = _cpu_s(processes), _cpu_s(_backends(database))
+    start = database.position() if database else (0, 0)
+    if database is None:
         yield costs
     else:
-        with _watching(stage, costs):
+        with _watching(database, costs):
             yield costs
-        stage.await_quiet()
-        wal_bytes, transactions = stage.position()
+        database.await_quiet()
+        wal_bytes, transactions = database.position()
         costs.wal_bytes, costs.transactions = wal_bytes - start[0], transactions - start[1]
     costs.server_cpu_s = _spent(server_before, _cpu_s(processes))
-    costs.database_cpu_s = _spent(database_before, _cpu_s(_backends(stage)))
+    costs.database_cpu_s = _spent(database_before, _cpu_s(_backends(database)))
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its children, theirs included."""
+    """Return a process and all its descendants."""
     try:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]
@@ -81,7 +81,10 @@ def family(pid: int) -> list[int]:
 
 
 def listeners(url: str) -> list[int]:
-    """Return the processes that listen on *url*'s port, and their children; none when hidden."""
+    """Return the processes that listen on *url*'s port, and their descendants.
+
+    None when the system does not show them.
+    """
     port = urlsplit(url).port or 80
     try:
         found = {
@@ -95,7 +98,7 @@ def listeners(url: str) -> list[int]:
 
 
 def resident_bytes(pids: Iterable[int]) -> int:
-    """Return the resident memory of all of them together."""
+    """Return the sum of the processes' resident memory."""
     total = 0
     for pid in pids:
         with contextlib.suppress(psutil.Error):
@@ -112,30 +115,30 @@ def _cpu_s(pids: Iterable[int]) -> dict[int, float]:
     return found
 
 
-def _backends(stage: Stage | None) -> list[int]:
-    return [] if stage is None else [int(row[0]) for row in stage.rows("server_processes")]
+def _backends(database: BenchDatabase | None) -> list[int]:
+    return [] if database is None else [int(row[0]) for row in database.rows("server_processes")]
 
 
 def _spent(before: dict[int, float], after: dict[int, float]) -> float | None:
-    """Return what was spent meanwhile, also by those that have come; of those gone it is lost."""
+    """Return the difference, new processes included; the time of ended ones is lost."""
     return sum(each - before.get(pid, 0.0) for pid, each in after.items()) if after else None
 
 
 @contextlib.contextmanager
-def _watching(stage: Stage, costs: Costs) -> Iterator[None]:
-    """Look, from a thread and a connection of its own, how much is not yet on disk."""
+def _watching(database: BenchDatabase, costs: Costs) -> Iterator[None]:
+    """Poll, in a thread with its own connection, how much WAL is not flushed."""
     ended = threading.Event()
     query = load("bench", "fixed")["unflushed"].query
     costs.unflushed_bytes = 0
 
-    def look() -> None:
+    def poll() -> None:
         with contextlib.suppress(psycopg.Error):
-            while not ended.wait(_LOOK_S):
+            while not ended.wait(_POLL_S):
                 row = connection.execute(query).fetchone()
                 costs.unflushed_bytes = max(costs.unflushed_bytes or 0, int(row[0]) if row else 0)
 
-    with psycopg.connect(stage.conninfo, autocommit=True) as connection:
-        thread = threading.Thread(target=look, daemon=True, name="unflushed")
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        thread = threading.Thread(target=poll, daemon=True, name="unflushed")
         thread.start()
         try:
             yield

@@ -1,28 +1,30 @@
-"""What is measured against what, and in which order. Pure."""
+"""What is measured, under which load, and in which order. Pure."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ticketsvc.errors import UsageError
 from ticketsvc.purchases import QUANTITY_RULE, TICKETS_PER_BLOCK, is_quantity
 
-Kind = Literal["allocator", "ceiling", "peer", "peer_ceiling"]
+Kind = Literal["allocator", "noop", "bare_noop", "peer"]
 
 MAX_CONNECTIONS = 512
 MAX_EVENTS = 10_000
 MAX_SOLD_BEFORE = 1_000_000_000
 DEFAULT_CONNECTIONS = 64
-CEILING = "noop"
+NOOP = "noop"
+BARE_NOOP = "bare noop"
 REFERENCE = "range"
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One service: ours with an allocator, the ceiling of ours, or a foreign one.
+class Candidate:
+    """A service that is measured: ours with an allocator, one of the two no-ops, or a peer.
 
-    *url*: where a foreign one runs already; ours is started. *durable*: whether its sessions
-    wait for the flush of a commit; what a foreign one does is its own affair. *keys*: each purchase
-    comes with an idempotency key.
+    *url*: where a peer runs; the others are started. *durable*: whether commits wait for their
+    flush; unknown of a peer. *keys*: whether each purchase has an idempotency key.
     """
 
     name: str
@@ -34,17 +36,17 @@ class Contender:
 
     @property
     def ours(self) -> bool:
-        """Whether it is started here."""
-        return self.kind in ("allocator", "ceiling")
+        """Whether it is our service."""
+        return self.kind in ("allocator", "noop")
 
     @property
     def sells(self) -> bool:
-        """Whether it writes anything that could be audited."""
+        """Whether it writes anything that can be audited."""
         return self.kind in ("allocator", "peer")
 
     @property
     def label(self) -> str:
-        """The name, with what sets it apart from the usual."""
+        """The name, followed by what differs from the defaults."""
         more = [] if self.durable or not self.sells else ["not durable"]
         more += ["keys"] if self.keys else []
         more += [f"{self.workers} workers"] if self.workers > 1 else []
@@ -52,13 +54,13 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One contender under one load: so many connections that buy of so many events.
+class BenchCase:
+    """One candidate under one load: *connections* clients that buy from *events* events.
 
-    *sold*: tickets of each event that are sold before the measurement begins.
+    *sold*: how many tickets of each event are sold before the measurement begins.
     """
 
-    contender: Contender
+    candidate: Candidate
     connections: int = DEFAULT_CONNECTIONS
     events: int = 1
     quantity: int = TICKETS_PER_BLOCK
@@ -66,23 +68,49 @@ class Case:
 
     @property
     def load(self) -> tuple[int, int, int, int]:
-        """What has to be equal for two figures to be compared."""
+        """What must be equal for two figures to be comparable."""
         return self.connections, self.events, self.quantity, self.sold
 
 
-def fault_of_load(*, connections: int, events: int, quantity: int, sold: int) -> str:
-    """Name what of a load cannot be measured; "" when all of it can."""
+def plan(
+    candidates: Sequence[Candidate],
+    connections: Sequence[int],
+    events: Sequence[int] = (1,),
+    quantities: Sequence[int] = (TICKETS_PER_BLOCK,),
+    sold: Sequence[int] = (0,),
+) -> list[BenchCase]:
+    """Return every candidate under every combination of the loads, each once.
+
+    The no-ops sell nothing: they are measured where their answer differs. Raise `UsageError` when
+    a load is out of range.
+    """
+    cases = []
+    for many, number, quantity, before in itertools.product(connections, events, quantities, sold):
+        require_load(connections=many, events=number, quantity=quantity, sold=before)
+        for one in candidates:
+            cases.append(
+                BenchCase(one, many, number, quantity, before)
+                if one.sells
+                else BenchCase(one, many, quantity=quantity)
+            )
+    return list(dict.fromkeys(cases))
+
+
+def require_load(*, connections: int, events: int, quantity: int, sold: int) -> None:
+    """Raise `UsageError` that names the option when a load cannot be measured."""
     if not 1 <= connections <= MAX_CONNECTIONS:
-        return f"connections {connections}: must be between 1 and {MAX_CONNECTIONS}"
+        raise UsageError(f"--connections {connections}: must be between 1 and {MAX_CONNECTIONS}")
     if not 1 <= events <= MAX_EVENTS:
-        return f"events {events}: must be between 1 and {MAX_EVENTS}"
+        raise UsageError(f"--events {events}: must be between 1 and {MAX_EVENTS}")
     if not is_quantity(quantity):
-        return f"quantity {quantity}: {QUANTITY_RULE}"
+        raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
     if sold % TICKETS_PER_BLOCK or not 0 <= sold <= MAX_SOLD_BEFORE:
-        return f"tickets {sold}: must be a multiple of 8 between 0 and {MAX_SOLD_BEFORE}"
-    return ""
+        raise UsageError(
+            f"--sold-before {sold}: must be a multiple of {TICKETS_PER_BLOCK} "
+            f"between 0 and {MAX_SOLD_BEFORE}"
+        )
 
 
-def interleaved(cases: Sequence[Case], repetitions: int) -> list[Case]:
-    """Return the order of measurement, A B C A B C, so that a slower minute affects all alike."""
+def interleaved(cases: Sequence[BenchCase], repetitions: int) -> list[BenchCase]:
+    """Return the order of measurement, A B C A B C: a slow minute affects all alike."""
     return [case for _ in range(repetitions) for case in cases]

@@ -1,4 +1,4 @@
-"""The price of each constraint that could keep ranges apart, measured side by side."""
+"""Compare what each constraint costs that could keep ranges apart."""
 
 import time
 from collections.abc import Sequence
@@ -6,29 +6,26 @@ from statistics import median
 
 import pandas as pd
 import psycopg
-from psycopg import sql
 
 from ticketsvc.database.statements import load
 from ticketsvc.lab.bench.write_volume import wal_position
 from ticketsvc.lab.experiments.lab import Lab
 
 NETS = ("none", "primary_key", "exclusion", "chain", "sequence_trigger")
-"""The last is the schema `fixed` as it stands; the others are made for the measurement."""
+"""The last is the schema `fixed`; the others are made for the measurement."""
 
 _TOTAL = 100_000_000
 _ROUNDS = 5
 _EVENT = "SAFETY-NETS"
 
 
-def measure(lab: Lab, *, batches: Sequence[int], statements: int) -> pd.DataFrame:
-    """Measure WAL bytes and time per purchase of 8 under each net.
+def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) -> pd.DataFrame:
+    """Return WAL bytes and time per purchase of 8 tickets, one row per net and batch size.
 
-    *batches*: how many ranges one statement sells; *statements*: how many are run per net and
-    round. All nets take turns, five rounds of which the median counts, on one connection
-    without waiting for the flush (the flush costs the same under each).
-
-    One row per net and batch: wal_bytes and microseconds, per purchase. A net that the server
-    cannot have (no btree_gist) is left out.
+    *batches*: how many ranges one statement sells; *statements*: how many run per net and round.
+    The nets take turns in five rounds, and the median counts. All run on one connection without
+    waiting for the flush, which costs the same under each. A net that the server cannot have
+    (no btree_gist) is left out.
     """
     schemas = {net: f"ticketsvc_net_{net}" for net in NETS[:-1]}
     with psycopg.connect(lab.url, autocommit=True) as connection:
@@ -45,9 +42,7 @@ def measure(lab: Lab, *, batches: Sequence[int], statements: int) -> pd.DataFram
             ]
         finally:
             for name in schemas.values():
-                connection.execute(
-                    sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
-                )
+                connection.execute(load("safety_nets", name)["drop_schema"].query)
     table = pd.DataFrame(samples)
     return table.groupby(["batch", "net"], sort=False).agg(median).reset_index()
 
@@ -57,15 +52,11 @@ def _make(connection: psycopg.Connection, net: str, schema: str) -> bool:
     try:
         with connection.transaction():
             if net == "exclusion":
-                connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+                connection.execute(statements["create_btree_gist"].query)
+            connection.execute(statements["create_schema"].query)
             connection.execute(statements["pool"].query)
             connection.execute(statements[net].query)
-            connection.execute(
-                sql.SQL("INSERT INTO {} VALUES ({}, {}, {}, 1)").format(
-                    sql.Identifier(schema, "ticket_pools"), _EVENT, _TOTAL, _TOTAL
-                )
-            )
+            connection.execute(statements["make_pool"].query, {"event": _EVENT, "total": _TOTAL})
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
         return False
     return True

@@ -1,4 +1,4 @@
-"""The services that are measured: ours, started here, and foreign ones that run already."""
+"""Start the services that are measured, and find the peers that run already."""
 
 import contextlib
 import ipaddress
@@ -8,38 +8,36 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
-from yarl import URL
 
 from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench.database import Stage, with_durability
+from ticketsvc.lab.bench.bare_noop import start_bare_noop
+from ticketsvc.lab.bench.database import BenchDatabase, with_durability
 from ticketsvc.lab.bench.meter import family, listeners
-from ticketsvc.lab.bench.plan import Contender
+from ticketsvc.lab.bench.plan import Candidate
 from ticketsvc.lab.workload.plan import purchase_url
 from ticketsvc.lab.workload.services import Service, start_service
-
-POOL_SIZE = 10
 
 
 @dataclass(frozen=True)
 class Server:
     """A running service: where purchases are posted, its processes, and where it sells.
 
-    *event*: what is bought where no events can be made, for want of a database to make them in.
+    *event*: what to buy when there is no *database* to make events in.
     """
 
     url: str
     processes: tuple[int, ...]
-    stage: Stage | None
+    database: BenchDatabase | None
     event: str = ""
 
 
 def require_loopback(url: str, option: str) -> str:
-    """Return *url* back when it leads to this machine; raise `UsageError` otherwise.
+    """Return *url*; raise `UsageError` when it leads to another machine.
 
-    Load is for one's own machine: a name has to resolve to loopback addresses and nothing else.
+    Load is for one's own machine: the host must resolve to loopback addresses only.
     """
     try:
         address = purchase_url(url)
@@ -53,85 +51,81 @@ def require_loopback(url: str, option: str) -> str:
     return url
 
 
-def posted_to(contender: Contender, url: str) -> str:
-    """Return the address that is posted to: of a foreign ceiling its own, else `/purchase`."""
-    if contender.kind == "peer_ceiling":
-        return str(URL(url))
-    return str(purchase_url(url))
-
-
 @contextlib.contextmanager
 def running(
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     conninfo: str,
     *,
-    pool_size: int = POOL_SIZE,
-    peer_stage: Stage | None = None,
+    peer_database: BenchDatabase | None = None,
     peer_event: str = "",
-) -> Iterator[Mapping[Contender, Server]]:
-    """Start ours on the database *conninfo* names, and find the foreign ones.
+) -> Iterator[Mapping[Candidate, Server]]:
+    """Start our services in the database *conninfo*, and find the peers.
 
-    All of them run throughout; the one that is measured works, the others idle.
+    All of them run throughout: the one that is measured works, the others idle.
     """
-    stages: dict[tuple[str, SchemaName], Stage] = {}
-    servers: dict[Contender, Server] = {}
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as side_by_side:
-        ours = {
-            one: stack.enter_context(_database_of(one, conninfo)) for one in contenders if one.ours
+    databases: dict[tuple[str, SchemaName], BenchDatabase] = {}
+    servers: dict[Candidate, Server] = {}
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as threads:
+        conninfos = {
+            one: stack.enter_context(_database_of(one, conninfo)) for one in candidates if one.ours
         }
-        started = {
-            one: side_by_side.submit(_start, one, database, pool_size)
-            for one, database in ours.items()
+        starting = {
+            one: threads.submit(_start, one, conninfos.get(one, ""))
+            for one in candidates
+            if one.kind != "peer"
         }
-        for starting in started.values():
-            stack.callback(_stop, starting)
-        for one in contenders:
-            if one not in started:
-                stage = peer_stage if one.sells else None
-                found = tuple(listeners(one.url))
-                servers[one] = Server(posted_to(one, one.url), found, stage, peer_event)
+        stack.callback(_stop_all, list(starting.values()))
+        for one in candidates:
+            if one.kind == "peer":
+                processes = tuple(listeners(one.url))
+                url = str(purchase_url(one.url))
+                servers[one] = Server(url, processes, peer_database, peer_event)
                 continue
-            service = started[one].result()
-            place = ours[one], _schema(one)
-            if one.sells and place not in stages:
-                stages[place] = Stage(*place)
-                stack.callback(stages[place].close)
-            servers[one] = Server(
-                posted_to(one, service.url),
-                tuple(family(service.process.pid)),
-                stages[place] if one.sells else None,
-            )
+            service = starting[one].result()
+            database = None
+            if one.sells:
+                place = conninfos[one], _schema(one)
+                if place not in databases:
+                    databases[place] = BenchDatabase(*place)
+                    stack.callback(databases[place].close)
+                database = databases[place]
+            processes = tuple(family(service.process.pid))
+            servers[one] = Server(str(purchase_url(service.url)), processes, database)
         yield servers
 
 
 @contextlib.contextmanager
-def _database_of(contender: Contender, conninfo: str) -> Iterator[str]:
-    """Yield the common database, or another for an allocator that needs its own constraint."""
-    constraint = SERVABLE[contender.name].mechanism.constraint
+def _database_of(candidate: Candidate, conninfo: str) -> Iterator[str]:
+    """Yield the common database, or another one for an allocator that adds a constraint."""
+    constraint = SERVABLE[candidate.name].mechanism.constraint
     if not constraint:
         yield conninfo
         return
     with scratch_database(conninfo, "bench") as alone:
         with psycopg.connect(alone, autocommit=True) as connection:
-            connection.execute(constraint.replace("{schema}", _schema(contender)).encode())
+            connection.execute(constraint.replace("{schema}", _schema(candidate)).encode())
         yield alone
 
 
-def _start(contender: Contender, conninfo: str, pool_size: int) -> Service:
+def _start(candidate: Candidate, conninfo: str) -> Service:
+    if candidate.kind == "bare_noop":
+        return start_bare_noop()
     return start_service(
-        with_durability(conninfo, contender.durable),
-        contender.name,
-        schema=_schema(contender),
-        pool_size=pool_size,
-        workers=contender.workers,
-        access_log=True,  # as it is served: logging is part of what a purchase costs
+        with_durability(conninfo, candidate.durable),
+        candidate.name,
+        schema=_schema(candidate),
+        workers=candidate.workers,
+        access_log=True,  # as in production: the log is part of what a purchase costs
     )
 
 
-def _stop(starting: "Future[Service]") -> None:
-    if starting.exception() is None:
-        starting.result().stop()
+def _stop_all(starting: "Sequence[Future[Service]]") -> None:
+    services = [one.result() for one in starting if one.exception() is None]
+    for service in services:  # all of them first: they stop at the same time
+        service.ask_to_stop()
+    for service in services:
+        service.stop()
 
 
-def _schema(contender: Contender) -> SchemaName:
-    return SERVABLE[contender.name].mechanism.schemas[0]
+def _schema(candidate: Candidate) -> SchemaName:
+    return SERVABLE[candidate.name].mechanism.schemas[0]

@@ -1,4 +1,4 @@
-"""A whole run: every case in turn, again and again, and the table that comes of it."""
+"""Measure every case in turn, several times, and summarise."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticketsvc.database.scratch import scratch_database
-from ticketsvc.lab.bench import load_pool as buying
-from ticketsvc.lab.bench.database import Stage
+from ticketsvc.lab.bench.audited_run import run_audited
+from ticketsvc.lab.bench.database import BenchDatabase
 from ticketsvc.lab.bench.figures import Measurement, summarise
-from ticketsvc.lab.bench.generators import Generator, choose_generator
-from ticketsvc.lab.bench.load_spec import Shot
-from ticketsvc.lab.bench.measure import measure
-from ticketsvc.lab.bench.plan import Case, Contender, interleaved
-from ticketsvc.lab.bench.servers import POOL_SIZE, Server, running
+from ticketsvc.lab.bench.load_pool import LoadPool, load_pool
+from ticketsvc.lab.bench.load_spec import LoadSpec
+from ticketsvc.lab.bench.plan import BenchCase, Candidate, interleaved
+from ticketsvc.lab.bench.servers import Server, running
 
 _WARM_UP_S = 2.0
 _WARM_UP_PURCHASES = 200
@@ -21,93 +20,89 @@ _WARM_UP_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
-class Peer:
-    """What is known of the foreign services: where they sell, or at least what."""
+class PeerDatabase:
+    """Where the peers sell, or at least what."""
 
-    database_url: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
     schema: str = "public"
     event: str = ""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Services that run, ready to be measured."""
+    """Running services, ready to be measured."""
 
-    servers: Mapping[Contender, Server]
-    generator: Generator
+    servers: Mapping[Candidate, Server]
+    pool: LoadPool
     seconds: float
 
     def run(
         self,
-        cases: Sequence[Case],
+        cases: Sequence[BenchCase],
         repetitions: int,
         on_measured: Callable[[], None] = lambda: None,
     ) -> list[Measurement]:
-        """Measure every case so many times, taking turns.
+        """Measure every case *repetitions* times, in turns.
 
-        Where tickets are to be sold beforehand, the events are made once and sold on from.
+        Events with tickets sold beforehand are made once, and sold from in every repetition.
         """
-        made: dict[Case, tuple[str, ...]] = {}
+        made: dict[BenchCase, tuple[str, ...]] = {}
         measured = []
         for case in interleaved(cases, repetitions):
-            server = self.servers[case.contender]
-            if case.sold and server.stage and case not in made:
-                made[case] = server.stage.fresh(case.events, sold=case.sold)
-            measured.append(measure(case, server, self.generator, self.seconds, made.get(case, ())))
+            server = self.servers[case.candidate]
+            if case.sold and server.database and case not in made:
+                made[case] = server.database.make_events(case.events, sold=case.sold)
+            measured.append(run_audited(case, server, self.pool, self.seconds, made.get(case, ())))
             on_measured()
         return measured
 
-    def table(self, cases: Sequence[Case], repetitions: int = 1) -> list[dict[str, Any]]:
-        """Measure, and return one row per case, as `figures.summarise` has it."""
+    def summary(self, cases: Sequence[BenchCase], repetitions: int) -> list[dict[str, Any]]:
+        """Measure, and return one row per case, as `figures.summarise` does."""
         return summarise(self.run(cases, repetitions))
 
 
 @contextlib.contextmanager
 def open_bench(
     conninfo: str,
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     *,
     seconds: float,
-    generator: Generator | None = None,
-    pool_size: int = POOL_SIZE,
-    peer: Peer | None = None,
+    peers: PeerDatabase | None = None,
 ) -> Iterator[Bench]:
-    """Make a database, start the services in it, warm each of them up; undo it all at the end."""
-    chosen = generator or choose_generator()
+    """Create a database, start services and load workers, and warm up; remove all at the end."""
     with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(load_pool())
         database = stack.enter_context(scratch_database(conninfo, "bench"))
-        stage = stack.enter_context(_peer_stage(peer)) if peer and peer.database_url else None
+        peer_database = stack.enter_context(_opened(peers)) if peers and peers.url else None
         servers = stack.enter_context(
             running(
-                contenders,
+                candidates,
                 database,
-                pool_size=pool_size,
-                peer_stage=stage,
-                peer_event=peer.event if peer else "",
+                peer_database=peer_database,
+                peer_event=peers.event if peers else "",
             )
         )
-        bench = Bench(servers, chosen, seconds)
-        for contender, server in servers.items():
-            _warm_up(server, keys=contender.keys)
-        yield bench
+        for candidate, server in servers.items():
+            _warm_up(server, pool, keys=candidate.keys)
+        yield Bench(servers, pool, seconds)
 
 
 @contextlib.contextmanager
-def _peer_stage(peer: Peer) -> Iterator[Stage]:
-    stage = Stage(peer.database_url, peer.schema)
+def _opened(peers: PeerDatabase) -> Iterator[BenchDatabase]:
+    database = BenchDatabase(peers.url, peers.schema)
     try:
-        yield stage
+        yield database
     finally:
-        stage.remove()
-        stage.close()
+        database.remove()
+        database.close()
 
 
-def _warm_up(server: Server, *, keys: bool) -> None:
-    """Let statements be prepared before anything is measured: so many purchases, soon over."""
-    events = server.stage.fresh(1) if server.stage else (server.event or "bench",)
-    shot = Shot(
+def _warm_up(server: Server, pool: LoadPool, *, keys: bool) -> None:
+    """Send a few purchases, so that statements are prepared before anything is measured."""
+    events = server.database.make_events(1) if server.database else (server.event or "bench",)
+    spec = LoadSpec(
         server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, _WARM_UP_PURCHASES, keys=keys
     )
-    buying.fire(shot, most_processes=1)
-    if server.stage:
-        server.stage.await_quiet()
+    pool.run(spec)
+    if server.database:
+        server.database.await_quiet()

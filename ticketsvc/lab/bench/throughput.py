@@ -1,21 +1,21 @@
-"""How fast one hot event sells, for the notebook: tables from audited runs."""
+"""How fast one hot event sells: the tables of the notebook, from audited runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from ticketsvc.lab.bench import contenders as who
-from ticketsvc.lab.bench.generators import Choice, choose_generator
-from ticketsvc.lab.bench.measure import measure
-from ticketsvc.lab.bench.plan import Case, Contender
-from ticketsvc.lab.bench.probes import lock_holds
+from ticketsvc.lab.bench.audited_run import run_audited
+from ticketsvc.lab.bench.candidates import our_candidates
+from ticketsvc.lab.bench.lock_hold_probes import lock_holds
+from ticketsvc.lab.bench.plan import BenchCase, Candidate, plan
 from ticketsvc.lab.bench.suite import Bench, open_bench
 from ticketsvc.lab.experiments.lab import Lab
 
 ALLOCATORS = ("ticket_rows", "range", "group_commit")
+NOT_DURABLE = ("range", "group_commit")
 SHOWN = [
-    "contender",
+    "candidate",
     "connections",
     "goodput_per_s",
     "of_noop",
@@ -28,35 +28,44 @@ SHOWN = [
     "transactions",
     "audit",
 ]
-"""The columns of a table that a reader is shown; costs are per purchase."""
+"""The columns that a reader is shown; costs are per purchase."""
 
-SHOWN_OF_DURABILITY = [name for name in SHOWN if not name.startswith("of_")]
-SHOWN_OF_DURABILITY.insert(-1, "at_risk_purchases")
+SHOWN_OF_DURABILITY = [
+    "candidate",
+    "repetitions",
+    "goodput_min",
+    "goodput_per_s",
+    "goodput_max",
+    "p50_ms",
+    "p99_ms",
+    "transactions",
+    "at_risk_purchases",
+    "audit",
+]
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """What was measured: rows as `figures.summarise` gives them, and commits by their size."""
+    """What was measured: rows of `figures.summarise`, and how many purchases commits carried."""
 
     by_connections: pd.DataFrame
     durability: pd.DataFrame
     batches: pd.DataFrame
-    generator: str
 
     @property
     def clean(self) -> bool:
-        """Whether every run was: its ledger without fault, and as large as the buyers were told."""
+        """Whether every ledger is clean and agrees with what the clients counted."""
         sales = pd.concat([self.by_connections, self.durability])
         sales = sales[sales["kind"] == "allocator"]
         return bool((sales["audit"] == "clean").all() and sales["goodput_per_s"].notna().all())
 
     def rate(self, allocator: str, connections: int) -> float:
-        """Return the purchases per second of an allocator, durable, at so many connections."""
+        """Return the purchases per second of an allocator, durable, at *connections*."""
         return float(self._row(allocator, connections)["goodput_per_s"])
 
-    def commits(self, allocator: str, connections: int) -> float:
-        """Return the commits per purchase likewise."""
-        return float(self._row(allocator, connections)["transactions"])
+    def per_purchase(self, column: str, allocator: str, connections: int) -> float:
+        """Return a cost per purchase of an allocator, durable, at *connections*."""
+        return float(self._row(allocator, connections)[column])
 
     def of_durability(self, column: str) -> pd.DataFrame:
         """Return a column of `durability` by allocator, durable (True) beside not (False)."""
@@ -68,45 +77,37 @@ class Throughput:
 
 
 def measure_throughput(
-    lab: Lab,
-    *,
-    connections: Sequence[int],
-    at: int,
-    seconds: float,
-    repetitions: int = 1,
-    generator: Choice = "auto",
+    lab: Lab, *, connections: Sequence[int], at: int, seconds: float, repetitions: int
 ) -> Throughput:
-    """Measure every right allocator and the no-op, durable, at each number of connections.
+    """Measure three safe allocators and the no-op, durable, at each number of connections.
 
-    Then, at *at* connections, durable and not side by side, and how many purchases each commit
-    carried. One database, all services running, taking turns.
+    Then, at *at* connections, durable and not in turns, *repetitions* times each; and how many
+    purchases each commit carried. One database; all services run throughout.
     """
-    durable = who.ours(ALLOCATORS)
-    not_durable = [Contender(name, durable=False) for name in ALLOCATORS]
-    chosen = choose_generator(generator)
-    with open_bench(lab.url, [*durable, *not_durable], seconds=seconds, generator=chosen) as bench:
-        sweep = [Case(one, many) for many in connections for one in durable]
-        pairs = [Case(one, at) for one in (*durable[1:], *not_durable)]
+    noop, *durable = [one for one in our_candidates(ALLOCATORS) if one.kind != "bare_noop"]
+    pairs = [Candidate(name, durable=waits) for waits in (True, False) for name in NOT_DURABLE]
+    with open_bench(
+        lab.url, list(dict.fromkeys([noop, *durable, *pairs])), seconds=seconds
+    ) as bench:
         return Throughput(
-            pd.DataFrame(bench.table(sweep, repetitions)),
-            pd.DataFrame(bench.table(pairs, repetitions)),
-            _batches(bench, [Case(one, at) for one in durable[2:]]),
-            chosen.name,
+            pd.DataFrame(bench.summary(plan([noop, *durable], connections), 1)),
+            pd.DataFrame(bench.summary(plan(pairs, [at]), repetitions)),
+            _batches(bench, [BenchCase(one, at) for one in durable[1:]]),
         )
 
 
-def _batches(bench: Bench, cases: Sequence[Case]) -> pd.DataFrame:
-    """Return one row per allocator and size of commit: purchases, and commits that had so many."""
+def _batches(bench: Bench, cases: Sequence[BenchCase]) -> pd.DataFrame:
+    """Return one row per allocator and batch size: purchases, and commits that carried so many."""
     rows = []
     for case in cases:
-        server = bench.servers[case.contender]
-        if server.stage is None:
+        server = bench.servers[case.candidate]
+        if server.database is None:
             continue
-        events = server.stage.fresh(1)
-        measure(case, server, bench.generator, bench.seconds, events)
+        events = server.database.make_events(1)
+        run_audited(case, server, bench.pool, bench.seconds, events)
         rows += [
-            {"allocator": case.contender.name, "purchases": purchases, "commits": commits}
-            for purchases, commits in server.stage.purchases_per_commit(events)
+            {"allocator": case.candidate.name, "purchases": purchases, "commits": commits}
+            for purchases, commits in server.database.purchases_per_commit(events)
         ]
     return pd.DataFrame(rows, columns=["allocator", "purchases", "commits"])
 
@@ -117,15 +118,39 @@ def mean_batch(batches: pd.DataFrame, allocator: str) -> float:
     return float((rows["purchases"] * rows["commits"]).sum() / rows["commits"].sum())
 
 
+def compare_speeds(slower: pd.Series, faster: pd.Series) -> str:
+    """Return "1.3 times as fast", or "no difference resolved" when the repetitions overlap.
+
+    Both are rows of `figures.summarise`. They differ when every repetition of one is above every
+    repetition of the other.
+    """
+    overlap = (
+        faster["goodput_min"] <= slower["goodput_max"]
+        and slower["goodput_min"] <= faster["goodput_max"]
+    )
+    if overlap:
+        return "no difference resolved"
+    return f"{faster['goodput_per_s'] / slower['goodput_per_s']:.1f} times as fast"
+
+
+def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[str]":
+    """Return by allocator what not waiting for the flush does, as `compare_speeds` says it."""
+    rows = durability.set_index(["name", "durable"])
+    names = dict.fromkeys(durability["name"])
+    return pd.Series(
+        {name: compare_speeds(rows.loc[(name, True)], rows.loc[(name, False)]) for name in names}
+    )
+
+
 async def predict(
     lab: Lab, measured: Throughput, *, connections: int, repetitions: int
 ) -> pd.DataFrame:
     """Predict what one event sells from times measured alone, beside what it sold.
 
     One row per allocator: purchases per commit, milliseconds of round trips, work and flush,
-    predicted and measured purchases per second. `group_commit` is taken at its mean batch.
+    predicted and measured purchases per second. `group_commit` is predicted at its mean batch.
     """
-    batch = round(1 / measured.commits("group_commit", connections))
+    batch = round(1 / measured.per_purchase("transactions", "group_commit", connections))
     purchases = {"ticket_rows": 1, "range": 1, "group_commit": max(1, batch)}
     holds = await lock_holds(lab.url, purchases, repetitions=repetitions)
     return pd.DataFrame(

@@ -1,13 +1,13 @@
-"""Charts of throughput: a table in, a labelled figure out, as in `charts`."""
+"""Charts of throughput: a table in, a labelled figure out."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ticketsvc.lab.charts.style import COLOURS, new_figure, say_finding
+from ticketsvc.lab.charts.style import COLOURS, REFERENCE, new_figure, say_finding
 
-_CEILING = "#999999"
+_LIMIT = "#999999"
 _PARTS = {
     "trips_ms": ("round trips", "#56B4E9"),
     "work_ms": ("work", "#999999"),
@@ -16,20 +16,20 @@ _PARTS = {
 
 
 def by_connections(rates: pd.DataFrame) -> Figure:
-    """Draw purchases per second against connections, per allocator, under the no-op's ceiling.
+    """Draw purchases per second against connections, per allocator, below that of the no-op.
 
-    *rates*: name, kind, connections, goodput_per_s, repetitions, seconds as `bench` has them.
+    *rates*: rows of `figures.summarise`, durable.
     """
     figure, [axes] = new_figure()
     for name, rows in rates.groupby("name", sort=False):
-        ceiling = bool((rows["kind"] == "ceiling").all())
+        noop = bool((rows["kind"] == "noop").all())
         axes.plot(
             rows["connections"],
             rows["goodput_per_s"],
             marker="o",
-            color=_CEILING if ceiling else COLOURS[name],
-            linestyle="--" if ceiling else "-",
-            label=f"{name}, the ceiling: no database" if ceiling else name,
+            color=_LIMIT if noop else COLOURS[name],
+            linestyle="--" if noop else "-",
+            label=f"{name}: no database" if noop else name,
         )
     most = rates["connections"].max()
     at_most = rates[rates["connections"] == most].set_index("name")["goodput_per_s"]
@@ -40,16 +40,16 @@ def by_connections(rates: pd.DataFrame) -> Figure:
         f"At {most} connections {sellers.index[-1]} sells {sellers.iloc[-1] / sellers.iloc[0]:.0f} "
         f"times what {sellers.index[0]} does",
     )
-    axes.set_xlabel(f"connections ({_runs(rates)})")
+    axes.set_xlabel(f"connections ({_sample_size(rates)})")
     axes.set_ylabel("purchases sold per second")
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
 def lock_hold(predictions: pd.DataFrame) -> Figure:
-    """Draw what the time under the lock is made of, and what follows from it beside what was sold.
+    """Draw the parts of the time under the lock, and the rate predicted beside the measured one.
 
-    *predictions*: as `throughput.predict` gives them.
+    *predictions*: as `throughput.predict` returns them.
     """
     figure, [times, rates] = new_figure(width=10, panels=2)
     names = [
@@ -96,7 +96,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
 
 
 def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
-    """Draw how many commits carried how many purchases.
+    """Draw the share of purchases by the number of purchases in their commit.
 
     *batches*: allocator, purchases, commits.
     """
@@ -112,9 +112,9 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
             color=COLOURS[str(name)],
             label=f"{name}: {int(rows['commits'].sum()):,} commits",
         )
-    axes.axvline(connections, color=_CEILING, linestyle="--", linewidth=1)
+    axes.axvline(connections, color=_LIMIT, linestyle="--", linewidth=1)
     words = ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
-    say_finding(axes, f"Purchases per commit on average: {words} (dashed: all buyers)")
+    say_finding(axes, f"Purchases per commit on average: {words} (dashed: all clients)")
     axes.set_xlabel("purchases in one commit")
     axes.set_ylabel("share of purchases (%)")
     axes.set_yscale("log")
@@ -124,18 +124,20 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
     return figure
 
 
-def durability(pairs: pd.DataFrame) -> Figure:
-    """Draw what waiting for the flush costs, and what not waiting leaves at risk.
+def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
+    """Draw the rates durable and not, with their range, and the purchases at risk.
 
-    *pairs*: name, durable, goodput_per_s, at_risk_purchases.
+    *pairs*: rows of `figures.summarise`. *effects*: by allocator, what not waiting does, as
+    `throughput.effects_of_not_waiting` returns it.
     """
     figure, [rates, risks] = new_figure(width=10, panels=2)
     names = list(dict.fromkeys(pairs["name"]))
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]
         for durable, shift in ((True, -0.2), (False, 0.2)):
+            places = [place + shift for place in range(len(names))]
             axes.bar(
-                [place + shift for place in range(len(names))],
+                places,
                 table[durable],
                 width=0.36,
                 color=[COLOURS[name] for name in names],
@@ -146,20 +148,23 @@ def durability(pairs: pd.DataFrame) -> Figure:
         axes.set_xticklabels(names)
         axes.set_yscale("log")
         axes.set_xlabel("allocator (hatched: not durable)")
-    speed = pairs.pivot(index="name", columns="durable", values="goodput_per_s").loc[names]
-    times = speed[False] / speed[True]
-    say_finding(rates, f"Not waiting for the flush: {times.min():.1f} to {times.max():.1f} times")
-    rates.set_ylabel("purchases sold per second")
+    for row in pairs.itertuples():
+        place = names.index(row.name) + (-0.2 if row.durable else 0.2)
+        rates.vlines(place, row.goodput_min, row.goodput_max, color=REFERENCE)
+    said = "\n".join(f"{name}: {effect}" for name, effect in effects.items())
+    say_finding(rates, f"Not waiting for the flush:\n{said}")
+    runs = int(pairs["repetitions"].iloc[0])
+    rates.set_ylabel(f"purchases sold per second (line: {runs} runs)")
     risk = pairs[~pairs["durable"].astype(bool)]["at_risk_purchases"]
-    say_finding(risks, f"… and up to {risk.max():,.0f} purchases a crash would lose")
+    say_finding(risks, f"… and a crash would lose\nup to {risk.max():,.0f} purchases")
     risks.set_ylabel("purchases in the WAL, not on disk (worst moment)")
     return figure
 
 
 def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
-    """Draw the time per purchase under each safety net, in times that of none.
+    """Draw the time per purchase under each safety net, as a multiple of that under none.
 
-    *nets*: as `safety_nets.measure` gives them.
+    *nets*: as `safety_nets.compare_safety_nets` returns them.
     """
     figure, [axes] = new_figure()
     table = nets.pivot(index="net", columns="batch", values="microseconds")
@@ -175,17 +180,17 @@ def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
             label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
         )
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
-    axes.axvline(1, color=_CEILING, linestyle="--", linewidth=1)
+    axes.axvline(1, color=_LIMIT, linestyle="--", linewidth=1)
     axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(times))])
     axes.set_yticklabels([name.replace("_", " ") for name in times.index])
     axes.invert_yaxis()
-    dearest = times[batches[-1]].idxmax()
+    slowest = times[batches[-1]].idxmax()
     say_finding(
         axes,
-        f"In batches the dearest net is {dearest.replace('_', ' ')}: "
+        f"In batches the most expensive net is {slowest.replace('_', ' ')}: "
         f"{times[batches[-1]].max():.1f} times the time of none",
     )
-    axes.set_xlabel("time per purchase, flush excluded (times that of no net)")
+    axes.set_xlabel("time per purchase, flush excluded (no net = 1)")
     axes.set_ylabel("safety net")
     axes.legend(frameon=False, loc="lower right")
     return figure
@@ -198,7 +203,7 @@ def _logarithmic(axes: Axes, places: list[int]) -> None:
     axes.xaxis.set_major_formatter(ScalarFormatter())
 
 
-def _runs(rates: pd.DataFrame) -> str:
-    many = int(rates["repetitions"].iloc[0])
+def _sample_size(rates: pd.DataFrame) -> str:
+    runs = int(rates["repetitions"].iloc[0])
     sold = int(rates["sold"].sum())
-    return f"{many} run{'s' if many > 1 else ''} each, {sold:,} purchases in all"
+    return f"{runs} run{'s' if runs > 1 else ''} each, {sold:,} purchases in all"

@@ -1,4 +1,4 @@
-"""What a purchase makes the database write, as charts."""
+"""Charts of write volume: a table in, a labelled figure out."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,7 +10,7 @@ from ticketsvc.lab.charts.style import COLOURS, new_figure, say_finding
 def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     """Draw the WAL bytes per purchase and per ticket against the quantity, per allocator.
 
-    *volumes*: as `write_volume.measure` gives them.
+    *volumes*: as `write_volume.measure_write_volume` returns them.
     """
     figure, [per_purchase, per_ticket] = new_figure(width=10, panels=2)
     for name, rows in volumes.groupby("allocator"):
@@ -28,7 +28,7 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
         axes.set_ylabel(f"WAL per {what} (bytes)")
         axes.legend(frameon=False)
     words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
-    say_finding(per_purchase, f"Per purchase, most to least: {words}")
+    say_finding(per_purchase, f"Per purchase, largest to smallest: {words}")
     least = int(volumes["purchases"].min())
     say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
     return figure
@@ -68,7 +68,7 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
 def price_of_nets(nets: pd.DataFrame) -> Figure:
     """Draw the WAL bytes per purchase under each safety net.
 
-    *nets*: as `safety_nets.measure` gives them.
+    *nets*: as `safety_nets.compare_safety_nets` returns them.
     """
     figure, [axes] = new_figure()
     table = nets.pivot(index="net", columns="batch", values="wal_bytes")

@@ -1,6 +1,7 @@
-"""The lock-hold model: one hot event sells no faster than its row is handed on. Pure.
+"""The lock-hold model: how fast one hot event can sell. Pure.
 
-Whoever sells holds the event's pool row until the commit is on disk. So the event sells at most
+A transaction that sells holds the event's pool row until its commit is on disk. So the event
+sells at most
 
     purchases per commit / (round trips under the lock x round trip + work + flush)
 
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trips:
-    """How often one commit goes to the database and back: in all, and with the lock held."""
+    """Round trips to the database per commit: all of them, and those with the lock held."""
 
     all: int
     under_lock: int
 
 
 TRIPS: Mapping[str, Trips] = {
-    # begin, update, insert, commit: the lock is taken by the second, so the answer to it, and
-    # the last two, are under the lock.
+    # begin, update, insert, commit. The update takes the lock: half of its round trip, the
+    # insert's and half of the commit's pass with the lock held.
     "ticket_rows": Trips(4, 2),
     "range": Trips(1, 0),
     "group_commit": Trips(1, 0),
@@ -30,7 +31,7 @@ TRIPS: Mapping[str, Trips] = {
 
 @dataclass(frozen=True)
 class Hold:
-    """How long one commit of an allocator keeps the row, and of what that time is made."""
+    """How long one commit of an allocator holds the row, in three parts."""
 
     allocator: str
     purchases: int
@@ -40,21 +41,22 @@ class Hold:
 
     @property
     def seconds(self) -> float:
-        """The whole time."""
+        """The sum of the parts."""
         return self.trips_s + self.work_s + self.flush_s
 
     @property
     def predicted_per_s(self) -> float:
-        """Purchases per second that one event can sell so."""
+        """Purchases per second that one event can sell at most."""
         return self.purchases / self.seconds
 
 
 def hold(
     allocator: str, *, purchases: int, round_trip_s: float, alone_s: float, flush_s: float
 ) -> Hold:
-    """Take the time of a commit apart, as it was measured alone and without its flush.
+    """Split the time of a commit into its parts.
 
-    The work is what is left of it without the trips.
+    *alone_s*: its time without contention and without the flush. What the round trips leave of
+    it is the work.
     """
     trips = TRIPS[allocator]
     return Hold(

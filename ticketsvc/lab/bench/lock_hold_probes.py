@@ -1,6 +1,7 @@
-"""How long a round trip, a purchase alone and a batch alone take: the model's ingredients."""
+"""Measure what the lock-hold model needs: a round trip, a purchase alone, a batch alone."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
@@ -8,8 +9,8 @@ from statistics import median
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import Pool, checkout, make_pool
 from ticketsvc.database.scratch import scratch_database
-from ticketsvc.lab.bench.database import Stage, with_durability
-from ticketsvc.lab.bench.model import Hold, hold
+from ticketsvc.lab.bench.database import BenchDatabase, with_durability
+from ticketsvc.lab.bench.lock_hold import Hold, hold
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import load_settings
 
@@ -20,25 +21,24 @@ _Action = Callable[[], Awaitable[None]]
 async def lock_holds(
     conninfo: str, purchases: Mapping[str, int], *, repetitions: int
 ) -> list[Hold]:
-    """Measure what a commit of each allocator is made of, by its real code on one connection.
+    """Measure the parts of a commit of each allocator: its real code, on one connection.
 
-    *purchases*: how many one commit carries, by allocator. All take turns, durable and
-    not; medians. The flush is what durable takes longer, the same for all.
+    *purchases*: how many one commit carries, by allocator. All are measured in turns, durable
+    and not; medians count. The flush is the difference between the two, the same for all.
     """
     with scratch_database(conninfo, "bench") as database:
-        stage = Stage(database, "fixed")
-        try:
-            [event] = stage.fresh(1)
-        finally:
-            stage.close()
+        with contextlib.closing(BenchDatabase(database, "fixed")) as opened:
+            [event] = opened.make_events(1)
         settings = load_settings().model_copy(update={"pool_size": 1})
-        waits, leaves = (
+        durable_pool, fast_pool = (
             make_pool(with_durability(database, durable), settings) for durable in (True, False)
         )
-        async with waits, leaves:
-            actions: list[_Action] = [lambda: _round_trip(waits)]
+        async with durable_pool, fast_pool:
+            actions: list[_Action] = [lambda: _round_trip(durable_pool)]
             for name, many in purchases.items():
-                actions += [_buying(pool, name, event, many) for pool in (waits, leaves)]
+                actions += [
+                    _purchases(pool, name, event, many) for pool in (durable_pool, fast_pool)
+                ]
             trip, *times = await _medians(actions, repetitions)
     pairs = list(zip(times[::2], times[1::2], strict=True))
     flush = median(durable - not_durable for durable, not_durable in pairs)
@@ -48,8 +48,8 @@ async def lock_holds(
     ]
 
 
-def _buying(pool: Pool, name: str, event: str, many: int) -> _Action:
-    """Return what buys *many* times at once: of an allocator that batches, one batch."""
+def _purchases(pool: Pool, name: str, event: str, many: int) -> _Action:
+    """Return an action: *many* concurrent purchases, one batch where the allocator batches."""
     allocator = ALLOCATORS[name](pool, "fixed")
     purchase = Purchase(user_id="probe", event_id=event, quantity=8)
 

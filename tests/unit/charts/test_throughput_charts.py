@@ -1,0 +1,81 @@
+"""The titles of the throughput charts state what their tables hold."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ticketsvc.lab import charts
+
+NAMES = ["ticket_rows", "range", "group_commit"]
+
+
+def titles(figure: Figure) -> list[str]:
+    """Return the titles; every panel has labels, too."""
+    assert all(one.get_xlabel() and one.get_ylabel() for one in figure.axes)
+    return [one.get_title(loc="left") for one in figure.axes]
+
+
+def test_by_connections_compares_the_fastest_with_the_slowest() -> None:
+    rates = pd.DataFrame(
+        {
+            "name": ["noop", *NAMES] * 2,
+            "kind": ["noop", *["allocator"] * 3] * 2,
+            "connections": [1] * 4 + [64] * 4,
+            "goodput_per_s": [9.0, 1.0, 2.0, 2.0, 90.0, 1.0, 2.0, 70.0],
+            "repetitions": 3,
+            "sold": 10,
+        }
+    )
+    [title] = titles(charts.by_connections(rates))
+    assert title.startswith("At 64 connections group_commit sells 70 times what ticket_rows does")
+
+
+def test_lock_hold_names_the_shortest_and_the_longest() -> None:
+    predictions = pd.DataFrame(
+        {
+            "allocator": NAMES,
+            "purchases_per_commit": [1, 1, 30],
+            "trips_ms": [0.4, 0.0, 0.0],
+            "work_ms": 0.2,
+            "flush_ms": 0.5,
+            "predicted_per_s": [900.0, 1400.0, 40000.0],
+            "measured_per_s": [450.0, 1400.0, 10000.0],
+        }
+    )
+    assert titles(charts.lock_hold(predictions))[0] == "A commit holds the row 0.7 to 1.1 ms"
+
+
+def test_batch_sizes_give_the_means() -> None:
+    batches = pd.DataFrame(
+        {"allocator": ["range", "group_commit"], "purchases": [1, 30], "commits": [10, 10]}
+    )
+    assert "range 1.0, group_commit 30.0" in titles(charts.batch_sizes(batches, 64))[0]
+
+
+def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:
+    pairs = pd.DataFrame(
+        {
+            "name": ["range", "group_commit"] * 2,
+            "durable": [True] * 2 + [False] * 2,
+            "repetitions": 4,
+            "goodput_min": [1.0, 2.0, 3.0, 2.0],
+            "goodput_per_s": [1.0, 2.0, 4.0, 2.0],
+            "goodput_max": [1.0, 3.0, 5.0, 3.0],
+            "at_risk_purchases": [1.0, 9.0, 1000.0, 3000.0],
+        }
+    )
+    effects = pd.Series({"range": "4.0 times as fast", "group_commit": "no difference resolved"})
+    rates, risks = titles(charts.durability(pairs, effects))
+    assert "range: 4.0 times as fast" in rates
+    assert "group_commit: no difference resolved" in rates
+    assert "3,000" in risks
+
+
+def test_the_most_expensive_net_is_named() -> None:
+    nets = pd.DataFrame(
+        {
+            "net": ["none", "chain"] * 2,
+            "batch": [1, 1, 50, 50],
+            "microseconds": [9.0, 9.0, 2.0, 5.0],
+        }
+    )
+    assert "chain: 2.5 times" in titles(charts.price_of_nets_in_time(nets))[0]
