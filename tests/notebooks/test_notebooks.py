@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, str]] = {
         "repetitions": "2",
         "probes": "30",
     },
-    "09-what-survives": {"times": "2", "crashes": "1", "between": "60", "flood_s": "3.0"},
+    "09-what-survives": {"times": "1", "between": "40", "overload_s": "2.0"},
 }
 
 

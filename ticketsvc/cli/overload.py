@@ -1,4 +1,4 @@
-"""`overload`: many times what can be sold."""
+"""`overload`: offer many times the load that can be sold."""
 
 import json
 
@@ -17,26 +17,38 @@ from ticketsvc.cli.root import (
 )
 from ticketsvc.errors import UsageError
 
-_REALLY_ASKED = 0.8  # of what was to be asked for
+_LEAST_OFFERED = 0.8  # of the load that was to be offered
 
 
 @ticketsvc.command()
-@click.option("--times", type=Finite(1, 100), default=10.0, show_default=True)
-@click.option("--seconds", type=Finite(1, 600), default=30.0, show_default=True)
+@click.option(
+    "--times",
+    type=Finite(1, 100),
+    default=10.0,
+    show_default=True,
+    help="Offered load, as a multiple of the sustained rate.",
+)
+@click.option(
+    "--seconds",
+    type=Finite(1, 600),
+    default=30.0,
+    show_default=True,
+    help="How long the load lasts.",
+)
 @click.option("--allocator", default="range", show_default=True, help="How tickets are allocated.")
 @click.option(
     "--flush-ms",
     type=click.IntRange(0, 100),
     default=10,
     show_default=True,
-    help="How much longer each flush of the database is made to take.",
+    help="How much longer each flush of the database takes.",
 )
 @click.option(
     "--max-waiting",
     type=click.IntRange(1, 5000),
     default=100,
     show_default=True,
-    help="The bound on purchases under way.",
+    help="The most purchases in flight.",
 )
 @as_json_option
 def overload(
@@ -47,33 +59,36 @@ def overload(
     max_waiting: int,
     as_json: bool,
 ) -> int:
-    """Ask for many times what is sustained. Exit 1: not clean, 3: so much was not asked.
+    """Offer a service many times the load it can sustain, then audit it.
 
-    On a server of its own, whose flushes are slow, so that the database is the limit.
+    It runs a temporary PostgreSQL server with slow flushes, so that the database is the limit.
+
+    Exit codes: 0 clean, 1 the audit found a violation, 2 bad usage, 3 could not generate that much
+    load.
     """
-    from ticketsvc.lab.faults.overload import Load
-    from ticketsvc.lab.faults.overload import overload as flood
+    from ticketsvc.lab.faults.overload import OverloadSpec, run_overload
 
     mechanism = chosen_mechanism(allocator)
     if not mechanism.claims_keys:
-        raise UsageError(f"--allocator {mechanism.name}: only of the safe ones")
-    load = Load(
+        raise UsageError(f"--allocator {mechanism.name}: must be a safe one")
+    spec = OverloadSpec(
         times, seconds, flush_ms=flush_ms, max_waiting=max_waiting, allocator=mechanism.name
     )
     with counter("answers") as add:
-        found = run_async(flood(load, on_answer=lambda: add(1)))
-    row = found.row()
+        result = run_async(run_overload(spec, on_answer=lambda: add(1)))
+    row = result.row()
     if as_json:
         print(json.dumps(row))
     else:
         rounded = {n: round(v, 2) if isinstance(v, float) else v for n, v in row.items()}
-        print_facts(f"{times:g} times what is sustained, for {seconds:g} s", rounded)
-    if not found.verdict.clean:
+        print_facts(f"{times:g} times the sustained rate, for {seconds:g} s", rounded)
+    if not result.verdict.clean:
         return VIOLATION
-    if row["of_peak_offered"] < _REALLY_ASKED * times:
+    if row["of_peak_offered"] < _LEAST_OFFERED * times:
         complain(
-            f"only {row['of_peak_offered']:.1f} times as much was asked for: the buyers share this "
-            "machine with the service, and were no faster. Make flushes slower with --flush-ms"
+            f"could not generate that much load: only {row['of_peak_offered']:.1f} times the "
+            "sustained rate. The buyers share this machine with the service: make flushes slower "
+            "with --flush-ms"
         )
         return COULD_NOT_TELL
     return CLEAN

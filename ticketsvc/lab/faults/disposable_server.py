@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, with an event that cannot sell out: it may be broken."""
+"""A temporary PostgreSQL server that may be broken."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,19 @@ from ticketsvc.settings import load_settings
 
 
 @contextlib.contextmanager
-def own_server(event: str, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
-    """Run a server with both schemas, *event* in `fixed`, and *settings* of PostgreSQL's."""
+def disposable_server(settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
+    """Run a server with both schemas, and with *settings* of PostgreSQL; remove it at the end."""
     folder = load_settings().postgres_bin
     with start_temporary(binaries_folder=folder, settings=settings) as server:
         with psycopg.connect(server.url, autocommit=True) as owner:
             ensure_schemas(owner)
-            reset_event(owner, "fixed", event, MAX_TOTAL)
         yield server
+
+
+def make_event(server: EmbeddedServer, event: str) -> None:
+    """Make *event* in the schema `fixed`, with more tickets than anybody can buy."""
+    with psycopg.connect(server.url, autocommit=True) as owner:
+        reset_event(owner, "fixed", event, MAX_TOTAL)
 
 
 def ledger_on(server: EmbeddedServer, event: str) -> EventLedger:

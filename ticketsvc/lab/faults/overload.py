@@ -1,8 +1,8 @@
-"""Ask for many times what a service can sell, and see what becomes of those who ask.
+"""Offer a service many times the load it can sell, and count what it sells and refuses.
 
-Buyers arrive by the clock, whether or not those before them have been answered: what waits for an
-answer cannot hold back the next one, as it does where each buyer waits for its own. The database
-flushes slowly, so that it is the limit, and not the processor that buyers and service share here.
+The load is open-loop: purchases arrive at a fixed rate, whether or not earlier ones have been
+answered. The database flushes slowly, so that it is the limit, not the processor that buyers and
+service share.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ import pandas as pd
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checker.check import EventVerdict, judge
-from ticketsvc.lab.faults.disposable_server import ledger_on, own_server
+from ticketsvc.lab.faults.disposable_server import disposable_server, ledger_on, make_event
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import start_service
 
 EVENT = "OVERLOAD"
-_CONNECTIONS_TO_SPARE = 300
-_LOOK_S = 0.2
+_SPARE_CONNECTIONS = 300
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Load:
-    """How much is asked for: *times* what is sustained, for so many *seconds*.
+class OverloadSpec:
+    """How much load to offer: *times* the sustained rate, for *seconds*.
 
-    *flush_ms*: what each flush of the database is made to take longer. *max_waiting*: the bound on
-    purchases under way. *peak_s*: how long it is first measured what can be sustained.
+    *flush_ms*: how much longer each flush of the database takes. *max_waiting*: the most purchases
+    in flight. *peak_s*: how long the sustained rate is measured first, with *buyers* buyers.
     """
 
     times: float = 10.0
@@ -46,10 +46,10 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Overload:
-    """What became of it. Rates are purchases per second, latencies milliseconds."""
+class OverloadResult:
+    """What was sold and refused. Rates are purchases per second, latencies milliseconds."""
 
-    load: Load
+    spec: OverloadSpec
     peak_per_s: float
     offered_per_s: float
     goodput_per_s: float
@@ -65,9 +65,9 @@ class Overload:
     statuses: Sequence[int]
 
     def row(self) -> dict[str, Any]:
-        """Return one line of a table."""
+        """Return one row of a table."""
         return {
-            "allocator": self.load.allocator,
+            "allocator": self.spec.allocator,
             "peak_per_s": self.peak_per_s,
             "offered_per_s": self.offered_per_s,
             "of_peak_offered": self.offered_per_s / self.peak_per_s,
@@ -86,37 +86,37 @@ class Overload:
         }
 
 
-async def overload(
-    load: Load,
-    on_answer: Callable[[], None] = lambda: None,
-) -> Overload:
-    """Measure what one service sustains, then ask for *load.times* that.
+async def run_overload(
+    spec: OverloadSpec, on_answer: Callable[[], None] = lambda: None
+) -> OverloadResult:
+    """Measure the rate that one service sustains, then offer *spec.times* that rate.
 
-    On a PostgreSQL server of its own.
+    The service sells from a disposable PostgreSQL server.
     """
-    settings = {"commit_delay": str(load.flush_ms * 1000), "commit_siblings": "0"}
+    settings = {"commit_delay": str(spec.flush_ms * 1000), "commit_siblings": "0"}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(own_server(EVENT, settings))
+        server = stack.enter_context(disposable_server(settings))
+        make_event(server, EVENT)
         service = stack.enter_context(
             start_service(
                 server.url,
-                load.allocator,
-                environment={"TICKETSVC_MAX_WAITING": str(load.max_waiting)},
+                spec.allocator,
+                environment={"TICKETSVC_MAX_WAITING": str(spec.max_waiting)},
             )
         )
-        peak = await _sustained(service.url, load)
-        peak_per_s = _rate(peak, load.peak_s)
+        peak = await _sustained(service.url, spec)
+        peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
-        flood = await _flood(service.url, load, peak_per_s, service.process.pid, on_answer)
+        flood = await _flood(service.url, spec, peak_per_s, service.process.pid, on_answer)
         ledger = ledger_on(server, EVENT)
     verdict = judge(ledger, [*peak, *flood.history])
     sold = _latencies_ms(flood.history, "ok")
     refused = _latencies_ms(flood.history, "refused")
-    return Overload(
-        load,
+    return OverloadResult(
+        spec,
         peak_per_s,
         len(flood.history) / flood.sent_within_s,
-        _rate(flood.history, load.seconds),
+        _rate(flood.history, spec.seconds),
         len(refused),
         percentile(refused, 0.5),
         percentile(refused, 0.99),
@@ -130,9 +130,9 @@ async def overload(
     )
 
 
-async def _sustained(url: str, load: Load) -> list[Attempt]:
-    end = time.monotonic() + load.peak_s
-    workload = Workload(EVENT, purchases=10**9, concurrency=load.buyers)
+async def _sustained(url: str, spec: OverloadSpec) -> list[Attempt]:
+    end = time.monotonic() + spec.peak_s
+    workload = Workload(EVENT, purchases=10**9, concurrency=spec.buyers)
     return await run_workload([url], workload, enough=lambda: time.monotonic() >= end)
 
 
@@ -144,21 +144,21 @@ class _Flood:
 
 
 async def _flood(
-    url: str, load: Load, peak_per_s: float, pid: int, on_answer: Callable[[], None]
+    url: str, spec: OverloadSpec, peak_per_s: float, pid: int, on_answer: Callable[[], None]
 ) -> _Flood:
-    many = round(load.times * peak_per_s * load.seconds)
-    arrivals = tuple(number * load.seconds / many for number in range(many))
+    purchases = round(spec.times * peak_per_s * spec.seconds)
+    arrivals = tuple(number * spec.seconds / purchases for number in range(purchases))
     workload = Workload(
         EVENT,
-        purchases=many,
-        concurrency=load.max_waiting + _CONNECTIONS_TO_SPARE,
+        purchases=purchases,
+        concurrency=spec.max_waiting + _SPARE_CONNECTIONS,
         arrivals_s=arrivals,
     )
     asking = asyncio.create_task(run_workload([url], workload, on_answer=lambda _: on_answer()))
     most = 0
     while not asking.done():
         most = max(most, resident_bytes(family(pid)))
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     history = await asking
     return _Flood(history, history[-1].sent_s - history[0].sent_s, most)
 
@@ -173,7 +173,7 @@ def _latencies_ms(history: Sequence[Attempt], outcome: str) -> list[float]:
     return sorted(1000 * (one.answered_s - one.sent_s) for one in history if one.outcome == outcome)
 
 
-def table(found: Overload) -> pd.DataFrame:
-    """Return the row as a table that reads downwards."""
-    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in found.row().items()}
+def overload_table(result: OverloadResult) -> pd.DataFrame:
+    """Return the result as a table with one line per figure."""
+    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in result.row().items()}
     return pd.DataFrame({"value": [str(value) for value in row.values()]}, index=list(row))

@@ -1,4 +1,4 @@
-"""A proxy that can lose an answer: the purchase has happened, and nobody is told."""
+"""A proxy that can drop an answer: the purchase has happened, and the buyer does not know."""
 
 import asyncio
 import contextlib
@@ -9,37 +9,40 @@ from yarl import URL
 _CHUNK_BYTES = 64 * 1024
 
 
-class CuttingProxy:
-    """Hand bytes on both ways between clients and one service, until told to cut."""
+class ResponseDroppingProxy:
+    """Forward bytes both ways between clients and one service, but drop answers on request."""
 
     def __init__(self, target: str) -> None:
         self._target = URL(target)
-        self._cuts = 0
+        self.drops_left = 0
         self.url = ""
 
-    def cut_answers(self, many: int) -> None:
-        """Have the next *many* answers end in a broken connection instead of reaching anybody."""
-        self._cuts += many
+    def drop_answers(self, count: int) -> None:
+        """Close the connection instead of forwarding the next *count* successful answers."""
+        self.drops_left += count
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward one client's connection until either side ends it, or an answer is dropped."""
         try:
-            theirs = await asyncio.open_connection(self._target.host, self._target.port)
+            from_service, to_service = await asyncio.open_connection(
+                self._target.host, self._target.port
+            )
         except OSError:
             writer.transport.abort()
             return
-        asking = asyncio.create_task(_copy(reader, theirs[1]))
+        requests = asyncio.create_task(_copy(reader, to_service))
         try:
-            while answer := await theirs[0].read(_CHUNK_BYTES):
-                if self._cuts and answer.startswith(b"HTTP/1.1 200"):
-                    self._cuts -= 1
+            while answer := await from_service.read(_CHUNK_BYTES):
+                if self.drops_left and answer.startswith(b"HTTP/1.1 200"):
+                    self.drops_left -= 1
                     break
                 writer.write(answer)
                 await writer.drain()
         except OSError:
-            pass  # whichever side broke off: the other is told so
+            pass  # one side closed: the other is closed below
         finally:
-            asking.cancel()
-            theirs[1].close()
+            requests.cancel()
+            to_service.close()
             writer.transport.abort()
 
 
@@ -52,10 +55,10 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def cutting_proxy(target: str) -> AsyncIterator[CuttingProxy]:
-    """Run a proxy before the service at *target*, on a free port of this machine."""
-    proxy = CuttingProxy(target)
-    server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+async def response_dropping_proxy(target: str) -> AsyncIterator[ResponseDroppingProxy]:
+    """Run a proxy in front of the service at *target*, on a free port of this machine."""
+    proxy = ResponseDroppingProxy(target)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield proxy

@@ -1,0 +1,109 @@
+"""The faults that can be injected: into a server process, its sessions, the database, an answer.
+
+Each fault breaks a `Target` that was made for it: server processes and a PostgreSQL server that
+nobody else uses.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+
+from ticketsvc.database.embedded import EmbeddedServer, start_again
+from ticketsvc.database.roles import SERVICES
+from ticketsvc.database.statements import load
+from ticketsvc.errors import TicketsvcError
+from ticketsvc.lab.faults.response_dropping_proxy import ResponseDroppingProxy
+from ticketsvc.lab.faults.restarting_service import RestartingService
+
+_DROPS_AT_A_TIME = 5
+_POLL_S = 0.01
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What can be broken: the database, the services that sell from it, the proxies before them.
+
+    *abandoned*: set when the experiment ends early; a fault then waits for nothing more.
+    """
+
+    server: EmbeddedServer
+    services: Sequence[RestartingService]
+    proxies: Sequence[ResponseDroppingProxy]
+    freeze_s: float
+    abandoned: threading.Event
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to break something. *inject* returns once the broken part can work again."""
+
+    name: str
+    inject: Callable[[Target], None]
+
+
+def _kill_server(target: Target) -> None:
+    _wait(target, lambda: any(service.alive for service in target.services))
+    serving = [service for service in target.services if service.alive] or target.services
+    victim = random.choice(serving)  # noqa: S311 - any will do
+    restarts = victim.restarts
+    victim.kill()
+    _wait(target, lambda: victim.restarts > restarts)
+
+
+def _terminate_sessions(target: Target) -> None:
+    with psycopg.connect(target.server.url, autocommit=True) as connection:
+        connection.execute(load("faults")["terminate_sessions"].query, {"prefix": SERVICES})
+
+
+def _crash_database(target: Target) -> None:
+    # The signal of `pg_ctl stop -m immediate`: every process ends at once, nothing is flushed.
+    os.kill(target.server.postmaster, signal.SIGQUIT)
+    start_again(target.server)
+
+
+def _freeze_database(target: Target) -> None:
+    postmaster = psutil.Process(target.server.postmaster)
+    frozen = [postmaster]
+    postmaster.suspend()  # first, so that it starts no further processes
+    for child in postmaster.children(recursive=True):
+        child.suspend()
+        frozen.append(child)
+    try:
+        target.abandoned.wait(target.freeze_s)
+    finally:
+        for process in reversed(frozen):
+            process.resume()
+
+
+def _drop_answers(target: Target) -> None:
+    for proxy in target.proxies:
+        proxy.drop_answers(_DROPS_AT_A_TIME)
+    _wait(target, lambda: not any(proxy.drops_left for proxy in target.proxies))
+
+
+def _wait(target: Target, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not (condition() or target.abandoned.is_set()):
+        if time.monotonic() > deadline:
+            raise TicketsvcError(f"a fault had no end within {_TIMEOUT_S:.0f} s")
+        time.sleep(_POLL_S)
+
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("server_kill", _kill_server),
+        Fault("session_kill", _terminate_sessions),
+        Fault("database_crash", _crash_database),
+        Fault("database_freeze", _freeze_database),
+        Fault("answer_dropped", _drop_answers),
+    )
+}
