@@ -112,7 +112,7 @@ def test_write_volume_charts_are_labelled() -> None:
         }
     )
     wal = charts.wal_by_quantity(volumes)
-    assert title(wal) == "Per purchase, most to least: range ×1.0, ticket_rows ×16.0"
+    assert title(wal) == "Per purchase, largest to smallest: range ×1.0, ticket_rows ×16.0"
     size = charts.size_by_quantity(volumes)
     assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)
