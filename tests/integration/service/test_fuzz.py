@@ -73,10 +73,10 @@ class Target:
 
     def print_counts(self):
         for (kind, route), by_status in sorted(_grouped(self.counts).items()):
-            told = ", ".join(
+            listed = ", ".join(
                 f"{status}: {number}" for status, number in sorted(by_status.items(), key=str)
             )
-            print(f"{kind:8} {route:44} {sum(by_status.values()):7}   {told}")
+            print(f"{kind:8} {route:44} {sum(by_status.values()):7}   {listed}")
         print(f"{sum(self.counts.values())} answers and closings in all")
 
 
@@ -141,7 +141,7 @@ def test_requests_made_from_the_contract(target):
 
 
 def _try(target, session, operation, mode, times):
-    told = set()
+    seen = set()
 
     @settings(max_examples=times, **QUIET)
     @given(case=operation.as_strategy(generation_mode=mode), ours=st.booleans())
@@ -160,8 +160,8 @@ def _try(target, session, operation, mode, times):
         sold = 0
         if operation.path == "/purchase" and status == 200:
             tickets = tuple(response.json()["tickets"])
-            if tickets not in told:  # else it was told again what it had bought under its key
-                told.add(tickets)
+            if tickets not in seen:  # else it is a replay under the same key
+                seen.add(tickets)
                 sold = len(tickets)
         left, rest = before
         assert target.held() == (left - sold, rest)
@@ -268,9 +268,9 @@ def test_bytes(target):
         @given(st.lists(wire, min_size=AT_ONCE, max_size=AT_ONCE))
         def attempt(payloads):
             before = target.held()
-            told = runner.run(_send_all(address, payloads))
+            answers = runner.run(_send_all(address, payloads))
             sold = 0
-            for sent, (received, reset) in zip(payloads, told, strict=True):
+            for sent, (received, reset) in zip(payloads, answers, strict=True):
                 for status, body in _answers(received):
                     target.counts["wire", _named(sent), status] += 1
                     sold += _hold_against_contract(status, body)
@@ -280,9 +280,9 @@ def test_bytes(target):
             left, rest = before
             now, same = target.held()
             assert same == rest
-            # An answer can be lost to a reset; what was told is never more than what is held.
+            # A reset can lose an answer. No answer speaks of a sale that did not happen.
             lost = left - now - sold
-            assert lost == 0 or (lost > 0 and any(reset for _, reset in told))
+            assert lost == 0 or (lost > 0 and any(reset for _, reset in answers))
 
         attempt()
 

@@ -87,7 +87,7 @@ async def test_new_purchases_are_turned_away_while_draining(database, connection
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-async def test_stopping_turns_away_whoever_stays_and_waits_for_no_idler(
+async def test_stopping_finishes_begun_requests_and_closes_idle_connections(
     monkeypatch, database, connection, serve, http, soon
 ):
     """A request that is there in part is answered; one that never gets whole holds up nothing."""
@@ -146,7 +146,7 @@ def test_a_service_ends_with_the_process_that_started_it(database, eventually):
 
 
 async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
-    """Every answer meanwhile is a 503 that says when to come back; then it sells again.
+    """While it is away every answer is a 503 with Retry-After; then the service sells again.
 
     Nobody waits until the time for a connection is up: it is longer than any client here waits.
     """
@@ -158,7 +158,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             reset_event(connection, "fixed", "E", 8000)
         service = serve(own.url, "range", pool_size=2)
         assert (await post_purchase(http, service.url))[0] == 200
-        # Who waits in the queue when it goes is told as well.
+        # Purchases that wait in the queue when it goes are answered too.
         with (
             hold_pool(own.url) as holder,
             contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
@@ -172,7 +172,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         async def nothing_but_unavailable():
             code, answer, headers = await post_purchase(http, service.url)
             assert code == 503
-            # Nobody is told to try again what may have happened.
+            # No answer asks to repeat a purchase that may have happened.
             assert ("Retry-After" in headers) == (answer["code"] != "outcome_unknown")
             assert "127.0.0.1" not in answer["error"]
             codes.add(answer["code"])
@@ -198,7 +198,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         await asyncio.to_thread(service.stop)
 
 
-async def test_beyond_the_bound_purchases_are_told_at_once_and_those_under_way_are_served(
+async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_flight_are_served(
     monkeypatch, database, connection, serve, http, soon
 ):
     monkeypatch.setenv("TICKETSVC_MAX_WAITING", "1")

@@ -43,7 +43,7 @@ class Crew:
         return self
 
     def __exit__(self, *_):
-        # Not killed at once: whoever is leaves the folder of the counters to the others.
+        # Not killed at once: a killed process leaves the folder of the counters to the others.
         self.parent.terminate()
         try:
             self.parent.communicate(timeout=60)

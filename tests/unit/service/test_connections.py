@@ -1,0 +1,154 @@
+"""One guard with a clock of the test's own: what it does to a client that takes too long."""
+
+import asyncio
+
+import pytest
+
+from ticketsvc.service.connections import Connections
+from ticketsvc.settings import Settings
+
+SETTINGS = Settings(request_timeout_s=10, keepalive_timeout_s=75, max_connections=2)
+
+
+class Transport(asyncio.Transport):
+    """Record what a guard does to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.closed, self.aborted = b"", False, False
+
+    def write(self, data):
+        self.written += data
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.aborted = True
+
+
+class Inner(asyncio.Protocol):
+    """Stand for aiohttp's protocol."""
+
+    received = b""
+
+    def data_received(self, data):
+        self.received += data
+
+
+class House:
+    """The connections of a server at a time that the test sets."""
+
+    def __init__(self):
+        self.connections = Connections(Inner, SETTINGS, {})
+        self.time = 0.0
+        self.connections.now = lambda: self.time
+
+    def open(self):
+        guard, transport = self.connections.accept(), Transport()
+        guard.connection_made(transport)
+        return guard, transport
+
+    def at(self, time, guard):
+        self.time = time
+        guard.check(time)
+
+
+@pytest.fixture
+async def house():
+    return House()
+
+
+def test_headers_that_are_never_complete_are_answered_408_and_closed(house):
+    guard, transport = house.open()
+    guard.data_received(b"GET / HTTP/1.1\r\n")
+    house.at(9, guard)
+    assert not transport.written
+    guard.data_received(b"X: y\r\n")  # more bytes win no time
+    house.at(10, guard)
+    assert transport.written.startswith(b"HTTP/1.1 408 ")
+    assert not transport.closed  # the client may read first
+    house.at(11, guard)
+    assert transport.closed
+
+
+def test_a_request_in_progress_is_left_to_its_handler(house):
+    guard, transport = house.open()
+    guard.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    guard.request_started()
+    house.at(1000, guard)
+    assert not (transport.closed or transport.written)
+
+
+def test_a_connection_stays_open_between_requests_for_the_keepalive_time(house):
+    guard, transport = house.open()
+    guard.request_started()
+    guard.request_ended(last=False)
+    house.at(74, guard)
+    assert not transport.closed
+    house.at(75, guard)
+    assert (transport.closed, transport.written) == (True, b"")
+
+
+def test_a_connection_without_any_request_is_closed_at_the_request_limit(house):
+    guard, transport = house.open()
+    house.at(10, guard)
+    assert (transport.closed, transport.written) == (True, b"")
+
+
+def test_the_next_request_must_be_complete_in_time_too(house):
+    guard, transport = house.open()
+    guard.request_started()
+    guard.request_ended(last=False)
+    house.at(50, guard)
+    guard.data_received(b"G")
+    house.at(60, guard)
+    assert transport.written.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_does_not_read_is_reset(house):
+    guard, transport = house.open()
+    guard.pause_writing()
+    house.at(1, guard)
+    house.at(11, guard)
+    assert transport.aborted
+
+
+def test_a_client_that_reads_again_is_not_reset(house):
+    guard, transport = house.open()
+    guard.request_started()
+    guard.pause_writing()
+    house.at(1, guard)
+    guard.resume_writing()
+    house.at(11, guard)
+    assert not transport.aborted
+
+
+def test_a_half_closed_connection_stays_open_for_its_answer_only(house):
+    asked, _ = house.open()
+    asked.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    silent, _ = house.open()
+    assert (asked.eof_received(), silent.eof_received()) == (True, False)
+
+
+def test_one_connection_too_many_is_answered_503_and_its_bytes_are_dropped(house):
+    first, _ = house.open()
+    house.open()
+    guard, transport = house.open()
+    assert transport.written.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After" in transport.written
+    guard.data_received(b"POST /purchase")
+    house.at(1, guard)
+    assert transport.closed
+    guard.connection_lost(None)
+    first.connection_lost(None)
+    assert not house.open()[1].written  # there is room again
+
+
+def test_far_too_many_connections_are_reset(house):
+    opened = [house.open()[1] for _ in range(200)]
+    assert opened[-1].aborted
+    assert not opened[50].aborted
