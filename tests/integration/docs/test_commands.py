@@ -4,7 +4,7 @@ The blocks marked `sh` of a document run in order, in one shell. In a block
 
 - a comment behind a command may say `exit N`; without it the command must end with 0;
 - a comment line below a command is output that it must print (`…` stands for anything);
-- a number from 3000 to 3999 is a port, `postgresql://…` a database: the test puts its own there;
+- a number from 3000 to 3999 is a port, `postgresql://…` a database (the test puts its own there);
 - `serve` without a final `&` belongs to a terminal of its own: it runs until the document ends.
 """
 
@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,9 @@ class Command:
 
 
 def blocks(document: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", document, flags=re.MULTILINE | re.DOTALL)
+    """Return the document's code blocks in *language*, those in lists included."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", document, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 def commands(document: str) -> list[Command]:
@@ -130,7 +133,7 @@ def _results(run: list[Command], database: str, folder: Path) -> list[tuple[int,
     script = [_PRELUDE]
     for number, command in enumerate(run):
         text = re.sub(r"\b3\d{3}\b", lambda found: ports[found[0]], command.text)
-        text = text.replace("postgresql://…", shlex.quote(database))
+        text = re.sub(r"postgresql://\S*…\S*", shlex.quote(database), text)
         out, code = folder / f"{number}.out", folder / f"{number}.code"
         if command.serves:
             port = re.search(r"(?:--port |\bPORT=)(\d+)", text)
@@ -171,7 +174,7 @@ serve_in_background() {
     if [ -n "${servers[$1]}" ]; then kill "${servers[$1]}"; wait "${servers[$1]}"; fi
     eval "exec env $2" &
     servers[$1]=$!
-    until curl -sfo /dev/null "http://127.0.0.1:$1/readyz"; do
+    until curl -sfo /dev/null "http://127.0.0.1:$1/healthz"; do
         kill -0 "${servers[$1]}" || return
         sleep 0.1
     done
@@ -248,7 +251,7 @@ def test_every_command_stands_in_a_block_that_is_run(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_in_sentences_exist(document: Path) -> None:
-    found = re.findall(r"`(python3 run\.py [^`…]*)`", document.read_text())
+    found = re.findall(r"`((?:[A-Z_]+=\S+ )*python3 run\.py [^`…]*)`", document.read_text())
     assert [each for each in found if unparsable(each)] == []
 
 
