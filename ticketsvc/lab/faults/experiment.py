@@ -12,7 +12,7 @@ from ticketsvc.database.embedded import EmbeddedServer
 from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.bench.database import with_durability
 from ticketsvc.lab.checker.check import judge
-from ticketsvc.lab.faults.disposable_server import disposable_server, ledger_on, make_event
+from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.faults.faults import FAULTS, Target
 from ticketsvc.lab.faults.records import FaultExperiment, FaultResult, Injection
 from ticketsvc.lab.faults.response_dropping_proxy import response_dropping_proxy
@@ -41,7 +41,7 @@ async def run_fault_experiments(
     services: dict[tuple[str, bool, int], list[RestartingService]] = {}
     results = []
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(disposable_server(_SERVER_SETTINGS))
+        server = stack.enter_context(disposable_postgres(_SERVER_SETTINGS))
         for number, experiment in enumerate(experiments):
             kind = experiment.allocator, experiment.durable, experiment.processes
             if kind not in services:

@@ -17,7 +17,7 @@ import pandas as pd
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checker.check import EventVerdict, judge
-from ticketsvc.lab.faults.disposable_server import disposable_server, ledger_on, make_event
+from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
@@ -95,7 +95,7 @@ async def run_overload(
     """
     settings = {"commit_delay": str(spec.flush_ms * 1000), "commit_siblings": "0"}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(disposable_server(settings))
+        server = stack.enter_context(disposable_postgres(settings))
         make_event(server, EVENT)
         service = stack.enter_context(
             start_service(

@@ -13,7 +13,7 @@ from ticketsvc.settings import load_settings
 
 
 @contextlib.contextmanager
-def disposable_server(settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
+def disposable_postgres(settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
     """Run a server with both schemas, and with *settings* of PostgreSQL; remove it at the end."""
     folder = load_settings().postgres_bin
     with start_temporary(binaries_folder=folder, settings=settings) as server:
