@@ -1,10 +1,10 @@
--- The database as it must be: a ticket that overlaps, leaves a gap or is out of range cannot be
--- written, whoever writes.
+-- The schema that makes every bad state impossible: no code can write a ticket that overlaps
+-- another, leaves a gap or is out of range.
 --
--- The invariant: the tickets issued of an event are exactly the numbers 1 to N, each once,
--- N is at most the event's total, and total, available and next_ticket_number agree with each
--- other. That they agree with N too is what an allocator's transaction is for, and the audit sees
--- it when one has none (drift): each of the two writes has to come first.
+-- The invariant: an event's issued tickets are exactly the numbers 1 to N, each once; N is at most
+-- the event's total; total, available and next_ticket_number agree with each other. Whether they
+-- also agree with N depends on the allocator: it writes the pool and the tickets one after the
+-- other, and needs a transaction for that. Without one, the audit reports drift.
 --
 --   what cannot happen                           what forbids it
 --   ------------------------------------------   ---------------------------------------------
@@ -15,14 +15,14 @@
 --   a row inside a range, or the reverse         issue_in_sequence
 --   a gap, a number below 1 or above total,
 --   a ticket of an unknown event                 issue_in_sequence
---   an issued number changed, or taken out       issued_for_good
+--   an issued number changed or deleted          issued_for_good
 --   a pool removed under its tickets             pool_outlives_tickets
 --   a total lowered below what is issued, or a
---   new or renamed pool over tickets left behind pool_fits_tickets
+--   new or renamed pool over existing tickets    pool_fits_tickets
 --   a purchase made twice under one key          idempotency_keys_pkey
 --
--- Why triggers and not the foreign-key chain or an exclusion constraint: see
--- docs/decisions/0002-a-trigger-keeps-the-sequence.md, with measurements.
+-- Why triggers and not a foreign-key chain or an exclusion constraint: see
+-- docs/decisions/0002-sequence-trigger.md, with measurements.
 
 CREATE SCHEMA fixed;
 COMMENT ON SCHEMA fixed IS 'ticketsvc schema 3: as it must be';
@@ -31,50 +31,50 @@ COMMENT ON SCHEMA fixed IS 'ticketsvc schema 3: as it must be';
 CREATE FUNCTION fixed.is_whole_blocks(tickets integer) RETURNS boolean LANGUAGE sql IMMUTABLE
 RETURN tickets > 0 AND tickets % 8 = 0;
 
--- One row an event, and the one row its sellers queue on.
--- Room is left on the page, and no changed column is indexed: a sale normally is a HOT update.
+-- One row per event. Concurrent purchases of an event wait for this row.
+-- The page has free room and no changed column is indexed, so a sale is normally a HOT update.
 CREATE TABLE fixed.ticket_pools (
     event_id           varchar(50) PRIMARY KEY,
     total              integer NOT NULL,
     available          integer NOT NULL,
     next_ticket_number integer NOT NULL,
-    -- Never oversold: the decrement that would go below zero is refused.
+    -- No oversell: a decrement below zero is refused.
     CONSTRAINT ticket_pools_available_in_range CHECK (available BETWEEN 0 AND total),
-    -- Never adrift: three columns, one truth.
+    -- No drift between the three columns.
     CONSTRAINT ticket_pools_in_step CHECK (next_ticket_number = total - available + 1)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fixed.ticket_pools IS 'Stock of each event; next_ticket_number = total - available + 1, always';
 
--- One row a purchase: the consecutive numbers start_ticket to end_ticket, both included.
+-- One row per purchase: the consecutive numbers start_ticket to end_ticket, both included.
 CREATE TABLE fixed.ticket_allocations (
     event_id     varchar(50) NOT NULL,
     start_ticket integer NOT NULL,
     end_ticket   integer NOT NULL,
     user_id      varchar(50) NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    -- Two ranges never start at the same number; issue_in_sequence forbids the other overlaps.
+    -- No two ranges start at the same number; issue_in_sequence forbids all other overlaps.
     CONSTRAINT ticket_allocations_pkey PRIMARY KEY (event_id, start_ticket),
     CONSTRAINT ticket_allocations_from_one CHECK (start_ticket >= 1),
-    -- Sold in blocks of 8; with it, a range is never empty and never runs backwards.
+    -- A range is never empty and never runs backward.
     CONSTRAINT ticket_allocations_whole_blocks
         CHECK (fixed.is_whole_blocks(end_ticket - start_ticket + 1))
 );
 COMMENT ON TABLE fixed.ticket_allocations IS 'One row per purchase: a range of ticket numbers';
 
--- One row a ticket.
+-- One row per ticket.
 CREATE TABLE fixed.issued_tickets (
     event_id      varchar(50) NOT NULL,
     ticket_number integer NOT NULL,
     user_id       varchar(50) NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    -- Never the same number twice.
+    -- No number is issued twice.
     CONSTRAINT issued_tickets_pkey PRIMARY KEY (event_id, ticket_number),
     CONSTRAINT issued_tickets_from_one CHECK (ticket_number >= 1)
 );
 COMMENT ON TABLE fixed.issued_tickets IS 'One row per ticket';
 
--- One row a purchase that came with a key, written in the transaction that sells: whoever asks
--- again under the key is told what is stored here. What was refused has no row.
+-- One row per sold purchase that had a key, written in the transaction that sells. A repeated
+-- request is answered from this row. A refused purchase has no row.
 CREATE TABLE fixed.idempotency_keys (
     key          varchar(128) NOT NULL,
     event_id     varchar(50) NOT NULL,
@@ -82,13 +82,13 @@ CREATE TABLE fixed.idempotency_keys (
     quantity     integer NOT NULL,
     first_ticket integer NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    -- One purchase per key, whatever its event: the second is rolled back, tickets and all.
+    -- One purchase per key, whatever its event: the second is rolled back with its tickets.
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key)
 );
 COMMENT ON TABLE fixed.idempotency_keys IS 'The answer to each purchase that came with a key';
 
--- What was sold under a key, and to whom; and which of many keys are used. By the index, though the plan may
--- be made while the table is small, and kept while it grows.
+-- Which of many keys are used, and what was sold under one key. Both use the index even when the
+-- plan is made while the table is small and is then kept while it grows.
 CREATE FUNCTION fixed.keys_used(p_keys varchar[])
 RETURNS varchar[] LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
@@ -100,8 +100,8 @@ RETURNS SETOF fixed.idempotency_keys LANGUAGE sql STABLE SET enable_seqscan = of
     SELECT * FROM fixed.idempotency_keys WHERE key = p_key
 $$;
 
--- Keys are kept for a day at least. Run by the service, which may not delete by itself: so it can
--- forget no key that is younger.
+-- Remove keys that are more than a day old. The service may call this and may not delete, so it
+-- cannot remove a younger key.
 CREATE FUNCTION fixed.forget_old_keys() RETURNS bigint LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
     WITH forgotten AS (
@@ -115,7 +115,7 @@ SET search_path = pg_catalog AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION fixed.forget_old_keys FROM PUBLIC;
 
--- Every ticket one row, however it was sold: what a range saves in writing, a reader still gets.
+-- One row per ticket, however it was sold.
 CREATE VIEW fixed.tickets AS
     SELECT event_id, ticket_number, user_id, created_at
     FROM fixed.issued_tickets
@@ -124,14 +124,14 @@ CREATE VIEW fixed.tickets AS
     FROM fixed.ticket_allocations;
 COMMENT ON VIEW fixed.tickets IS 'Derived: one row per ticket, from rows and ranges alike';
 
--- Tickets are issued in sequence. What a statement inserts of an event must continue, without a
--- gap or an overlap, what both tables hold of it already, and must end within its total. If the
--- tickets of an event were exactly 1 to N before the statement, they are exactly 1 to M after it.
--- The pool row is locked before anything is looked at: of two writers of one event the second
--- waits, then sees what the first has committed. A seller holds that lock already.
--- Who has not written the pool row writes it as it is: under REPEATABLE READ a lock alone would
--- let a later writer go on with a snapshot that lacks these tickets; over a new version of the
--- row it fails with 40001.
+-- Tickets are issued in sequence. What a statement inserts for an event must continue the tickets
+-- in both tables without a gap or an overlap, and must end within the total. If the event's
+-- tickets were exactly 1 to N before the statement, they are exactly 1 to M after it.
+-- The pool row is locked before anything is read: of two writers of one event the second waits,
+-- then sees what the first has committed. A purchase that has updated the row holds the lock.
+-- A transaction that has not written the pool row writes it unchanged. Under REPEATABLE READ a lock
+-- alone would let a later writer continue with a snapshot without these tickets; a new version of
+-- the row makes it fail with 40001.
 CREATE FUNCTION fixed.lock_total(p_event varchar) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     pool record;
@@ -162,7 +162,7 @@ DECLARE
     the_total integer;
     previous  integer;
 BEGIN
-    FOR issue IN -- in the order of their ids, so that two such statements cannot deadlock
+    FOR issue IN -- in the order of the event ids, so that two such statements cannot deadlock
         SELECT event_id, min(start_ticket) AS first, max(end_ticket) AS last,
                bool_and(start_ticket = previous_end + 1) AS unbroken
         FROM (SELECT event_id, start_ticket, end_ticket,
@@ -220,17 +220,16 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_rows_in_sequence();
 
--- Sell to everybody who waits for an event, in order of arrival: the one place of the rule for
--- purchases that commit together. The pool row is locked first and once, so whoever comes second
--- judges by what the first has committed; what cannot be sold is refused alone, and its
--- neighbours are sold to. A purchase may come with a key, in p_keys: it is stored with the numbers,
--- and who comes under a key that is stored already is refused as 'key_used', before all else.
--- first_tickets has the first number of each purchase, or NULL; refusals
--- is NULL when nobody was refused, else it has a reason where first_tickets has none. Without
--- p_wait, nobody waits for a row that another transaction holds: the reason is then 'busy', for
--- all of them, and nothing is written.
+-- Sell to all purchases of an event that wait at the same time, in order of arrival. The pool row
+-- is locked first, so a rival that waits for it judges by what was committed. A purchase that
+-- cannot be sold is refused alone; the others are sold. A key in p_keys is stored with the tickets;
+-- a key that is stored already is refused as 'key_used', before any other reason.
+-- first_tickets has the first number of each purchase, or NULL. refusals is NULL when nothing was
+-- refused; otherwise it has a reason where first_tickets has NULL. With p_wait false, a row that
+-- another transaction has locked is not waited for: every reason is then 'busy', and nothing is
+-- written.
 -- The event comes first and the body is plpgsql, so that an engine that spreads events over
--- machines can hand the whole call to the event's own.
+-- machines can delegate the whole call to the machine of the event.
 CREATE FUNCTION fixed.reserve(
     p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
     p_keys varchar[] DEFAULT NULL,
@@ -267,9 +266,9 @@ BEGIN
         END IF;
     END IF;
     IF cardinality(asked) > 0 THEN
-        -- After the lock, so that this sees what whoever held it has stored.
+        -- After the lock, so that this sees the keys that the lock's former holder stored.
         used := fixed.keys_used(asked);
-        IF NOT p_wait THEN -- nor for whoever is just claiming one of the keys, for another event
+        IF NOT p_wait THEN -- bound the wait for a rival that claims one of the keys for another event
             PERFORM set_config('lock_timeout', '50ms', true);
         END IF;
     END IF;
@@ -311,8 +310,8 @@ BEGIN
     END IF;
 END $$;
 
--- What is issued stays issued: its number never changes, and it goes only together with its
--- event's pool, in one transaction. A ticket's holder may change.
+-- An issued ticket's number never changes, and the ticket is deleted only together with its
+-- event's pool, in one transaction. Its holder may change.
 CREATE FUNCTION fixed.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of %.% is refused: issued tickets are never changed',
@@ -323,7 +322,7 @@ END $$;
 CREATE FUNCTION fixed.refuse_removal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM removed JOIN fixed.ticket_pools USING (event_id)) THEN
-        RAISE EXCEPTION 'issued tickets go only together with their pool'
+        RAISE EXCEPTION 'issued tickets are deleted only together with their pool'
         USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_for_good';
     END IF;
     RETURN NULL;
@@ -345,8 +344,8 @@ CREATE TRIGGER issued_for_good_removal AFTER DELETE ON fixed.issued_tickets
     REFERENCING OLD TABLE AS removed
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.refuse_removal();
 
--- A pool is not removed or renamed under its tickets. Deferred, so that an event can be
--- reset: pool, tickets and a new pool in one transaction.
+-- A pool that has tickets is not deleted or renamed. The check is deferred, so that an event can
+-- be reset in one transaction: delete the pool and the tickets, insert a new pool.
 CREATE FUNCTION fixed.pool_outlives_tickets() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM fixed.ticket_pools WHERE event_id = OLD.event_id)
@@ -365,8 +364,8 @@ CREATE CONSTRAINT TRIGGER pool_outlives_tickets AFTER DELETE OR UPDATE OF event_
 CREATE TRIGGER pool_outlives_tickets_all BEFORE TRUNCATE
     ON fixed.ticket_pools EXECUTE FUNCTION fixed.refuse_change();
 
--- A new pool, or one under a new id, starts without tickets; no total is lowered below what is
--- issued. Sales never change these columns, so they never fire it.
+-- A new or renamed pool has no tickets, and no total is lowered below what is issued. Sales do not
+-- change these columns, so they never fire this trigger.
 CREATE FUNCTION fixed.pool_fits_tickets() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     room integer := 0;

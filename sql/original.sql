@@ -1,11 +1,11 @@
--- The database as it was: two tables, and nothing in them that forbids a bad state.
--- Kept so, because the bug can only be shown where nothing stops it.
+-- The original schema: two tables without a constraint that forbids a bad state.
+-- It stays as it was, because the bug can be shown only where nothing prevents it.
 
 CREATE SCHEMA original;
 COMMENT ON SCHEMA original IS 'ticketsvc schema 3: as it was';
 
--- One row an event. `available` is what a purchase reads, decides upon, and writes later.
--- No CHECK: the subtraction may take it below zero, and does.
+-- One row per event. A purchase reads `available`, decides, and subtracts later.
+-- No CHECK: the subtraction can take it below zero.
 CREATE TABLE original.ticket_pools (
     event_id  varchar(50) PRIMARY KEY,
     total     integer NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE original.ticket_pools (
 );
 COMMENT ON TABLE original.ticket_pools IS 'Stock of each event, decremented after the tickets are issued';
 
--- One row a ticket. No UNIQUE (event_id, ticket_number): the same number can be issued again.
+-- One row per ticket. No UNIQUE (event_id, ticket_number): the same number can be issued again.
 -- No foreign key: a ticket may belong to no event.
 CREATE TABLE original.issued_tickets (
     id            serial PRIMARY KEY,

@@ -1,6 +1,6 @@
--- The role of whoever serves: it sells and reads. It cannot make or remove an event, change a total, change
--- or delete what is sold, forget a key before its time, or alter a table: for that one has to be the owner.
--- Logins are made apart, as members of it:
+-- The role of the service: it can sell and read. It cannot create or delete an event, change a total,
+-- change or delete an issued ticket, remove a key that is younger than a day, or alter a table: only the
+-- owner can. A service logs in as a member of this role:
 --   CREATE ROLE my_service LOGIN PASSWORD '…' IN ROLE ticketsvc_seller;
 
 DO $$
@@ -9,15 +9,15 @@ BEGIN
         CREATE ROLE ticketsvc_seller NOLOGIN;
     END IF;
 EXCEPTION
-    WHEN duplicate_object OR unique_violation THEN -- made at this moment, for another database
+    WHEN duplicate_object OR unique_violation THEN -- created at this moment, for another database
         NULL;
 END $$;
 
 GRANT USAGE ON SCHEMA original, fixed TO ticketsvc_seller;
 GRANT SELECT ON ALL TABLES IN SCHEMA original, fixed TO ticketsvc_seller;
 
--- Selling subtracts. That a column may be written means any value that the constraints allow: a stock
--- counted wrong stops an event in fixed, where the sequence of tickets forbids the rest.
+-- A sale updates the stock. The role can set any value that the constraints allow: in schema fixed a wrong
+-- stock can stop an event from selling, and the sequence of tickets prevents anything worse.
 GRANT UPDATE (available) ON original.ticket_pools TO ticketsvc_seller;
 GRANT UPDATE (available, next_ticket_number) ON fixed.ticket_pools TO ticketsvc_seller;
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# For docker-compose: the login of the service, which can sell and read, and nothing else.
+# For docker-compose: the login of the service, which can only sell and read.
 set -eu
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set password="$SERVICE_PASSWORD" \
     --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'

@@ -1,4 +1,4 @@
-"""What can go wrong, one class per refusal.
+"""The errors of the package: one class for each way a purchase or a command can fail.
 
     TicketsvcError
     ├── Refusal                 the purchase did not happen, and why
@@ -6,18 +6,18 @@
     │   ├── EventNotFound
     │   ├── TicketNotFound
     │   ├── SoldOut                 not enough tickets left
-    │   ├── KeyUsed                 its key was claimed by a purchase that was sold
-    │   ├── KeyReused               its key belongs to a purchase that asks for something else
-    │   ├── KeysUnsupported         this service keeps no keys
-    │   └── RefusedByDatabase       a constraint of the schema said no
+    │   ├── KeyUsed                 its key already belongs to a sold purchase
+    │   ├── KeyReused               its key belongs to a different purchase
+    │   ├── KeysUnsupported         this service stores no keys
+    │   └── RefusedByDatabase       a constraint of the schema was violated
     ├── Unavailable             nothing was sold; try again later
     │   ├── DatabaseUnavailable
-    │   ├── Overloaded              too many purchases are under way already
+    │   ├── Overloaded              too many purchases are in flight
     │   ├── NothingToSell           the database has no event
     │   └── Draining                the server is stopping
-    ├── OutcomeUnknown          the answer was lost on the way: sold, or not
-    ├── WorkerEnded             one of several server processes ended unasked
-    └── UsageError              a command or setting that cannot be carried out as given
+    ├── OutcomeUnknown          the connection broke: it may have happened, or not
+    ├── WorkerEnded             one of several server processes ended by itself
+    └── UsageError              a command or setting that is not valid
         └── NoDatabase              no server could be reached or started
 
 `code` is the stable name a client may switch on; the message is for people and
@@ -32,7 +32,7 @@ class TicketsvcError(Exception):
 
 
 class Refusal(TicketsvcError):
-    """The purchase did not happen and will not, as it was asked."""
+    """The purchase did not happen, and the same request will be refused again."""
 
     code = "refused"
 
@@ -53,7 +53,7 @@ class EventNotFound(Refusal):
 
 
 class TicketNotFound(Refusal):
-    """Nobody holds a ticket of this number."""
+    """No ticket with this number has been issued."""
 
     code = "ticket_not_found"
 
@@ -68,9 +68,9 @@ class SoldOut(Refusal):
 
 
 class KeyUsed(Refusal):
-    """The purchase's key was claimed already: what was sold under it is stored.
+    """Another purchase claimed the key, and its tickets are stored.
 
-    For whoever sells; a client is told what is stored, or `KeyReused`.
+    Raised between an allocator and its caller: a client gets the stored tickets, or `KeyReused`.
     """
 
     code = "key_used"
@@ -80,13 +80,13 @@ class KeyUsed(Refusal):
 
 
 class KeyReused(Refusal):
-    """The key came before with another user, event or quantity."""
+    """The key belongs to a purchase with another user, event or quantity."""
 
     code = "key_reused"
 
 
 class KeysUnsupported(Refusal):
-    """Here nothing is stored under a key, so that asking again would buy again."""
+    """No tickets are stored under a key here, so a repeated request would buy again."""
 
     code = "keys_unsupported"
 
@@ -108,13 +108,13 @@ class Unavailable(TicketsvcError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection to the database could be had in time."""
+    """The database gave no connection in time, or takes no writes."""
 
     code = "database_unavailable"
 
 
 class Overloaded(Unavailable):
-    """Too many purchases are under way, or wait for a connection, already."""
+    """Too many purchases are in flight, or wait for a connection."""
 
     code = "overloaded"
 
@@ -141,20 +141,20 @@ class OutcomeUnknown(TicketsvcError):
 
     def __init__(
         self,
-        message: str = "the purchase may have happened, or not: who sent an Idempotency-Key is "
-        "told when asking again with the same one",
+        message: str = "the purchase may have happened, or not: with the same Idempotency-Key, a "
+        "repeated request tells",
     ) -> None:
         super().__init__(message)
 
 
 class WorkerEnded(TicketsvcError):
-    """One of several server processes ended unasked; the others were stopped."""
+    """One of several server processes ended by itself; the others were stopped."""
 
     code = "worker_ended"
 
 
 class UsageError(TicketsvcError):
-    """A command, argument or setting that cannot be carried out as given."""
+    """A command, argument or setting that is not valid."""
 
     code = "usage"
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """What the environment decides. Command-line options override it."""
+    """The settings that the environment gives. Command-line options override them."""
 
     model_config = SettingsConfigDict(env_prefix="TICKETSVC_", env_ignore_empty=True)
 
@@ -34,10 +34,10 @@ class Settings(BaseSettings):
     """Connections per server process; the original had 10."""
 
     pool_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """How long a purchase waits for a connection before it is told 503."""
+    """How long a purchase waits for a connection before it is answered 503."""
 
     max_waiting: Annotated[int, Field(ge=1)] = 2000
-    """How many purchases may be under way; beyond that 503 at once."""
+    """How many purchases may be in flight; more are answered 503 at once."""
 
     shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long a stopping server waits for what it accepted."""

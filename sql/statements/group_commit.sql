@@ -1,11 +1,11 @@
 -- name: reserve
--- Everybody who waits for one event, in order of arrival: one statement, one commit.
+-- Sell to all purchases of one event that wait, in order of arrival: one statement, one commit.
 SELECT first_tickets, refusals FROM {schema}.reserve(
     %(event)s::varchar, %(users)s::varchar[], %(quantities)s::integer[], %(wait)s,
     %(keys)s::varchar[])
 
 -- name: reserve_several
--- The same for several events, except for those whose pool row another transaction holds.
+-- The same for several events; an event whose pool row another transaction has locked is 'busy'.
 SELECT event, sold.first_tickets, sold.refusals
 FROM (
     SELECT event, array_agg(buyer ORDER BY place) AS users,

@@ -1,5 +1,5 @@
 -- name: claim
--- Store the answer under its key, in the transaction that sells; a second claim is refused.
+-- Store the tickets under the key, in the transaction that sells; a second claim is refused.
 INSERT INTO {schema}.idempotency_keys (key, event_id, user_id, quantity, first_ticket)
 VALUES (%(key)s, %(event)s, %(user)s, %(quantity)s, %(first)s)
 
@@ -7,6 +7,6 @@ VALUES (%(key)s, %(event)s, %(user)s, %(quantity)s, %(first)s)
 -- What was sold under a key, and to whom.
 SELECT event_id, user_id, quantity, first_ticket FROM {schema}.sold_under(%(key)s)
 
--- name: forget_old
--- Drop keys that are a day old, some at a time; their number.
-SELECT {schema}.forget_old_keys() AS forgotten
+-- name: remove_old
+-- Remove some keys that are more than a day old; how many.
+SELECT {schema}.forget_old_keys() AS removed

@@ -1,5 +1,5 @@
 -- name: reserve_range
--- Check, decrement and allocation in one statement, one round trip, one commit.
+-- Check, subtract and allocate in one statement: one round trip, one commit.
 WITH reserved AS (
     UPDATE {schema}.ticket_pools
     SET available = available - %(quantity)s, next_ticket_number = next_ticket_number + %(quantity)s
@@ -11,7 +11,7 @@ SELECT %(event)s, %(user)s, first, last FROM reserved
 RETURNING start_ticket AS first, end_ticket AS last
 
 -- name: reserve_range_once
--- The same, and the answer stored under the purchase's key: all three or none.
+-- The same, and store the tickets under the purchase's key: all or nothing.
 WITH reserved AS (
     UPDATE {schema}.ticket_pools
     SET available = available - %(quantity)s, next_ticket_number = next_ticket_number + %(quantity)s

@@ -7,12 +7,12 @@ SELECT event_id, total, available FROM {schema}.ticket_pools ORDER BY event_id
 SELECT event_id, total, available FROM {schema}.ticket_pools WHERE event_id = %(event)s
 
 -- name: holders_of_row
--- Who holds a ticket that has a row; more than one is a duplicate.
+-- The holder of a ticket row; more than one is a duplicate.
 SELECT user_id FROM {schema}.issued_tickets
 WHERE event_id = %(event)s AND ticket_number = %(number)s ORDER BY user_id
 
 -- name: holder_of_range
--- Who holds the range a ticket lies in: the last one that starts at or before it.
+-- The holder of the range that contains a ticket: the last range that starts at or before it.
 SELECT user_id FROM (
     SELECT user_id, end_ticket FROM {schema}.ticket_allocations
     WHERE event_id = %(event)s AND start_ticket <= %(number)s

@@ -1,26 +1,26 @@
 -- name: remove_pool
--- First of a reset: sellers of the event wait from here on.
+-- First step of a reset: purchases of the event wait from here on.
 DELETE FROM {schema}.ticket_pools WHERE event_id = %(event)s
 
 -- name: remove_rows
--- Take out an event's ticket rows.
+-- Delete an event's ticket rows.
 DELETE FROM {schema}.issued_tickets WHERE event_id = %(event)s
 
 -- name: remove_ranges
--- Take out an event's ranges.
+-- Delete an event's ranges.
 DELETE FROM {schema}.ticket_allocations WHERE event_id = %(event)s
 
 -- name: remove_keys
--- Forget the answers given for an event: its tickets are gone.
+-- Delete an event's idempotency keys: their tickets no longer exist.
 DELETE FROM {schema}.idempotency_keys WHERE event_id = %(event)s
 
 -- name: insert_pool_original
--- A pool as the original has it.
+-- A pool in schema original.
 INSERT INTO {schema}.ticket_pools (event_id, total, available)
 VALUES (%(event)s, %(total)s, %(total)s - %(sold)s)
 
 -- name: insert_pool_fixed
--- A pool that also counts forward.
+-- A pool in schema fixed, with the next number.
 INSERT INTO {schema}.ticket_pools (event_id, total, available, next_ticket_number)
 VALUES (%(event)s, %(total)s, %(total)s - %(sold)s, %(sold)s + 1)
 

@@ -1,5 +1,5 @@
 -- name: reserve
--- Check and decrement in one statement; no row comes back when too few are left.
+-- Check and subtract in one statement; it returns no row when too few tickets are left.
 UPDATE {schema}.ticket_pools
 SET available = available - %(quantity)s, next_ticket_number = next_ticket_number + %(quantity)s
 WHERE event_id = %(event)s AND available >= %(quantity)s

@@ -1,4 +1,9 @@
-"""Every allocator by its name: one file per mechanism, one protocol, one registry."""
+"""The allocators: one file per mechanism, one protocol, one registry.
+
+Shared parts: `check_then_act` has the three statements that six mechanisms use, and
+`conditional_update` explains why the two conditional updates reserved nothing. `event_queue` holds
+the data of `group_commit`.
+"""
 
 from collections.abc import Mapping
 
@@ -18,7 +23,7 @@ from ticketsvc.allocators.unique_only import UniqueOnly
 
 __all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
 
-# As it was, then what people try first, then what is right.
+# The original, then the usual first attempts, then the safe ones.
 _EVERY: tuple[type[Allocator], ...] = (
     Naive,
     NaiveBulk,
@@ -37,5 +42,5 @@ ALLOCATORS: Mapping[str, type[Allocator]] = {
 }
 DEFAULT_ALLOCATOR = GroupCommit.mechanism.name
 
-# What `serve` takes: the allocators, and the ceiling that a measurement holds them against.
+# What `serve` accepts: the allocators, and the no-op that measurements compare them with.
 SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, NoOp.mechanism.name: NoOp}

@@ -1,4 +1,4 @@
-"""Take a lock that stands for the event, then read, decide and write."""
+"""Take an advisory lock on the event, then read, decide and write."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 class AdvisoryLock:
-    """An advisory lock per event: rivals wait before they touch a row."""
+    """One advisory lock per event: rivals wait before they read a row."""
 
     mechanism: ClassVar = Mechanism(
         name="advisory_lock",
@@ -29,9 +29,9 @@ class AdvisoryLock:
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Take the event's lock, read the stock, decide, insert the tickets, subtract.
 
-        The lock is held until the commit, and READ COMMITTED takes a new snapshot for the
-        read after it: a rival sees what was sold before it. Safe only among sellers that all
-        take this lock.
+        The lock is held until the commit, and under READ COMMITTED the read after it takes a
+        new snapshot: a rival sees what was sold before. Safe only while every code path that
+        sells takes this lock.
 
         Raise `EventNotFound` or `SoldOut`.
 

@@ -1,7 +1,7 @@
-"""The three statements that several mechanisms share: read, decide, write.
+"""The statements that several mechanisms share: read, decide, write.
 
-Whether they are safe is decided by what surrounds them: nothing, a transaction, a lock taken
-first, an isolation level with a retry. Each of those is a file of its own.
+What surrounds them makes them safe or not: nothing, a transaction, a lock taken first, or an
+isolation level with a retry. Each of these is a file of its own.
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 def decide(stock: Any, purchase: Purchase) -> TicketRange:
-    """Return the numbers that follow those sold, as *stock*, a row of the pool or None, has it.
+    """Return the next numbers after those that *stock*, a pool row or None, says are sold.
 
-    Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+    Raise `EventNotFound`, or `SoldOut` by the stock that was read, stale or not.
     """
     if stock is None:
         raise EventNotFound(purchase.event_id)
@@ -40,9 +40,9 @@ class CheckThenAct:
     async def purchase(
         self, connection: Connection, purchase: Purchase, read: Statement | None = None
     ) -> TicketRange:
-        """Run the three on *connection*, in whatever transaction it is in.
+        """Run the statements on *connection*, in its current transaction if there is one.
 
-        *read*: another way to read the stock. Raise as `decide` does, and `KeyUsed`.
+        *read* replaces the statement that reads the stock. Raise as `decide` does, and `KeyUsed`.
 
         Writes: one row per ticket, one pool update, and a key if there is one.
         """

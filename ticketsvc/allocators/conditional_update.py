@@ -1,4 +1,4 @@
-"""Tell why a purchase was not sold to."""
+"""Explain why a conditional update reserved no tickets."""
 
 from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Connection
@@ -10,7 +10,7 @@ from ticketsvc.purchases import Purchase
 async def why_nothing_reserved(
     connection: Connection, one_pool: Statement, keys: Keys, purchase: Purchase
 ) -> Refusal:
-    """Return `KeyUsed` when it was sold to before, else `EventNotFound` or `SoldOut`."""
+    """Return `KeyUsed` when the key belongs to a sale, else `EventNotFound` or `SoldOut`."""
     if await keys.find(connection, purchase.key):
         return KeyUsed()
     event = purchase.event_id

@@ -1,4 +1,4 @@
-"""The allocator as it was: read, decide, write, with nothing atomic in between."""
+"""The original allocator: read, decide, write, and nothing makes them atomic."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ class Naive:
 
     mechanism: ClassVar = Mechanism(
         name="naive",
-        summary="check-then-act, as it was: oversells and issues numbers twice",
+        summary="the original check-then-act: oversells and issues numbers twice",
         safe=False,
         schemas=("original", "fixed"),
     )
@@ -31,10 +31,10 @@ class Naive:
         """Read the stock, decide, insert ticket by ticket, subtract at the end.
 
         Not safe: between the read and the subtraction any number of rivals read the same
-        stock, decide alike and issue the same numbers. Between two statements the connection
-        goes back to the pool, as in the original; a purchase that kept one would overlap less.
+        stock, decide alike and issue the same numbers. The connection goes back to the pool
+        after each statement, as in the original; purchases that keep one would overlap less.
 
-        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+        Raise `EventNotFound`, or `SoldOut` by the stock that was read, stale or not.
 
         Writes: one row and one commit per ticket, then one pool update and commit.
         """

@@ -1,4 +1,4 @@
-"""Check-then-act in three statements: the bug at its smallest."""
+"""Check-then-act in three statements: the smallest form of the bug."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 class NaiveBulk:
-    """As naive, with all tickets in one insert."""
+    """Naive, with all tickets in one insert."""
 
     mechanism: ClassVar = Mechanism(
         name="naive_bulk",
@@ -29,7 +29,7 @@ class NaiveBulk:
         Not safe: the same gap as in naive, between the read and the subtraction, in a form
         small enough to try every interleaving of three purchases.
 
-        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+        Raise `EventNotFound`, or `SoldOut` by the stock that was read, stale or not.
 
         Writes: one row per ticket in one commit, then one pool update and commit.
         """

@@ -1,4 +1,4 @@
-"""The ceiling of a measurement: the request path with no database behind it."""
+"""The upper bound for measurements: the request path without a database."""
 
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ class NoOp:
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Return numbers 1 to *purchase.quantity*, whatever the event.
 
-        Not safe: every buyer is told the same numbers, and nobody holds them.
+        Not safe: every buyer gets the same numbers, and no ticket is issued.
 
         Writes: nothing.
         """

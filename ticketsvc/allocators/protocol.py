@@ -1,4 +1,4 @@
-"""What every allocator is: one purchase in, consecutive numbers or a named refusal out."""
+"""The protocol of every allocator: from a purchase to consecutive numbers or a refusal."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -10,29 +10,29 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 @dataclass(frozen=True)
 class Mechanism:
-    """What an allocator is called and what can be said of it in one line."""
+    """The name and the properties of an allocator."""
 
     name: str
     summary: str
     safe: bool
-    """Whether it may sell real tickets: whatever runs beside it, it never oversells, never
-    issues a number twice, and turns nobody away while enough tickets are left."""
+    """Whether it may sell real tickets: under any concurrency it never oversells, never issues a
+    number twice, and never refuses a purchase while enough tickets are left."""
 
     schemas: tuple[SchemaName, ...]
-    """Where it can work; the first is where it belongs."""
+    """The schemas it can work on; the first is the default."""
 
     claims_keys: bool = False
-    """Whether it stores a purchase's key with the tickets, on `fixed`; the others get none."""
+    """Whether it stores a purchase's key with the tickets, on schema `fixed`."""
 
     isolation: str = "READ COMMITTED"
-    """The level its statements run at."""
+    """The isolation level of its statements."""
 
     constraint: str = ""
-    """The DDL of what it relies on beyond its first schema, with `{schema}`; "" for nothing."""
+    """DDL that it needs beyond its first schema, with `{schema}`; "" for none."""
 
 
 class Allocator(Protocol):
-    """A way to allocate tickets. Knows a pool of connections, and no HTTP."""
+    """A way to allocate tickets. It uses a pool of connections and knows no HTTP."""
 
     mechanism: ClassVar[Mechanism]
 
@@ -42,6 +42,6 @@ class Allocator(Protocol):
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Issue *purchase.quantity* consecutive tickets, or raise a `Refusal`.
 
-        One that claims keys stores the purchase's in the transaction that sells, and raises
-        `KeyUsed`, before any other refusal, when it was claimed already.
+        An allocator that claims keys stores the purchase's key in the transaction that sells. It
+        raises `KeyUsed`, before any other refusal, when the key belongs to a sale.
         """

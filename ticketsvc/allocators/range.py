@@ -31,10 +31,10 @@ class Range:
         self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Reserve the next numbers, or none, and record them as one range (conditional UPDATE).
+        """Reserve the next numbers with a conditional UPDATE and record them as one range.
 
         The check and the decrement are one statement: a rival blocks on the pool row and
-        re-tests the condition against the committed value.
+        tests its condition against the committed value.
 
         Raise `SoldOut` when the pool is short, `EventNotFound` when there is none, and `KeyUsed`.
 

@@ -12,11 +12,11 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 
 class RepeatableRead:
-    """A snapshot for the whole purchase: a rival's commit makes it fail."""
+    """One snapshot for the whole purchase: a rival's commit makes it fail."""
 
     mechanism: ClassVar = Mechanism(
         name="repeatable_read",
-        summary="check-then-act under REPEATABLE READ, no retry: turns away while tickets are left",
+        summary="check-then-act under REPEATABLE READ, no retry: refuses while tickets are left",
         safe=False,
         schemas=("original", "fixed"),
         isolation="REPEATABLE READ",
@@ -27,12 +27,12 @@ class RepeatableRead:
         self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Read the stock, decide, insert, subtract, all by one snapshot.
+        """Read the stock, decide, insert and subtract in one snapshot.
 
         Never oversells: to subtract from a pool row that changed since the snapshot fails
-        with SQLSTATE 40001. Not right either: who loses is turned away, even with tickets left.
+        with SQLSTATE 40001. Not safe either: the loser is refused even when tickets are left.
 
-        Raise `EventNotFound`, `SoldOut` by the snapshot, and the database's 40001.
+        Raise `EventNotFound`, `SoldOut` by the snapshot, and the database's error 40001.
 
         Writes: one row per ticket and one pool update, in one commit.
         """

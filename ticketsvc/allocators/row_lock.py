@@ -29,8 +29,8 @@ class RowLock:
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Read the stock with its row locked, decide, insert the tickets, subtract.
 
-        What was read stays true until the commit: a rival waits at its own read, then gets
-        the row as it was committed.
+        The stock stays as it was read until the commit: a rival waits at its own read, then
+        gets the committed row.
 
         Raise `EventNotFound` or `SoldOut`.
 

@@ -1,4 +1,4 @@
-"""Check-then-act under SERIALIZABLE, tried again when it fails."""
+"""Check-then-act under SERIALIZABLE, with a retry."""
 
 import contextlib
 from typing import ClassVar
@@ -16,11 +16,11 @@ MAX_TRIES = 100
 
 
 class Serializable:
-    """The database finds the conflict, and the purchase starts anew."""
+    """The database detects the conflict, and the purchase is retried."""
 
     mechanism: ClassVar = Mechanism(
         name="serializable",
-        summary="check-then-act under SERIALIZABLE, tried again on 40001",
+        summary="check-then-act under SERIALIZABLE, with a retry on 40001",
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
@@ -32,17 +32,16 @@ class Serializable:
         self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Run check-then-act as if alone; start anew when a rival was in the way.
+        """Run check-then-act in a transaction; retry it after a serialization failure.
 
-        The database lets commit only what some serial order could have done; what cannot be
-        is rolled back with SQLSTATE 40001 (or 40P01), so trying again repeats nothing. A
-        conflict means that a rival got on, so some purchase always does. Sees conflicts only
-        with sellers at the same level.
+        The database commits only what some serial order could have produced. It rolls back the
+        rest with SQLSTATE 40001 (or 40P01), so a retry repeats nothing. In each conflict one
+        purchase succeeds. Conflicts are detected only between SERIALIZABLE transactions.
 
         Raise `EventNotFound` or `SoldOut`, and the last conflict after `MAX_TRIES`.
 
-        Writes: one row per ticket and one pool update, in one commit; of tries that fail, what
-        was written until then, as dead rows.
+        Writes: one row per ticket and one pool update, in one commit; a failed
+        try leaves dead rows.
         """
         for _ in range(MAX_TRIES - 1):
             with contextlib.suppress(SerializationFailure, DeadlockDetected):

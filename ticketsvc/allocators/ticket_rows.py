@@ -31,10 +31,10 @@ class TicketRows:
         self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Reserve the next numbers, or none, then write a row for each (conditional UPDATE).
+        """Reserve the next numbers with a conditional UPDATE, then insert a row for each.
 
         The check and the decrement are one statement: a rival blocks on the pool row until
-        this transaction ends, then tests its own condition against what was committed.
+        this transaction ends, then tests its condition against the committed value.
 
         Raise `SoldOut` when the pool is short, `EventNotFound` when there is none, and `KeyUsed`.
 

@@ -1,4 +1,4 @@
-"""Check-then-act inside a transaction: what people try first."""
+"""Check-then-act in a transaction: the usual first attempt at a fix."""
 
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ class Transaction:
         Not safe: a transaction makes the writes atomic, not the decision. Under READ
         COMMITTED the read locks nothing, so a rival decides on the same stock.
 
-        Raise `EventNotFound`, or `SoldOut` by what was read, true or not.
+        Raise `EventNotFound`, or `SoldOut` by the stock that was read, stale or not.
 
         Writes: one row per ticket and one pool update, in one commit.
         """

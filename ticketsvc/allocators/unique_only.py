@@ -1,4 +1,4 @@
-"""A unique number as the only guard: what people try second."""
+"""A unique number as the only guard: the usual second attempt at a fix."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ class UniqueOnly:
 
     mechanism: ClassVar = Mechanism(
         name="unique_only",
-        summary="UNIQUE (event, number) and the next number on conflict: no copy, still oversells",
+        summary="UNIQUE (event, number), next number on conflict: no duplicates, still oversells",
         safe=False,
         schemas=("original",),
         constraint=source("unique_only")["unique_number"],
@@ -33,11 +33,11 @@ class UniqueOnly:
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Read the stock, decide, insert from the first free number on, subtract.
 
-        Not safe: the constraint makes numbers unique and says nothing of how many there may
-        be. Who decided on a stale stock is pushed on to numbers that do not exist.
+        Not safe: the constraint makes numbers unique and does not limit how many there are. A
+        purchase that decided on a stale stock gets numbers beyond the total.
 
-        Raise `EventNotFound`, `SoldOut` by what was read, and the last unique violation after
-        `MAX_TRIES`.
+        Raise `EventNotFound`, `SoldOut` by the stock that was read, and the last unique
+        violation after `MAX_TRIES`.
 
         Writes: one row per ticket in one commit, then one pool update and commit.
         """

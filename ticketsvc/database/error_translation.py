@@ -1,4 +1,4 @@
-"""Turn what the database refuses into one of `errors`."""
+"""Translate errors of the database into errors of this package."""
 
 import logging
 
@@ -26,13 +26,13 @@ _log = logging.getLogger("ticketsvc.allocators")
 
 
 def translate_database_error(problem: psycopg.Error) -> TicketsvcError | None:  # noqa: PLR0911
-    """Return what the database said its name; None for what only a bug of ours can cause.
+    """Return the error to raise instead of *problem*; None when only a bug can have caused it.
 
-    `KeyUsed` when the purchase's key was claimed already, `RefusedByDatabase`, naming the
-    constraint, when another one was violated, `Unavailable` when
-    the database rolled it back for another's sake or takes no writes, `InvalidPurchase` when it
-    cannot hold the text, and `OutcomeUnknown` when the connection broke with the purchase under
-    way. All by class of error, never by its text.
+    `KeyUsed` when the purchase's key was claimed, `RefusedByDatabase`, which names the
+    constraint, when another one was violated, `Unavailable` when the database rolled the purchase
+    back for a rival or takes no writes, `InvalidPurchase` when it cannot store the text, and
+    `OutcomeUnknown` when the connection broke after the purchase was sent. The class of the error
+    decides, never its text.
     """
     match problem:
         case psycopg.errors.UniqueViolation() if (
@@ -43,7 +43,7 @@ def translate_database_error(problem: psycopg.Error) -> TicketsvcError | None:  
             constraint = problem.diag.constraint_name or problem.sqlstate
             return RefusedByDatabase(f"the database refused it: {constraint}")
         case SerializationFailure() | DeadlockDetected():
-            return Unavailable("another purchase was in the way: try again")
+            return Unavailable("the purchase conflicted with another: try again")
         case IdleInTransactionSessionTimeout():
             return Unavailable("the purchase took too long and was rolled back: try again")
         case ReadOnlySqlTransaction():
@@ -58,14 +58,12 @@ def translate_database_error(problem: psycopg.Error) -> TicketsvcError | None:  
 
 
 def schema_mismatch(problem: psycopg.Error) -> DatabaseUnavailable:
-    """Give, and log, what the database has refused because of its own state.
+    """Log a schema mismatch, and return the error to raise for it.
 
-    A table, a function or a right is not there: renamed, dropped, taken away, or made anew at this
-    moment. The statement was rolled back.
+    A table, a function or a privilege is missing: renamed, dropped, revoked, or just being
+    replaced. The statement was rolled back.
     """
-    _log.error(
-        "the database is not as it should be: %s %s", type(problem).__name__, problem.sqlstate
-    )
+    _log.error("schema mismatch: %s %s", type(problem).__name__, problem.sqlstate)
     if isinstance(problem, InsufficientPrivilege):
-        return DatabaseUnavailable("the service's role may not do this here")
-    return DatabaseUnavailable("the database is not as it should be: try again later")
+        return DatabaseUnavailable("the service's role lacks a privilege in the database")
+    return DatabaseUnavailable("the database's schema does not match: try again later")

@@ -1,4 +1,4 @@
-"""The keys under which purchases are asked for again: claimed with the tickets, looked up later."""
+"""Idempotency keys: claimed in the transaction that sells, looked up by a repeated request."""
 
 from ticketsvc.database.pool import Connection
 from ticketsvc.database.schemas import SchemaName
@@ -6,24 +6,24 @@ from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 CONSTRAINT = "idempotency_keys_pkey"
-"""What refuses a second claim of a key: see `selling.translate_database_error`."""
+"""The constraint that refuses a second claim of a key: see `translate_database_error`."""
 
 
 class Keys:
-    """The stored answers of one schema."""
+    """The keys of one schema, with the tickets sold under each."""
 
     def __init__(self, schema: SchemaName) -> None:
         self.kept = schema == "fixed"
         statements = load("keys", schema)
         self._claim = statements["claim"]
         self._find = statements["find"]
-        self._forget_old = statements["forget_old"]
+        self._remove_old = statements["remove_old"]
 
     async def claim(self, connection: Connection, purchase: Purchase, tickets: TicketRange) -> None:
         """Store *tickets* under the purchase's key, if it has one, in the current transaction.
 
-        The key is unique: a second claim waits for the first one's commit, then fails, and
-        takes its transaction with it.
+        The key is unique: a second claim waits for the first one's commit, then fails, and its
+        transaction is rolled back.
         """
         if purchase.key is not None and self.kept:
             await self._claim.execute(
@@ -35,15 +35,15 @@ class Keys:
                 first=tickets.first,
             )
 
-    async def forget_old(self, connection: Connection) -> int:
-        """Forget some keys that are more than a day old; return how many, 0 when none is left."""
-        row = await (await self._forget_old.execute(connection)).fetchone()
-        return int(row.forgotten) if row else 0
+    async def remove_old(self, connection: Connection) -> int:
+        """Remove some keys that are more than a day old; return how many, 0 when none is left."""
+        row = await (await self._remove_old.execute(connection)).fetchone()
+        return int(row.removed) if row else 0
 
     async def find(
         self, connection: Connection, key: str | None
     ) -> tuple[Purchase, TicketRange] | None:
-        """Return the purchase that was sold to under *key*, and its tickets; None for no such."""
+        """Return the purchase with *key* and its tickets; None when nothing was sold under it."""
         if key is None or not self.kept:
             return None
         row = await (await self._find.execute(connection, key=key)).fetchone()

@@ -1,4 +1,4 @@
-"""Record when each statement ran and what it read, for drawing what really happened."""
+"""Record when each statement ran and what it read, for timelines of real runs."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ Recorder = Callable[[Mapping[str, object]], object]
 
 @contextlib.contextmanager
 def tracing_purchase(purchase: str) -> Iterator[None]:
-    """Attribute the statements run inside to *purchase*."""
+    """Attribute the statements inside the block to *purchase*."""
     token = _purchase.set(purchase)
     try:
         yield
@@ -28,7 +28,7 @@ def tracing_purchase(purchase: str) -> Iterator[None]:
 
 
 def traced_purchase() -> str | None:
-    """Return the purchase that statements are attributed to here; None: to none."""
+    """Return the purchase that statements are attributed to here, or None."""
     return _purchase.get()
 
 
@@ -47,7 +47,7 @@ def write_lines(file: Path) -> Iterator[Recorder]:
 
 
 def traced_cursor(record: Recorder) -> type[AsyncCursor[Any]]:
-    """Make a cursor class that reports each statement to *record*.
+    """Return a cursor class that reports each statement to *record*.
 
     Reported: purchase, statement (its text), parameters, began_s and ended_s (seconds on the
     system-wide monotonic clock), rows (affected or returned), first (the first row) and

@@ -1,4 +1,4 @@
-"""Sell each purchase once, however often it is asked for, and never to too many at a time."""
+"""Sell each purchase once, however often it is requested, within a bound on those in flight."""
 
 import asyncio
 import logging
@@ -24,12 +24,12 @@ from ticketsvc.errors import (
 )
 from ticketsvc.purchases import Purchase, TicketRange
 
-SECONDS_BETWEEN_FORGETTING = 1800
+SECONDS_BETWEEN_EXPIRY = 1800
 _log = logging.getLogger("ticketsvc.allocators")
 
 
 async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
-    """Allocate *purchase*; raise what the database refuses as one of `errors`."""
+    """Allocate *purchase*; raise errors of the database as errors of this package."""
     try:
         return await allocator.allocate(purchase)
     except psycopg.Error as problem:
@@ -40,15 +40,16 @@ async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
 
 
 @dataclass(slots=True)
-class _UnderWay:
-    """A purchase with a key that has no outcome yet, and who asked again meanwhile."""
+class _InFlight:
+    """A purchase with a key that has no outcome yet, and the requests that repeat it."""
 
     purchase: Purchase
     followers: "list[asyncio.Future[TicketRange]]" = field(default_factory=list)
 
-    def tell(self, outcome: TicketRange | BaseException) -> None:
+    def resolve(self, outcome: TicketRange | BaseException) -> None:
+        """Give every follower the outcome of the first request."""
         for follower in self.followers:
-            if follower.done():  # it has left
+            if follower.done():  # its caller was cancelled
                 continue
             if isinstance(outcome, TicketRange):
                 follower.set_result(outcome)
@@ -59,11 +60,11 @@ class _UnderWay:
 
 
 class Seller:
-    """An allocator behind a bound and a memory of keys: what the service sells through.
+    """An allocator with a bound on the purchases in flight, and with idempotency keys.
 
-    *most*: how many purchases may be under way at a time; those who wait for another's outcome
-    under the same key are not counted. *on_sold* is called with the tickets of each sale, and
-    *on_replayed* when somebody is told of one that was made before.
+    *most*: how many purchases may be in flight; requests that wait for another's outcome under
+    the same key do not count. *on_sold* is called with the number of tickets of each sale, and
+    *on_replayed* when a request is answered with an earlier sale.
     """
 
     def __init__(
@@ -82,66 +83,66 @@ class Seller:
         self._pool = pool
         self._most = most
         self._on_sold = on_sold
-        self._on_told_again = on_replayed
+        self._on_replayed = on_replayed
         self._count = 0
-        self._under_way: dict[str, _UnderWay] = {}
+        self._keyed: dict[str, _InFlight] = {}
 
     @property
     def in_flight(self) -> int:
-        """How many purchases have been accepted and have no outcome yet."""
+        """The number of purchases that have no outcome yet."""
         return self._count
 
     async def sell(self, purchase: Purchase) -> TicketRange:
-        """Sell to *purchase*, or give what was sold under its key before.
+        """Sell *purchase*, or return the tickets that were sold under its key before.
 
-        While a purchase is under way, whoever asks again under its key gets its outcome. In
-        other processes the claim in the database decides: the second waits for the first one's
-        commit, and is told what that stored.
+        While a purchase is in flight, a second request with its key waits for its outcome. When
+        the first request is in another process, the claim in the database decides: the second
+        waits for the first one's commit, and returns what that stored.
 
-        A refusal is not stored: asked again, the purchase is judged anew. So a key that was told
-        "sold out" can buy what comes free later, and buys once.
+        A refusal is not stored: a repeated request is judged again. So a key that was refused
+        with "sold out" can buy when tickets come free, and buys once.
 
-        Raise `KeyReused` when the key came with something else, `Overloaded` when too many are
-        under way, and what the allocator raises.
+        Raise `KeyReused` when the key belongs to a different purchase, `Overloaded` when too many
+        are in flight, and what the allocator raises.
         """
         if purchase.key is None:
             return await self._sell_within_bound(purchase)
-        first = self._under_way.get(purchase.key)
+        first = self._keyed.get(purchase.key)
         if first is not None:
             if first.purchase != purchase:
                 raise _reused()
             following: asyncio.Future[TicketRange] = asyncio.get_running_loop().create_future()
             first.followers.append(following)
             tickets = await following
-            self._on_told_again()
+            self._on_replayed()
             return tickets
-        first = self._under_way[purchase.key] = _UnderWay(purchase)
+        first = self._keyed[purchase.key] = _InFlight(purchase)
         try:
             tickets = await self._sell_once(purchase)
         except BaseException as problem:
-            first.tell(problem)
+            first.resolve(problem)
             raise
         else:
-            first.tell(tickets)
+            first.resolve(tickets)
             return tickets
         finally:
-            del self._under_way[purchase.key]
+            del self._keyed[purchase.key]
 
-    async def keep_forgetting_keys(self) -> None:
-        """Have the database forget keys that are a day old, again and again."""
+    async def expire_keys(self) -> None:
+        """Remove keys that are more than a day old, again and again."""
         while True:
-            # Every process does: chance keeps them apart.
-            await asyncio.sleep(random.uniform(0, 2) * SECONDS_BETWEEN_FORGETTING)  # noqa: S311
+            # Every process does this: a random delay spreads them.
+            await asyncio.sleep(random.uniform(0, 2) * SECONDS_BETWEEN_EXPIRY)  # noqa: S311
             try:
                 async with checkout(self._pool) as connection:
-                    while await self._keys.forget_old(connection):
+                    while await self._keys.remove_old(connection):
                         pass
             except (TicketsvcError, psycopg.Error) as problem:
-                _log.warning("old keys could not be forgotten: %s", type(problem).__name__)
+                _log.warning("old keys could not be removed: %s", type(problem).__name__)
 
     async def _sell_within_bound(self, purchase: Purchase) -> TicketRange:
         if self._count >= self._most:
-            raise Overloaded("too many purchases are under way: try again shortly")
+            raise Overloaded("too many purchases are in flight: try again shortly")
         self._count += 1
         try:
             tickets = await sell(self._allocator, purchase)
@@ -161,19 +162,19 @@ class Seller:
             async with checkout(self._pool) as connection:
                 stored = await self._keys.find(connection, purchase.key)
         except (Unavailable, psycopg.OperationalError):
-            # It was sold to, or another under its key: not to be told that nothing was sold.
+            # Tickets were sold under the key, so "nothing was sold" would be wrong.
             raise OutcomeUnknown from None
-        if stored is None:  # forgotten at this very moment
+        if stored is None:  # removed at this moment
             raise Unavailable("the purchase's key has just expired: try again")
         first, tickets = stored
         if first != purchase:
             raise _reused()
-        self._on_told_again()
+        self._on_replayed()
         return tickets
 
 
 def _reused() -> TicketsvcError:
     return KeyReused(
-        "this Idempotency-Key came before with another userId, eventId or quantity: "
+        "this Idempotency-Key belongs to a purchase with another userId, eventId or quantity: "
         "use a new one for a new purchase"
     )

@@ -85,7 +85,7 @@ async def _open_pool(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _expire_keys(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[STATE].seller.keep_forgetting_keys())
+    task = asyncio.create_task(app[STATE].seller.expire_keys())
     yield
     task.cancel()
 

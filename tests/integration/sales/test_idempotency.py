@@ -333,7 +333,7 @@ async def test_repeats_are_no_sales(database, connection):
 
 
 async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connection, monkeypatch):
-    monkeypatch.setattr(seller_module, "SECONDS_BETWEEN_FORGETTING", 0.01)
+    monkeypatch.setattr(seller_module, "SECONDS_BETWEEN_EXPIRY", 0.01)
     connection.execute(
         "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
         " created_at) VALUES ('old', 'E', 'u', 8, 1, now() - interval '25 hours'),"

@@ -311,5 +311,5 @@ async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
     assert await get_status(http, service.url + "/readyz") == 503
     service.words.seek(0)
     said = service.words.read()
-    assert b"not as it should be" in said
+    assert b"schema mismatch" in said
     assert b"Traceback" not in said
