@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,10 +72,10 @@ def imported(source: str, module: str, known: Container[str]) -> set[str]:
     `from a import b` names the module a.b where there is one, and else a.
     """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _import_statements(source):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = node.module or ""
             if node.level:
                 parents = module.split(".")[: -node.level]
@@ -83,6 +84,12 @@ def imported(source: str, module: str, known: Container[str]) -> set[str]:
                 inner = f"{base}.{alias.name}"
                 names.add(inner if inner in known else base)
     return names
+
+
+@cache
+def _import_statements(source: str) -> list[ast.Import | ast.ImportFrom]:
+    nodes = ast.walk(ast.parse(source))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def wrong_imports(sources: dict[str, str]) -> list[str]:
