@@ -1,7 +1,8 @@
-"""`audit`: check a ledger."""
+"""`audit`: check what a database holds."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,35 +18,64 @@ from ticketsvc.cli.root import (
 )
 from ticketsvc.cli.verdicts import audit_schemas, print_verdicts
 from ticketsvc.errors import NoDatabase, TicketsvcError, UsageError
+from ticketsvc.settings import load_settings
+
+if TYPE_CHECKING:
+    from ticketsvc.lab.workload.history import Attempt
 
 
 @ticketsvc.command()
 @click.option("--database-url", help="Another database than the suite's.")
-@click.option("--schema", help="Any schema with the original's tables; ours if not given.")
+@click.option(
+    "--schema",
+    help="A schema with the tables ticket_pools and issued_tickets. Default: original and fixed.",
+)
 @click.option("--event", help="Only this event.")
-@click.option("--history", type=FILE, help="A stress run's history: was all that was told kept?")
+@click.option(
+    "--history",
+    type=FILE,
+    help="The history of a `stress` run. Only its events are checked, and whether each buyer has "
+    "the tickets that were answered.",
+)
+@click.option(
+    "--our-rules",
+    is_flag=True,
+    help="Apply the rules of our schemas to another one too: numbers from 1 to the total without "
+    "gaps, sold in multiples of 8.",
+)
 @as_json_option
 def audit(
     database_url: str | None,
     schema: str | None,
     event: str | None,
     history: Path | None,
+    our_rules: bool,
     as_json: bool,
 ) -> None:
-    """Check a ledger. Exit 0: clean, 1: violations, 3: could not tell."""
+    """Check what a database holds, and whether buyers have what they were answered.
+
+    \b
+    Exit code:
+      0  clean
+      1  violations
+      2  wrong arguments
+      3  could not tell: no database, no such event, or nothing to check
+    """
     from ticketsvc.lab.ledger.reader import LedgerUnreadable, present_schemas
     from ticketsvc.lab.workload.history import read_history
 
     attempts = read_history(history) if history else []
     try:
+        events = _chosen_events(event, attempts if history else None)
         with connected(database_url, prepare=False) as connection:
             schemas = [schema] if schema else present_schemas(connection)
             if not schemas:
-                raise LedgerUnreadable(
-                    "the database has neither schema original nor fixed: "
-                    "run `ticketsvc seed`, or name another with --schema"
-                )
-            verdicts = audit_schemas(connection, schemas, event, attempts)
+                raise LedgerUnreadable(_no_schema(database_url))
+            verdicts = audit_schemas(connection, schemas, events, attempts, our_rules=our_rules)
+        if not verdicts:
+            where = f"schema {' or '.join(schemas)}"
+            which = f"none of the events {', '.join(events)}" if events else "no event"
+            raise LedgerUnreadable(f"there is {which} in {where}")
     except (TicketsvcError, OSError, UnicodeError, MemoryError) as problem:
         if isinstance(problem, UsageError) and not isinstance(
             problem, NoDatabase | LedgerUnreadable
@@ -57,11 +87,31 @@ def audit(
             print(json.dumps({"error": reason, "code": code}))
         complain(f"could not tell: {reason}")
         raise click.exceptions.Exit(COULD_NOT_TELL) from None
-    if event and not verdicts:
-        complain(f"could not tell: no event {event!r} in schema {' or '.join(schemas)}")
-        raise click.exceptions.Exit(COULD_NOT_TELL)
     print_verdicts(verdicts, as_json)
     statuses = {row["status"] for row in verdicts}
     raise click.exceptions.Exit(
         VIOLATION if "violated" in statuses else COULD_NOT_TELL if "unknown" in statuses else CLEAN
     )
+
+
+def _chosen_events(event: str | None, history: "list[Attempt] | None") -> list[str]:
+    """Return the events to check; none means all. Raise when the history has none of them."""
+    from ticketsvc.lab.ledger.reader import LedgerUnreadable
+
+    if history is None:
+        return [event] if event else []
+    events = sorted({attempt.event for attempt in history})
+    if not events:
+        raise LedgerUnreadable("the history has no purchase")
+    if event is None:
+        return events
+    if event not in events:
+        raise LedgerUnreadable(f"the history has no purchase for event {event!r}")
+    return [event]
+
+
+def _no_schema(database_url: str | None) -> str:
+    found = "the database has neither schema original nor fixed: "
+    if database_url or load_settings().database_url is not None:
+        return found + "name the schema of your tables with --schema"
+    return found + "run `python3 run.py seed`"

@@ -34,5 +34,5 @@ def seed(
                 reset_event(connection, name, event, total)
             else:
                 seed_six_events(connection, name)
-        verdicts = audit_schemas(connection, list(chosen), event)
+        verdicts = audit_schemas(connection, list(chosen), [event] if event else [])
     print_verdicts(verdicts, as_json)

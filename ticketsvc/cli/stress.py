@@ -1,22 +1,36 @@
-"""`stress`: fire purchases at a service."""
+"""`stress`: send purchases to a service at the same time, and count its answers."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ticketsvc.cli.console import complain, print_facts, progress
-from ticketsvc.cli.root import FILE, Finite, as_json_option, run_async, ticketsvc
+from ticketsvc.cli.root import (
+    CLEAN,
+    COULD_NOT_TELL,
+    FILE,
+    VIOLATION,
+    Finite,
+    as_json_option,
+    run_async,
+    ticketsvc,
+)
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
+
+if TYPE_CHECKING:
+    from ticketsvc.lab.workload.history import Attempt
 
 _RETRY_S = 10.0
 
 
 @ticketsvc.command()
 @click.option("--url", "urls", multiple=True, help="A service; repeat for several.")
-@click.option("--event", required=True, help="The event to buy of.")
+@click.option("--event", required=True, help="The event to buy tickets for.")
 @click.option("--purchases", type=click.IntRange(1, 1_000_000), default=30, show_default=True)
 @click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
 @click.option(
@@ -24,7 +38,7 @@ _RETRY_S = 10.0
     type=click.IntRange(1, 10_000),
     default=30,
     show_default=True,
-    help="Buyers at a time.",
+    help="Purchases in flight at a time.",
 )
 @click.option(
     "--timeout",
@@ -36,14 +50,16 @@ _RETRY_S = 10.0
 @click.option(
     "--keys/--no-keys",
     default=None,
-    help="Send an Idempotency-Key with each; if not given, where the service says it takes them.",
+    help="Send an Idempotency-Key with each purchase. Default: if every service that answers "
+    "lists the header in its /openapi.json.",
 )
 @click.option(
     "--retry-for",
     type=Finite(0, 3600),
-    help="Seconds to go on asking, after an unknown outcome; 10 with keys, 0 without.",
+    help="Seconds to send a purchase again while its outcome is unknown. Default: 10 with keys, "
+    "0 without.",
 )
-@click.option("--history", type=FILE, help="Where the history goes; runs/ if not given.")
+@click.option("--history", type=FILE, help="The file for the history. Default: one in runs/.")
 @as_json_option
 def stress(
     urls: tuple[str, ...],
@@ -57,7 +73,18 @@ def stress(
     history: Path | None,
     as_json: bool,
 ) -> None:
-    """Fire purchases at any service that speaks the API, and count what it answers."""
+    """Send purchases to a service at the same time, and count its answers.
+
+    A purchase is POST URL/purchase with userId, eventId and quantity in JSON. Any 2xx means sold;
+    the numbers are taken from the answer's field "tickets".
+
+    \b
+    Exit code:
+      0  something was sold, and every purchase has an answer
+      1  nothing was sold: every purchase was refused
+      2  wrong arguments, or no purchase could be sent
+      3  could not tell: some could not be sent, have no answer, or were sold without numbers
+    """
     from ticketsvc.lab.workload.burst import run_workload, takes_keys
     from ticketsvc.lab.workload.history import Attempt, recording, summarise
     from ticketsvc.lab.workload.plan import Workload, purchase_url
@@ -66,11 +93,14 @@ def stress(
     for target in targets:
         purchase_url(target)
     if keys is None:
-        keys = all(bool(run_async(takes_keys(target))) for target in targets)
+        known = [
+            takes for target in targets if (takes := run_async(takes_keys(target))) is not None
+        ]
+        keys = bool(known) and all(known)
     if retry_for is None:
         retry_for = _RETRY_S if keys else 0.0
     if retry_for and not keys:
-        complain("without keys, a purchase that is asked for again may be sold twice")
+        complain("without keys, a purchase that is sent again may be sold twice")
     workload = Workload(
         event, purchases, quantity, concurrency, timeout, keys=keys, retry_s=retry_for
     )
@@ -85,13 +115,41 @@ def stress(
                 advance()
 
         attempts = run_async(run_workload(targets, workload, on_answer=on_answer))
-    summary = {**summarise(attempts), "keys": keys, "history": str(file)}
+    counts = summarise(attempts)
+    summary = {**counts, "first_refusal": _first_refusal(attempts), "keys": keys}
+    summary["history"] = str(file)
     if as_json:
         print(json.dumps(summary))
     else:
-        print_facts(f"{purchases} purchases of {quantity} of {event}", summary)
+        print_facts(f"{purchases} purchases of {quantity} tickets for {event}", summary)
+    missing = _missing(attempts, counts["unknown"])
+    if counts["failed"] == counts["purchases"]:
+        raise UsageError(f"no purchase could be sent: {attempts[0].message}")
+    for what in missing:
+        complain(f"could not tell: {what}")
+    if not counts["successes"]:
+        complain(f"nothing was sold; the first refusal: {summary['first_refusal']}")
+    code = COULD_NOT_TELL if missing else CLEAN if counts["successes"] else VIOLATION
+    raise click.exceptions.Exit(code)
+
+
+def _first_refusal(attempts: "Sequence[Attempt]") -> str | None:
+    """Return address, status and text of the first refusal; None when nothing was refused."""
+    for attempt in attempts:
+        if attempt.outcome == "refused":
+            return f"{attempt.url} answered {attempt.status}: {attempt.message or '(no text)'}"
+    return None
+
+
+def _missing(attempts: "Sequence[Attempt]", unknown: int) -> list[str]:
+    """Return what keeps the counts from being the whole truth."""
+    missing = []
     unsent = [attempt for attempt in attempts if attempt.outcome == "failed"]
-    if len(unsent) == len(attempts):
-        raise UsageError(f"no purchase could be sent: {unsent[0].message}")
     if unsent:
-        complain(f"{len(unsent)} purchases could not be sent: {unsent[0].message}")
+        missing.append(f"{len(unsent)} purchases could not be sent: {unsent[0].message}")
+    if unknown:
+        missing.append(f"{unknown} purchases have no answer: each may have been sold, or not")
+    numberless = [one for one in attempts if one.outcome == "ok" and not one.tickets]
+    if numberless:
+        missing.append(f'{len(numberless)} purchases were sold without numbers in "tickets"')
+    return missing

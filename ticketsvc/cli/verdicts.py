@@ -1,24 +1,37 @@
-"""Judge the schemas of a database, and print what was found: for `seed` and `audit`."""
+"""Check the schemas of a database, and print the verdicts: for `seed` and `audit`."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticketsvc.cli.console import complain, print_table, printable
 
+if TYPE_CHECKING:
+    from ticketsvc.lab.workload.history import Attempt
+
 
 def audit_schemas(
-    connection: Any, schemas: list[str], event: str | None, history: Any = ()
+    connection: Any,
+    schemas: Sequence[str],
+    events: Sequence[str],
+    history: "Sequence[Attempt]" = (),
+    *,
+    our_rules: bool = False,
 ) -> list[dict[str, Any]]:
-    """Judge every event of *schemas*, or only *event*; return one row per verdict."""
+    """Check *events* in each of *schemas*, or all events when none is named; one row per verdict.
+
+    *our_rules*: apply the rules of our own schemas to all of them.
+    """
+    from ticketsvc.database.schemas import SCHEMAS
     from ticketsvc.lab.checker.check import check_schemas
     from ticketsvc.lab.ledger.reader import read_ledger
 
-    only = [event] if event else []
-    ledgers = {schema: read_ledger(connection, schema, *only) for schema in schemas}
-    told = [attempt for attempt in history if event in (None, attempt.event)]
+    ledgers = {schema: read_ledger(connection, schema, *events) for schema in schemas}
+    answered = [attempt for attempt in history if attempt.event in events]
+    ruled = schemas if our_rules else SCHEMAS
     return [
-        {"schema": schema, **verdict.as_dict()} for schema, verdict in check_schemas(ledgers, told)
+        {"schema": schema, **verdict.as_dict()}
+        for schema, verdict in check_schemas(ledgers, answered, our_rules=ruled)
     ]
 
 
@@ -40,12 +53,14 @@ def print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
         for violation in row["violations"]:
             print(f"{where}: {violation['kind']}: {violation['message']}")
             print(f"    {printable(_evidence(violation))}")
-        for doubt in row["inconclusive"]:
-            complain(f"could not tell: {where}: {printable(doubt)}")
+        for reason in row["inconclusive"]:
+            complain(f"could not tell: {where}: {printable(reason)}")
+        for note in row["not_checked"]:
+            complain(f"not checked: {where}: {note}")
 
 
 def _evidence(violation: dict[str, Any]) -> str:
-    """Say which purchases show a violation, its cause and why that."""
+    """Return which purchases show a violation, its cause, and the reason for that cause."""
     from ticketsvc.lab.checker.check import listed
 
     shown = f"shown by {listed(violation['purchases'])}; " if violation["purchases"] else ""

@@ -14,7 +14,10 @@ from tests.support.commands import error_line, json_of
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SCHEMAS, SIX_EVENTS, reset_event
+from ticketsvc.lab.experiments.overlap import run_overlapping
 from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.history import recording
+from ticketsvc.lab.workload.plan import Workload
 
 VERDICT_KEYS = {
     "event",
@@ -26,7 +29,6 @@ VERDICT_KEYS = {
     "oversold",
     "violations",
 }
-STRESS_KEYS = {"successes", "refused", "unknown", "tickets", "unique", "duplicates"}
 
 
 # seed
@@ -78,7 +80,7 @@ def test_seed_for_people(database, cli):
 def stressed(database, connection, serve, cli, tmp_path):
     """Run `stress` against services of one allocator; return its answer and the history."""
 
-    def run(allocator, total, *arguments, services=1):
+    def run(allocator, total, *arguments, services=1, code=0):
         schema = ALLOCATORS[allocator].mechanism.schemas[0]
         reset_event(connection, schema, "E", total)
         urls = [serve(database, allocator).url for _ in range(services)]
@@ -87,22 +89,26 @@ def stressed(database, connection, serve, cli, tmp_path):
             *("stress", *(part for url in urls for part in ("--url", url))),
             *("--event", "E", "--history", str(history), "--json", *arguments),
         )
-        return json_of(result), history
+        return json_of(result, code), history
 
     return run
 
 
-def test_stress_and_audit_of_the_fault(stressed, database, cli):
-    answer, history = stressed("naive", 8)
-    assert answer.keys() >= STRESS_KEYS
-    assert {key: answer[key] for key in STRESS_KEYS} == {
-        "successes": 30,
-        "refused": 0,
-        "unknown": 0,
-        "tickets": 240,
-        "unique": 8,
-        "duplicates": 232,
-    }
+@pytest.fixture
+async def fault(database, connection, serve, tmp_path):
+    """Sell 8 tickets 30 times, and return the history's file."""
+    reset_event(connection, "original", "E", 8)
+    url = serve(database, "naive").url
+    workload = Workload("E", 30, concurrency=30)
+    burst = await run_overlapping(database, [url], workload, "original", writers=10)
+    with recording(tmp_path / "history.jsonl") as record:
+        for attempt in burst.history:
+            record(attempt)
+    return tmp_path / "history.jsonl"
+
+
+def test_audit_of_the_fault(fault, database, cli):
+    history = fault
     audit = ("audit", "--schema", "original", "--history", str(history))
     (row,) = json_of(cli(*audit, "--json", DATABASE_URL=database), 1)
     assert row.keys() >= VERDICT_KEYS
@@ -173,9 +179,29 @@ def test_audit_with_a_history_and_both_schemas(stressed, database, cli):
 def test_audit_of_one_event_with_a_history_of_another(stressed, database, connection, cli):
     _, history = stressed("range", 80, "--purchases", "3")
     reset_event(connection, "fixed", "F", 80, 8)
-    audit = ("audit", "--schema", "fixed", "--event", "F", "--history", str(history), "--json")
-    (row,) = json_of(cli(*audit, DATABASE_URL=database))
-    assert row["event"] == "F"
+    audit = ("audit", "--schema", "fixed", "--event", "F", "--history", str(history))
+    assert "no purchase for event 'F'" in error_line(cli(*audit, DATABASE_URL=database), 3)
+
+
+def test_audit_of_a_history_leaves_other_events_out(stressed, database, connection, cli):
+    """The first audit alone sees that F is oversold."""
+    _, history = stressed("range", 80, "--purchases", "3")
+    reset_event(connection, "original", "F", 8)
+    connection.execute("UPDATE original.ticket_pools SET available = -8 WHERE event_id = 'F'")
+    assert cli("audit", DATABASE_URL=database).returncode == 1
+    rows = json_of(cli("audit", "--json", "--history", str(history), DATABASE_URL=database))
+    assert {row["event"] for row in rows} == {"E"}
+
+
+def test_audit_of_a_history_whose_events_are_gone(stressed, database, connection, cli):
+    _, history = stressed("range", 8, "--purchases", "1", "--quantity", "16", code=1)
+    connection.execute("DELETE FROM fixed.ticket_pools")
+    result = cli("audit", "--schema", "fixed", "--history", str(history), DATABASE_URL=database)
+    assert "none of the events E in schema fixed" in error_line(result, 3)
+
+
+def test_audit_of_an_empty_database(database, cli):
+    assert "no event" in error_line(cli("audit", DATABASE_URL=database), 3)
 
 
 @pytest.mark.parametrize("next_column", ["", ", next_ticket_number integer"])
@@ -268,7 +294,7 @@ async def test_stress_of_a_service_that_hangs_up(cli, tmp_path):
             *("stress", "--url", f"http://127.0.0.1:{port}", "--event", "E", "--purchases", "5"),
             *("--history", str(tmp_path / "h"), "--json"),
         )
-    answer = json_of(result)
+    answer = json_of(result, 3)
     assert (answer["successes"], answer["refused"], answer["unknown"]) == (0, 0, 5)
 
 
@@ -280,6 +306,62 @@ def test_stress_of_nobody(cli, tmp_path):
     error_line(result)
     answer = json.loads(result.stdout)
     assert (answer["failed"], answer["unknown"], answer["refused"]) == (2, 0, 0)
+
+
+async def stress_of(cli, tmp_path, answer, *arguments):
+    """Run `stress` against a service that gives one answer, and return the result."""
+    app = web.Application()
+    app.router.add_post("/purchase", answer)
+    async with serve_app(app) as url:
+        return await asyncio.to_thread(
+            cli,
+            "stress",
+            "--url",
+            url,
+            *arguments,
+            *("--event", "E", "--purchases", "4"),
+            *("--history", str(tmp_path / "h"), "--json"),
+        )
+
+
+async def test_stress_shows_the_first_refusal(cli, tmp_path):
+    async def refuse(_):
+        return web.json_response({"error": "Event not found"}, status=404)
+
+    result = await stress_of(cli, tmp_path, refuse)
+    assert json_of(result, 1)["first_refusal"].endswith("/purchase answered 404: Event not found")
+    assert "nothing was sold" in result.stderr
+
+
+async def test_stress_without_numbers_cannot_tell(cli, tmp_path):
+    async def sell(_):
+        return web.json_response({"seats": [1, 2]})
+
+    result = await stress_of(cli, tmp_path, sell)
+    assert json_of(result, 3)["successes"] == 4
+    assert "4 purchases were sold without numbers" in result.stderr
+
+
+async def test_stress_of_two_services_of_which_one_is_down(
+    database, connection, serve, cli, tmp_path
+):
+    reset_event(connection, "fixed", "E", 80)
+    url = serve(database, "range").url
+    result = await asyncio.to_thread(
+        cli,
+        "stress",
+        "--url",
+        url,
+        "--url",
+        "http://127.0.0.1:1",
+        "--event",
+        "E",
+        "--json",
+        *("--purchases", "4", "--history", str(tmp_path / "h")),
+    )
+    answer = json_of(result, 3)
+    assert (answer["successes"], answer["failed"], answer["keys"]) == (2, 2, True)
+    assert "2 purchases could not be sent" in result.stderr
 
 
 # What an audit cannot tell

@@ -226,14 +226,14 @@ def test_each_event_is_judged_by_its_own_history():
 
 def test_a_history_is_held_against_the_schema_that_knows_its_buyers():
     ledgers = {"original": [ledger(8, 8)], "fixed": [ledger(16, 8, (1, 8))]}
-    judged = dict(check_schemas(ledgers, [told(1), told(9)]))
+    judged = dict(check_schemas(ledgers, [told(1), told(9)], our_rules=ledgers))
     assert judged["original"].clean
     assert found(judged["fixed"]) == {"acknowledged_missing": 1}
 
 
 def test_a_history_that_no_schema_knows_is_held_against_all():
     ledgers = {"original": [ledger(8, 8)], "fixed": [ledger(8, 8)]}
-    for _, verdict in check_schemas(ledgers, [told(1)]):
+    for _, verdict in check_schemas(ledgers, [told(1)], our_rules=ledgers):
         assert found(verdict) == {"acknowledged_missing": 1}
 
 
@@ -360,7 +360,7 @@ def test_a_checker_that_raises_says_unknown(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("broken")
 
-    monkeypatch.setattr(checks, "settle", broken)
+    monkeypatch.setattr(checks, "find_discrepancies", broken)
     assert unknown(state, history)
     verdict = judge(state, history)
     assert verdict.inconclusive == ("the check failed: ZeroDivisionError: broken",)
@@ -503,3 +503,25 @@ def test_thousands_of_unknown_purchases_of_one_buyer():
 def test_a_ticket_told_more_often_than_held():
     verdict = check_event(ledger(8, 0, (1, 8)), [told(1, 1, 1)])
     assert found(verdict) == {"acknowledged_missing": 2}
+
+
+# Schemas that are not ours
+
+
+def test_our_rules_are_not_applied_to_other_schemas():
+    """Numbers from 501 on, sold in threes: no violation there, and two by our rules."""
+    state = ledger(10, 4, (501, 506))
+    history = [told(*range(501, 507))]
+    assert check_event(state, history, our_rules=False).clean
+    assert found(check_event(state, history)) == {"gap": 500, "out_of_range": 6}
+
+
+def test_duplicates_are_violations_under_any_rules():
+    state = ledger(10, 4, (501, 503), (501, 503))
+    assert found(check_event(state, our_rules=False)) == {"duplicate": 3}
+
+
+def test_a_pool_without_a_total_is_judged_without_oversell():
+    verdict = check_event(EventLedger("E", None, 4), our_rules=False)
+    assert (verdict.status, verdict.not_checked) == ("clean", ("oversell: no total",))
+    assert check_event(EventLedger("E", None, 4)).status == "unknown"

@@ -1,24 +1,24 @@
-"""Whose purchase is which row: what the ledger holds, put together purchase by purchase."""
+"""Assign the rows of a ledger to purchases: an account for each."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ticketsvc.lab.checker.purchases import Asked
+from ticketsvc.lab.checker.purchases import PurchaseRecord
 from ticketsvc.lab.checker.spans import Span, count
 from ticketsvc.lab.ledger.records import Issue
 
 
 @dataclass(eq=False, slots=True)
-class Holding:
-    """The tickets of one purchase; *asked* is None when the history does not know it.
+class Account:
+    """The tickets of one purchase; *asked* is None when the history does not have it.
 
     *backward* are its ranges that end before they begin, which hold no ticket.
     """
 
     name: str
     user: str
-    asked: Asked | None = None
+    record: PurchaseRecord | None = None
     spans: list[Span] = field(default_factory=list)
     backward: list[Span] = field(default_factory=list)
 
@@ -27,37 +27,39 @@ class Holding:
 
     @property
     def times(self) -> int:
-        """How many times it holds the quantity that was asked for; 0: not a whole number."""
-        wanted = self.asked.wanted if self.asked else 0
+        """How many times it holds the quantity of its request; 0: not a whole number of times."""
+        wanted = self.record.wanted if self.record else 0
         return len(self) // wanted if wanted and len(self) % wanted == 0 else 0
 
     @property
-    def minted(self) -> int:
-        """How many tickets its backward ranges gave back to the stock."""
+    def given_back(self) -> int:
+        """How many tickets its backward ranges added to the stock."""
         return sum(first - last - 1 for first, last in self.backward)
 
 
-def hold(issues: Iterable[Issue], buyers: Mapping[str, Sequence[Asked]]) -> list[Holding]:
-    """Put rows together by purchase; return every purchase of *buyers*, then the others' holdings.
+def open_accounts(
+    issues: Iterable[Issue], buyers: Mapping[str, Sequence[PurchaseRecord]]
+) -> list[Account]:
+    """Return an account for every purchase of *buyers*, then those of all other rows.
 
-    All rows of a buyer with one purchase are that purchase's. Of a buyer with several, a row is
-    of the one that was told of it, and what nobody was told of is of the one that was told
-    nothing, if there is only one. Rows that are nobody's go by their buyer and numbers: a range
-    for itself, single tickets as far as they run on.
+    All rows of a buyer with one purchase belong to that purchase. Where a buyer has several, a row
+    belongs to the one that was answered with its number; the rest belongs to the one without an
+    answer, if there is only one. Any other row is named by its buyer and numbers: each range is an
+    account, and so is each unbroken run of single tickets.
     """
     rows: defaultdict[str, list[Span]] = defaultdict(list)
     for issue in issues:
         rows[issue.user].append((issue.first, issue.last))
-    times = Counter(asked.purchase for bought in buyers.values() for asked in bought)
-    held: list[Holding] = []
+    times = Counter(record.purchase for bought in buyers.values() for record in bought)
+    held: list[Account] = []
     for user, bought in buyers.items():
         own = [
-            Holding(
-                asked.purchase if times[asked.purchase] == 1 else f"{asked.purchase} of {user}",
+            Account(
+                record.purchase if times[record.purchase] == 1 else f"{record.purchase} of {user}",
                 user,
-                asked,
+                record,
             )
-            for asked in bought
+            for record in bought
         ]
         held += own
         left = _share_out(own, sorted(rows.pop(user, ())))
@@ -67,26 +69,26 @@ def hold(issues: Iterable[Issue], buyers: Mapping[str, Sequence[Asked]]) -> list
     return held
 
 
-def _share_out(own: Sequence[Holding], spans: Sequence[Span]) -> Sequence[Span]:
-    """Return each of one buyer's purchases its rows; return what is left."""
+def _share_out(own: Sequence[Account], spans: Sequence[Span]) -> Sequence[Span]:
+    """Assign one buyer's rows to that buyer's purchases; return the rows that are left."""
     if len(own) == 1:
         _take(own[0], spans)
         return ()
-    tellers: defaultdict[int, list[Holding]] = defaultdict(list)
+    answered_with: defaultdict[int, list[Account]] = defaultdict(list)
     silent = []
-    for holding in own:
-        asked = holding.asked
-        if asked is None or not asked.told:
-            silent.append(holding)
+    for account in own:
+        record = account.record
+        if record is None or not record.acknowledged:
+            silent.append(account)
             continue
-        for number in asked.told:
-            tellers[number].append(holding)
-    minting = [holding for holding in own if holding.asked and holding.asked.quantity < 0]
+        for number in record.acknowledged:
+            answered_with[number].append(account)
+    negative = [account for account in own if account.record and account.record.quantity < 0]
     left = []
     for span in spans:
-        claimants = tellers.get(span[0], []) if span[0] <= span[1] else minting[:1]
-        if claimants:
-            _take(claimants.pop(), [span])
+        candidates = answered_with.get(span[0], []) if span[0] <= span[1] else negative[:1]
+        if candidates:
+            _take(candidates.pop(), [span])
         else:
             left.append(span)
     if len(silent) == 1:
@@ -95,29 +97,31 @@ def _share_out(own: Sequence[Holding], spans: Sequence[Span]) -> Sequence[Span]:
     return left
 
 
-def _take(holding: Holding, spans: Iterable[Span]) -> None:
+def _take(account: Account, spans: Iterable[Span]) -> None:
     for span in spans:
-        (holding.spans if span[0] <= span[1] else holding.backward).append(span)
+        (account.spans if span[0] <= span[1] else account.backward).append(span)
 
 
-def _unnamed(user: str, spans: Sequence[Span]) -> list[Holding]:
-    found: list[Holding] = []
-    running: defaultdict[int, list[Holding]] = defaultdict(list)  # by the number that goes on
+def _unnamed(user: str, spans: Sequence[Span]) -> list[Account]:
+    found: list[Account] = []
+    running: defaultdict[int, list[Account]] = defaultdict(
+        list
+    )  # by the number that would continue it
     for first, last in spans:
         if first == last and running.get(first):
-            holding = running[first].pop()
-            holding.spans.append((first, last))
+            account = running[first].pop()
+            account.spans.append((first, last))
         else:
-            holding = Holding("", user)
-            _take(holding, [(first, last)])
-            found.append(holding)
+            account = Account("", user)
+            _take(account, [(first, last)])
+            found.append(account)
         if first == last:
-            running[last + 1].append(holding)
+            running[last + 1].append(account)
     names: Counter[str] = Counter()
-    for holding in found:
-        parts = holding.spans or holding.backward
+    for account in found:
+        parts = account.spans or account.backward
         first, last = parts[0][0], parts[-1][1]
         name = f"{user} {first}" if first == last else f"{user} {first}-{last}"
         names[name] += 1
-        holding.name = name if names[name] == 1 else f"{name} ({names[name]})"
+        account.name = name if names[name] == 1 else f"{name} ({names[name]})"
     return found

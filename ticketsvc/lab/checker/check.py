@@ -1,21 +1,21 @@
 """Judge a history and a ledger: pure functions, no database, no clock.
 
-Three ledgers have to agree: what clients were told, the rows and ranges, the pool. The
+Three records have to agree: the answers, the rows and ranges, and the pool. The
 invariant, per event: the tickets issued are exactly the numbers 1 to N, each once; N is at most
-the total; N = total - available = next_ticket_number - 1; every ticket that a buyer was told of
-is in that buyer's hands, and what else a known buyer holds is that of a purchase without an
-answer, all of it or nothing.
+the total; N = total - available = next_ticket_number - 1; every ticket in
+an answer is held by its buyer; and what else that buyer holds is the whole quantity of a purchase
+without an answer.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ticketsvc.lab.checker import inconclusive
 from ticketsvc.lab.checker.causes import explain
+from ticketsvc.lab.checker.discrepancies import Discrepancy, find_discrepancies
 from ticketsvc.lab.checker.purchases import by_buyer
-from ticketsvc.lab.checker.settlement import Finding, settle
-from ticketsvc.lab.checker.spans import Span, count, measure
+from ticketsvc.lab.checker.spans import Span, Tally, count, tally_numbers
 from ticketsvc.lab.checker.verdicts import (
     Cause,
     EventVerdict,
@@ -50,15 +50,21 @@ _ACCOUNTS = {
 
 
 def check_event(
-    ledger: EventLedger, history: Iterable[Attempt] = (), *, explained: bool = True
+    ledger: EventLedger,
+    history: Iterable[Attempt] = (),
+    *,
+    explained: bool = True,
+    our_rules: bool = True,
 ) -> EventVerdict:
     """Judge one event's ledger, and the answers in *history* that concern it.
 
-    Purchases and causes of violations are found unless *explained* is false, which is faster.
+    Without *explained*, purchases and causes of violations are left out, which is faster. Without
+    *our_rules*, numbers may be any, with gaps, and quantities need not be multiples of 8: what is
+    left is true of every ticket sale.
     """
-    told = [attempt for attempt in history if attempt.event == ledger.event]
-    doubt = inconclusive.contradiction(told)
-    buyers = {} if doubt else by_buyer(told)
+    answered = [attempt for attempt in history if attempt.event == ledger.event]
+    reason = inconclusive.contradiction(answered)
+    buyers = {} if reason else by_buyer(answered, our_rules=our_rules)
     spans, backward = [], []
     held: defaultdict[str, list[Span]] = defaultdict(list)
     for issue in ledger.issues:
@@ -70,49 +76,55 @@ def check_event(
         if buyers:
             held[issue.user].append(span)
     spans.sort()
-    measured = measure(spans)
+    tally = tally_numbers(spans)
     violations: list[Violation] = [
-        *_against_total(ledger, measured.issued),
+        *_against_total(ledger, tally.issued),
         *_backward(backward),
-        *_count("duplicate", "issued more than once", measured.again),
-        *_count("gap", "left out", measured.missing),
-        *_out_of_range(ledger, spans),
-        *_against_pool(ledger, measured.issued),
+        *_count("duplicate", "issued more than once", tally.again),
+        *_against_pool(ledger, tally.issued),
     ]
-    findings: list[Finding] = []
+    if our_rules:
+        violations += _numbering(ledger, tally, spans)
+    discrepancies: list[Discrepancy] = []
     unknowns = Unknowns()
     if buyers:
-        doubt = inconclusive.incomplete(told, held)
-        findings, unknowns = settle(buyers, held)
-        if doubt:  # what a lacking attempt may account for is not held against anybody
-            findings = [one for one in findings if one.kind == "acknowledged_missing"]
-        violations += _accounts(findings)
+        reason = inconclusive.incomplete(answered, held)
+        discrepancies, unknowns = find_discrepancies(buyers, held)
+        if reason:  # a missing attempt may explain the others
+            discrepancies = [one for one in discrepancies if one.kind == "acknowledged_missing"]
+        violations += _accounts(discrepancies)
     if violations and explained:
-        violations = explain(violations, ledger, buyers, measured, findings)
+        violations = explain(violations, ledger, buyers, tally, discrepancies)
     return EventVerdict(
         event=ledger.event,
         total=ledger.total,
         available=ledger.available,
         next_ticket_number=ledger.next_ticket_number,
-        issued=measured.issued,
-        unique=measured.unique,
-        duplicates=measured.issued - measured.unique,
-        oversold=ledger.total is not None and measured.issued > ledger.total,
+        issued=tally.issued,
+        unique=tally.unique,
+        duplicates=tally.issued - tally.unique,
+        oversold=ledger.total is not None and tally.issued > ledger.total,
         violations=tuple(violations),
         unknowns=unknowns,
-        inconclusive=tuple(why for why in (inconclusive.unjudgeable(ledger), doubt) if why),
+        inconclusive=tuple(
+            why for why in (inconclusive.unjudgeable(ledger) if our_rules else "", reason) if why
+        ),
+        not_checked=() if our_rules or ledger.total is not None else ("oversell: no total",),
     )
 
 
-def judge(ledger: EventLedger, history: Sequence[Attempt] = ()) -> EventVerdict:
+def judge(
+    ledger: EventLedger, history: Sequence[Attempt] = (), *, our_rules: bool = True
+) -> EventVerdict:
     """Judge as `check_event` does, and never raise: a check that could not run proves nothing.
 
-    What it raised becomes a doubt. Violations stand even when their causes could not be found.
+    What it raised is a reason for an inconclusive verdict. Violations stand even when their causes
+    could not be found.
     """
     reasons: list[str] = []
     for explained in (True, False):
         try:
-            verdict = check_event(ledger, history, explained=explained)
+            verdict = check_event(ledger, history, explained=explained, our_rules=our_rules)
         except Exception as problem:
             reasons.append(f"the check failed: {type(problem).__name__}: {problem}")
         else:
@@ -131,27 +143,32 @@ def judge(ledger: EventLedger, history: Sequence[Attempt] = ()) -> EventVerdict:
     )
 
 
-def check(ledgers: Sequence[EventLedger], history: Sequence[Attempt] = ()) -> list[EventVerdict]:
-    """Judge every event, those included that only the history speaks of."""
+def check(
+    ledgers: Sequence[EventLedger], history: Sequence[Attempt] = (), *, our_rules: bool = True
+) -> list[EventVerdict]:
+    """Judge every event, also those that only the history has."""
     known = {ledger.event for ledger in ledgers}
-    unheard = sorted({attempt.event for attempt in history if attempt.tickets} - known)
-    everything = [*ledgers, *(EventLedger(event, None, None) for event in unheard)]
+    without_rows = sorted({attempt.event for attempt in history if attempt.tickets} - known)
+    everything = [*ledgers, *(EventLedger(event, None, None) for event in without_rows)]
     by_event = defaultdict(list)
     for attempt in history:
         by_event[attempt.event].append(attempt)
-    return [judge(ledger, by_event[ledger.event]) for ledger in everything]
+    return [judge(ledger, by_event[ledger.event], our_rules=our_rules) for ledger in everything]
 
 
 def check_schemas(
-    ledgers: Mapping[str, Sequence[EventLedger]], history: Sequence[Attempt] = ()
+    ledgers: Mapping[str, Sequence[EventLedger]],
+    history: Sequence[Attempt] = (),
+    *,
+    our_rules: Collection[str],
 ) -> list[tuple[str, EventVerdict]]:
     """Judge several schemas, each verdict with its schema's name.
 
-    A history tells of the sales of one schema: it is held against those that know any of its
-    buyers, and against all of them when none does.
+    *our_rules* are the schemas that the rules of ours apply to. A history records the sales of one
+    schema: it is compared with those that hold any of its buyers, and with all when none does.
     """
     buyers = {attempt.user for attempt in history}
-    knowing = {
+    holding_buyers = {
         schema
         for schema, found in ledgers.items()
         if any(issue.user in buyers for ledger in found for issue in ledger.issues)
@@ -159,7 +176,11 @@ def check_schemas(
     return [
         (schema, verdict)
         for schema, found in ledgers.items()
-        for verdict in check(found, history if not knowing or schema in knowing else ())
+        for verdict in check(
+            found,
+            history if not holding_buyers or schema in holding_buyers else (),
+            our_rules=schema in our_rules,
+        )
     ]
 
 
@@ -181,7 +202,7 @@ def _against_total(ledger: EventLedger, issued: int) -> Iterable[Violation]:
 
 
 def _backward(spans: Sequence[Span]) -> Iterable[Violation]:
-    """Find ranges that end before they begin: what a negative quantity mints stock with."""
+    """Find ranges that end before they begin: a negative quantity adds stock with them."""
     if spans:
         yield Violation(
             "backward", len(spans), f"ranges that end before they begin: {_examples(spans)}"
@@ -192,6 +213,22 @@ def _count(kind: str, what: str, spans: Sequence[Span]) -> Iterable[Violation]:
     if spans:
         tickets = count(spans)
         yield Violation(kind, tickets, f"{tickets} tickets {what}: {_examples(spans)}")
+
+
+def _numbering(ledger: EventLedger, tally: Tally, spans: Sequence[Span]) -> Iterable[Violation]:
+    """Find numbers that are not 1 to the number of tickets sold."""
+    yield from _count("gap", "left out", tally.missing)
+    yield from _out_of_range(ledger, spans)
+    following = ledger.next_ticket_number
+    if following is None or ledger.total is None or ledger.available is None:
+        return
+    wanted = ledger.total - ledger.available + 1
+    if following != wanted:
+        yield Violation(
+            "next_number_drift",
+            abs(following - wanted),
+            f"the next number is {following}, the pool says {wanted}",
+        )
 
 
 def _out_of_range(ledger: EventLedger, spans: Sequence[Span]) -> Iterable[Violation]:
@@ -217,22 +254,15 @@ def _against_pool(ledger: EventLedger, issued: int) -> Iterable[Violation]:
         yield Violation(
             "drift", abs(sold - issued), f"the pool says {sold} are sold, {issued} are issued"
         )
-    following = ledger.next_ticket_number
-    if following is not None and following != sold + 1:
-        yield Violation(
-            "next_number_drift",
-            abs(following - sold - 1),
-            f"the next number is {following}, the pool says {sold + 1}",
-        )
 
 
-def _accounts(findings: Sequence[Finding]) -> Iterable[Violation]:
-    """Sum up buyers' accounts: one violation of each kind, with numbers as far as there are any."""
+def _accounts(discrepancies: Sequence[Discrepancy]) -> Iterable[Violation]:
+    """Return one violation for each kind of discrepancy."""
     for kind, what in _ACCOUNTS.items():
-        found = [finding for finding in findings if finding.kind == kind]
+        found = [discrepancy for discrepancy in discrepancies if discrepancy.kind == kind]
         if found:
-            tickets = sum(finding.tickets for finding in found)
-            numbers = {(number, number) for finding in found for number in finding.numbers}
+            tickets = sum(discrepancy.tickets for discrepancy in found)
+            numbers = {(number, number) for discrepancy in found for number in discrepancy.numbers}
             examples = f": {_examples(tuple(numbers))}" if numbers else ""
             yield Violation(kind, tickets, f"{tickets} tickets {what}{examples}")
 

@@ -1,13 +1,13 @@
-"""Which purchases the pool counted otherwise than the rows did: the fewest that explain a drift."""
+"""Find the fewest purchases that explain why pool and rows differ."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ticketsvc.lab.checker.accounts import Holding
+from ticketsvc.lab.checker.accounts import Account
 from ticketsvc.lab.checker.verdicts import Cause
 
-# Of purchases that are alike in this, so many are looked at, and so many in all.
+# How many purchases with the same effect are examined, and how many in all.
 _ALIKE, _AT_MOST = 8, 64
 _SUMS = 2_000
 
@@ -15,76 +15,78 @@ _SUMS = 2_000
 class Share(NamedTuple):
     """What one purchase adds to (what the pool says is sold) - (what is issued), and why."""
 
-    holding: Holding
+    account: Account
     tickets: int
     cause: Cause | None
     reason: str
 
 
-def certain(holding: Holding) -> list[Share]:
-    """Return what *holding* must have added, by what is plain to see of it; each a possibility.
+def certain(account: Account) -> list[Share]:
+    """Return what *account* must have added, by its rows and answer; several are alternatives.
 
-    A range that ends before it begins, or a negative quantity that was answered ok, gave stock
-    back. What was answered ok the pool counted as asked for; what was refused, or has only some
+    A range that ends before it begins, or a negative quantity that was answered ok, added
+    stock. What was answered ok the pool counted as asked for; what was refused, or has only some
     of its rows, it did not count, or counted in full.
     """
-    asked, held = holding.asked, len(holding)
-    if holding.backward:
-        reason = f"{holding.name} holds a range that ends before it begins"
-        return [Share(holding, -holding.minted, "bad quantity", reason)]
-    if asked is None:
+    record, held = account.record, len(account)
+    if account.backward:
+        reason = f"{account.name} holds a range that ends before it begins"
+        return [Share(account, -account.given_back, "bad quantity", reason)]
+    if record is None:
         return []
-    left = f"left {held} of {asked.quantity} tickets"
-    silent = held == 0 and not asked.told and asked.wanted > 0  # sold, it says: no number, no row
-    if asked.outcome == "ok" and held != asked.quantity and not silent:
-        wanted = asked.quantity
+    left = f"left {held} of {record.quantity} tickets"
+    silent = (
+        held == 0 and not record.acknowledged and record.wanted > 0
+    )  # sold without a number or a row
+    if record.outcome == "ok" and held != record.quantity and not silent:
+        wanted = record.quantity
         cause: Cause | None = None
-        reason = f"{holding.name} was sold, and {left}"
-        if asked.bad_quantity:
-            cause, reason = "bad quantity", f"{holding.name} asked for {wanted}, and was sold"
-        elif holding.times > 1:
+        reason = f"{account.name} was sold, and {left}"
+        if record.bad_quantity:
+            cause, reason = "bad quantity", f"{account.name} asked for {wanted}, and was sold"
+        elif account.times > 1:
             cause = "repeated request"
-            reason = f"{holding.name} holds its {wanted} tickets {holding.times} times"
-        return [Share(holding, wanted - held, cause, reason)]
-    if asked.outcome in ("refused", "failed") and held:
-        cause = "partial failure" if asked.outcome == "refused" else None
-        return [Share(holding, -held, cause, f"{holding.name} was {asked.outcome}, and {left}")]
-    if asked.outcome == "unknown" and 0 < held < asked.quantity:
-        reason = f"{holding.name} had no answer, and {left}"
+            reason = f"{account.name} holds its {wanted} tickets {account.times} times"
+        return [Share(account, wanted - held, cause, reason)]
+    if record.outcome in ("refused", "failed") and held:
+        cause = "partial failure" if record.outcome == "refused" else None
+        return [Share(account, -held, cause, f"{account.name} was {record.outcome}, and {left}")]
+    if record.outcome == "unknown" and 0 < held < record.quantity:
+        reason = f"{account.name} had no answer, and {left}"
         return [
-            Share(holding, -held, "partial failure", reason),
-            Share(holding, asked.quantity - held, "partial failure", reason),
+            Share(account, -held, "partial failure", reason),
+            Share(account, record.quantity - held, "partial failure", reason),
         ]
     return []
 
 
-def possible(holding: Holding) -> list[Share]:
-    """Return what *holding* may have added although nothing of it looks wrong.
+def possible(account: Account) -> list[Share]:
+    """Return what *account* may have added although its rows and answer agree.
 
     The pool may have counted what left no row, or not counted what left all of them; of a
     purchase that was sent again it may have counted each attempt.
     """
-    asked, held = holding.asked, len(holding)
-    if asked is None or asked.outcome == "failed":
+    record, held = account.record, len(account)
+    if record is None or record.outcome == "failed":
         return []
-    wanted = asked.quantity
-    ended = {"ok": "was sold", "refused": "was refused"}.get(asked.outcome, "had no answer")
+    wanted = record.quantity
+    ended = {"ok": "was sold", "refused": "was refused"}.get(record.outcome, "had no answer")
     tickets, what = 0, ""
     cause: Cause | None = None
-    if asked.outcome == "ok" and held == 0:
+    if record.outcome == "ok" and held == 0:
         tickets, what = wanted, "without a number and without a row"
-    elif asked.outcome == "ok" and held == wanted and asked.attempts > 1:
-        tickets, cause, what = wanted, "repeated request", f"and sent {asked.attempts} times"
-    elif asked.outcome != "ok" and wanted < 0:
+    elif record.outcome == "ok" and held == wanted and record.attempts > 1:
+        tickets, cause, what = wanted, "repeated request", f"and sent {record.attempts} times"
+    elif record.outcome != "ok" and wanted < 0:
         tickets, cause, what = wanted, "bad quantity", f"and had asked for {wanted}"
-    elif asked.outcome != "ok" and held in (0, wanted):
+    elif record.outcome != "ok" and held in (0, wanted):
         tickets, cause = (-held if held else wanted), "partial failure"
         what = f"and holds {held} of {wanted} tickets"
-    return [Share(holding, tickets, cause, f"{holding.name} {ended}, {what}")] if tickets else []
+    return [Share(account, tickets, cause, f"{account.name} {ended}, {what}")] if tickets else []
 
 
 def explain_drift(
-    holdings: Sequence[Holding], drift: int
+    accounts: Sequence[Account], drift: int
 ) -> tuple[tuple[Share, ...], Cause | None] | None:
     """Return the fewest purchases whose shares add up to *drift*, and their cause.
 
@@ -94,11 +96,11 @@ def explain_drift(
     sure: list[list[Share]] = []
     unanswered: list[list[Share]] = []
     others: list[list[Share]] = []
-    for holding in holdings:
-        if shares := certain(holding):
+    for account in accounts:
+        if shares := certain(account):
             sure.append(shares)
-        elif shares := possible(holding):
-            silent = holding.asked is not None and holding.asked.outcome == "unknown"
+        elif shares := possible(account):
+            silent = account.record is not None and account.record.outcome == "unknown"
             (unanswered if silent else others).append(shares)
     found = _fewest(sure, drift) or _fewest([*sure, *unanswered, *others], drift)
     if found is None and sure and all(len(shares) == 1 for shares in sure):

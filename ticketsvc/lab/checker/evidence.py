@@ -1,4 +1,4 @@
-"""What the search for causes comes to: the purchases, the cause, the reason."""
+"""The result of a search for causes: the purchases, the cause, the reason."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ticketsvc.lab.checker.verdicts import Cause
 
 
-class Shown(NamedTuple):
-    """The purchases that show a violation, and why it came about."""
+class Witness(NamedTuple):
+    """The fewest purchases that show a violation, and its cause."""
 
     purchases: tuple[str, ...] = ()
     cause: Cause | None = None
@@ -19,14 +19,14 @@ class Shown(NamedTuple):
         return len(self.purchases), self.cause is None
 
 
-def only(names: tuple[str, ...], reasons: Mapping[Cause, str]) -> Shown:
-    """Return the one cause there is evidence of; where there are several, none is proved."""
+def only(names: tuple[str, ...], reasons: Mapping[Cause, str]) -> Witness:
+    """Return the cause if there is exactly one; where there are several, none is proved."""
     if len(reasons) != 1:
-        return Shown(names)
+        return Witness(names)
     ((cause, reason),) = reasons.items()
-    return Shown(names, cause, reason)
+    return Witness(names, cause, reason)
 
 
 def together(one: str, other: str) -> str:
-    """Say that two purchases were under way at one time."""
-    return f"{one} and {other} were under way at the same time"
+    """Return the sentence that two purchases were in flight at the same time."""
+    return f"{one} and {other} were in flight at the same time"

@@ -6,13 +6,13 @@ from typing import NamedTuple
 Span = tuple[int, int]
 """Ticket numbers first to last, both included."""
 
-# Of the spans that still go on, so many are compared with the next one: thousands may hold one
-# number, and all pairs of them would be too many.
+# How many earlier spans each span is compared with: thousands may hold one number, and all pairs
+# of them would be too many.
 _COMPARED = 4
 
 
-class Measured(NamedTuple):
-    """How many numbers, how many different ones, those held again, and those left out from 1 on."""
+class Tally(NamedTuple):
+    """Numbers counted, different ones counted, the repeated ones, the missing ones from 1 on."""
 
     issued: int
     unique: int
@@ -25,8 +25,8 @@ def count(spans: Iterable[Span]) -> int:
     return sum(last - first + 1 for first, last in spans)
 
 
-def measure(spans: Sequence[Span]) -> Measured:
-    """Sweep over spans in ascending order, each with first <= last."""
+def tally_numbers(spans: Sequence[Span]) -> Tally:
+    """Count the numbers in spans that are in ascending order, each with first <= last."""
     issued = unique = 0
     again: list[Span] = []
     missing: list[Span] = []
@@ -45,7 +45,7 @@ def measure(spans: Sequence[Span]) -> Measured:
                 unique += last - int(reached)
                 reached = last
         expected = max(expected, last + 1)
-    return Measured(issued, unique, again, missing)
+    return Tally(issued, unique, again, missing)
 
 
 def overlapping_pairs(owned: Iterable[tuple[Span, int]]) -> list[tuple[int, int]]:

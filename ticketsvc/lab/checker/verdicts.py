@@ -17,10 +17,10 @@ Status = Literal["clean", "violated", "unknown"]
 class Violation:
     """Where the invariant does not hold: what kind, how many tickets, and examples.
 
-    *purchases* is the smallest set that shows it: leave one out, and the others do not. A
-    purchase goes by its id where the history knows it, else by its buyer and numbers. Empty:
-    no set of purchases shows it. *cause* is that of this set, and *reason* the evidence for it;
-    None: what is known does not tell.
+    *purchases* is the smallest set that shows it: without any one of them, the others do not. A
+    purchase is named by its id where the history has it, else by its buyer and numbers. Empty:
+    no set of purchases shows it. *cause* is the cause for this set, and *reason* the evidence for
+    it; None: the evidence does not prove one.
     """
 
     kind: str
@@ -47,7 +47,8 @@ class EventVerdict:
     *issued* counts tickets in rows and ranges; *unique* the different numbers among them;
     *duplicates* the rest. *oversold*: more were issued than the event has. *inconclusive* say why
     it could not be judged, or not in full: without a violation the verdict is then unknown,
-    and when nothing could be counted the counts are 0.
+    and when nothing could be counted the counts are 0. *not_checked* names checks
+    that the schema has no columns for.
     """
 
     event: str
@@ -61,17 +62,18 @@ class EventVerdict:
     violations: tuple[Violation, ...]
     unknowns: Unknowns = Unknowns()
     inconclusive: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
-        """What can be said: a violation stands, whatever else is in doubt."""
+        """What can be said: a violation stands, whatever else is inconclusive."""
         if self.violations:
             return "violated"
         return "unknown" if self.inconclusive else "clean"
 
     @property
     def clean(self) -> bool:
-        """Whether the invariant holds, and nothing is in doubt."""
+        """Whether the invariant holds, and nothing is inconclusive."""
         return self.status == "clean"
 
     def as_dict(self) -> dict[str, Any]:

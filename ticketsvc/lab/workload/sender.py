@@ -91,7 +91,8 @@ def read_answer(attempt: Attempt, status: int, text: bytes) -> Attempt:
         if numbers is None:
             return replace(answered, outcome="ok", message=NO_NUMBERS)
         return replace(answered, outcome="ok", tickets=numbers)
-    message = str(fields.get("error", ""))[:200]
+    shown = str(fields["error"]) if "error" in fields else text.decode(errors="replace")
+    message = "".join(shown.strip().splitlines()[:1])[:200]
     unknown = fields.get("code") == OutcomeUnknown.code
     return replace(answered, outcome="unknown" if unknown else "refused", message=message)
 
