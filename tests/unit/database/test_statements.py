@@ -5,10 +5,8 @@ import pytest
 from ticketsvc.database.schemas import SCHEMAS, ddl
 from ticketsvc.database.statements import SQL_FOLDER, load, source
 
-TABLELESS = (
-    *("probe", "take_lock"),
-    *("columns", "position", "unflushed", "busy", "server_processes"),  # of the whole server
-)
+TABLES = "ticket_pools|issued_tickets|ticket_allocations|idempotency_keys"
+UNQUALIFIED = re.compile(rf"(?<![.\w'])(?:{TABLES})\b(?!')")
 FILES = sorted(path.stem for path in (SQL_FOLDER / "statements").glob("*.sql"))
 
 
@@ -31,11 +29,22 @@ def test_blocks_are_loaded_whole(file):
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_schema_is_filled_in(file, schema):
-    for statement in load(file, schema).values():
+def test_the_schema_is_filled_in(file):
+    for name, statement in load(file, "ours").items():
         assert b"{schema}" not in statement.query
-        assert b'"%s".' % schema.encode() in statement.query or statement.name in TABLELESS
+        assert (b'"ours".' in statement.query) == ("{schema}." in source(file)[name])
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_of_our_tables_is_named_with_its_schema(file):
+    for name, block in source(file).items():
+        assert not UNQUALIFIED.findall(re.sub("--.*", "", block)), name
+
+
+def test_a_table_without_its_schema_is_found():
+    assert UNQUALIFIED.findall("SELECT FROM ticket_pools JOIN {schema}.issued_tickets") == [
+        "ticket_pools"
+    ]
 
 
 def test_schema_is_quoted():
