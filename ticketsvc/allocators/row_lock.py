@@ -15,7 +15,7 @@ class RowLock:
 
     mechanism: ClassVar = Mechanism(
         name="row_lock",
-        summary="SELECT … FOR UPDATE on the pool row, then check-then-act",
+        summary="the pool row locked by SELECT … FOR UPDATE, then check-then-act",
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
