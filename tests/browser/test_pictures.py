@@ -1,4 +1,4 @@
-"""The atlas and the stepper in a real report page: they work by mouse and keyboard, no script."""
+"""The schedule grid and the step-through in a report page: by mouse and by keyboard, no script."""
 
 import pickle
 from pathlib import Path
@@ -16,7 +16,7 @@ TOO_WIDE = "element => element.scrollWidth - element.clientWidth"
 IMPORTS = (
     "import pickle\n"
     "from pathlib import Path\n"
-    "from ticketsvc.lab.widgets.schedule_grid import atlas\n"
+    "from ticketsvc.lab.widgets.schedule_grid import schedule_grid\n"
     "from ticketsvc.lab.notebook import verdict\n"
     "from ticketsvc.lab.widgets.step_through import step_through\n"
     "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
@@ -25,7 +25,7 @@ IMPORTS = (
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with an atlas, the same atlas again, and two steppers."""
+    """A page with a schedule grid, the same grid again, and two step-throughs."""
     folder = tmp_path_factory.mktemp("schedules")
     file = folder / "runs.pickle"
     chosen = [sample_runs.blocked(), sample_runs.oversold(), sample_runs.hostile()]
@@ -36,9 +36,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "07-schedules",
         "Which schedules break it?",
         IMPORTS.format(file=str(file)),
-        *("atlas(panels)", "atlas(panels)"),
+        *("schedule_grid(panels)", "schedule_grid(panels)"),
         *("step_through(chosen[0], total=16)", "step_through(chosen[1], total=8)"),
-        "atlas({chosen[2].events[0].text: [chosen[2]]})",
+        "schedule_grid({chosen[2].steps[0].text: [chosen[2]]})",
         "verdict('It holds.', ('one is one', 1 == 1))",
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -53,8 +53,8 @@ def width(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-def panel(page: Page, atlas: int, place: int) -> Locator:
-    return page.locator(".atlas").nth(atlas).locator(".panel").nth(place)
+def panel(page: Page, grid: int, place: int) -> Locator:
+    return page.locator(".schedule-grid").nth(grid).locator(".panel").nth(place)
 
 
 def shown(where: Locator, selector: str) -> Locator:
@@ -67,7 +67,7 @@ def test_a_cell_shows_its_transcript_and_hides_the_other(
     def act(page: Page) -> None:
         first, other = panel(page, 0, 0), panel(page, 0, 1)
         twin = panel(page, 1, 0)
-        expect(shown(page.locator(".atlas"), ".transcript")).to_have_count(0)
+        expect(shown(page.locator(".schedule-grid"), ".transcript")).to_have_count(0)
         first.locator("label.cell").nth(1).click()
         expect(shown(first, ".transcript")).to_have_count(1)
         expect(first.locator(".transcript").nth(1)).to_be_visible()
@@ -75,7 +75,7 @@ def test_a_cell_shows_its_transcript_and_hides_the_other(
         first.locator("label.cell").nth(4).click()
         expect(first.locator(".transcript").nth(1)).to_be_hidden()
         expect(first.locator(".transcript").nth(4)).to_contain_text("A until step 5")
-        # Neither the panel below nor the same atlas further down has moved.
+        # Neither the panel below nor the same grid further down has moved.
         expect(shown(other, ".transcript")).to_have_count(0)
         expect(shown(twin, ".transcript")).to_have_count(0)
         other.locator("label.cell").nth(0).click()
@@ -115,7 +115,7 @@ def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> 
     use(report, 400, act)
 
 
-def test_the_atlas_by_keyboard(report: Path, use: Browser) -> None:
+def test_the_grid_by_keyboard(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
         first = panel(page, 0, 0)
         first.locator("input").first.focus()
@@ -141,9 +141,9 @@ def test_the_atlas_by_keyboard(report: Path, use: Browser) -> None:
     assert use(report, 1280, act).messages == []
 
 
-def test_the_stepper_by_mouse(report: Path, use: Browser, width: int) -> None:
+def test_the_step_through_by_mouse(report: Path, use: Browser, width: int) -> None:
     def act(page: Page) -> None:
-        first, other = page.locator(".stepper").nth(0), page.locator(".stepper").nth(1)
+        first, other = page.locator(".step-through").nth(0), page.locator(".step-through").nth(1)
         expect(shown(first, ".place")).to_have_text("Before the first step")
         for number in range(1, 6):
             shown(first, "label.next").click()
@@ -151,13 +151,13 @@ def test_the_stepper_by_mouse(report: Path, use: Browser, width: int) -> None:
         expect(shown(first, ".box.failed")).to_have_count(2)  # the box, and the legend's
         shown(first, "label.next").click()
         expect(shown(first, ".place")).to_have_text("The verdict")
-        expect(shown(first, ".said")).to_contain_text("turned away")
+        expect(shown(first, ".said")).to_contain_text("refused with stock")
         expect(shown(first, "label.next")).to_have_count(0)
         shown(first, "label.previous").click()
         expect(shown(first, ".place")).to_have_text("Step 5 of 5")
         first.locator("label.at").nth(4).click()
         expect(shown(first, ".sentences")).to_contain_text("has to wait for A")
-        expect(shown(first, ".lane .box.waits")).to_have_count(1)
+        expect(shown(first, ".column .box.waits")).to_have_count(1)
         expect(shown(other, ".place")).to_have_text("Before the first step")
 
     seen = use(report, width, act)
@@ -166,9 +166,9 @@ def test_the_stepper_by_mouse(report: Path, use: Browser, width: int) -> None:
     assert seen.overflow_px <= 0
 
 
-def test_the_stepper_by_keyboard(report: Path, use: Browser) -> None:
+def test_the_step_through_by_keyboard(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
-        first = page.locator(".stepper").nth(0)
+        first = page.locator(".step-through").nth(0)
         first.locator("input").first.focus()
         for key, place in (
             ("ArrowRight", "Step 1 of 5"),
@@ -184,7 +184,7 @@ def test_the_stepper_by_keyboard(report: Path, use: Browser) -> None:
 
 def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
-        first = page.locator(".stepper").nth(0)
+        first = page.locator(".step-through").nth(0)
         shown(first, "label.next").scroll_into_view_if_needed()
         before = shown(first, "label.next").bounding_box()
         shown(first, "label.next").click()

@@ -1,30 +1,37 @@
-"""Schedules written by hand, to draw: what is in them is what the pictures have to show."""
+"""Runs written by hand: what is in them is what the pictures must show."""
+
+from dataclasses import replace
 
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.effects import Effect
-from ticketsvc.lab.explore.schedules import Answer, Event, Run
+from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
+from ticketsvc.lab.explore.snapshots import Snapshot
 from ticketsvc.lab.ledger.records import EventLedger, Issue
 
 HOSTILE = "</style><script>alert(1)</script><b>\"'&"
 
 
-def event(session, name, **more):
-    more = {"rows": 1, "tells": "available 8, issued 0", **more}
-    return Event(session, name, more.pop("text", f"SELECT '{name}'"), Effect(), **more)
+NOTHING_ISSUED = Snapshot(8, 8, issued=0, duplicates=0, consistent=True)
 
 
-def run(events, issues, *, available, answers=None, total=8, sessions=2, stands_for=1):
+def step(session, name, **more):
+    more = {"rows": 1, "after": NOTHING_ISSUED, **more}
+    return Step(session, name, more.pop("text", f"SELECT '{name}'"), Effect(), **more)
+
+
+def run(done, issues, *, available, answers=None, total=8, sessions=2, represents=1):
     """Return a run of two buyers of eight, judged by the checker itself."""
     held = [Issue(*issue) for issue in issues]
     ledger = EventLedger("E", total, available, None, held)
-    told = answers or tuple(Answer(issue.user, issue.first, issue.last) for issue in held)
-    return Run(sessions, tuple(events), told, ledger, check_event(ledger), 8, stands_for)
+    answered = answers or tuple(Answer(issue.user, issue.first, issue.last) for issue in held)
+    verdict = check_event(ledger)
+    return ScheduleRun(sessions, tuple(done), answered, ledger, verdict, 8, represents)
 
 
-def steps(*order, read="read_pool", tells="available 8, issued 0"):
+def steps(*order):
     """Return a read, an insert and a subtraction of each session, in *order*."""
-    names = {0: [read, "insert", "subtract"], 1: [read, "insert", "subtract"]}
-    return [event(session, names[session].pop(0), tells=tells) for session in order]
+    names = {session: ["read_pool", "insert", "subtract"] for session in (0, 1)}
+    return [step(session, names[session].pop(0)) for session in order]
 
 
 def clean(**more):
@@ -36,8 +43,9 @@ def clean(**more):
 
 def oversold(*order, **more):
     """Two buyers with the same numbers."""
-    done = steps(*(order or (0, 1, 0, 1, 0, 1)))
-    done[-1].tells = "available -8, issued 16"
+    *begun, last = steps(*(order or (0, 1, 0, 1, 0, 1)))
+    after = Snapshot(8, -8, issued=16, duplicates=8, consistent=False)
+    done = [*begun, replace(last, after=after)]
     return run(done, [("A", 1, 8), ("B", 1, 8)], available=-8, **more)
 
 
@@ -47,26 +55,27 @@ def duplicate():
 
 
 def blocked():
-    """B waits for A, and fails when A commits; it is turned away with tickets left."""
-    events = [
-        event(0, "read_pool", read={"total": 16, "available": 16}),
-        event(1, "read_pool", read={"total": 16, "available": None}),
-        event(0, "insert", rows=8),
-        event(1, "insert", rows=-1, waited_for=(0,), released_by=4, error="40001"),
-        event(0, "COMMIT", rows=-1, tells="available 8, issued 8"),
+    """B waits for A, fails when A commits, and is refused with tickets left."""
+    sold = Snapshot(16, 8, issued=8, duplicates=0, consistent=True)
+    done = [
+        step(0, "read_pool", read={"total": 16, "available": 16}),
+        step(1, "read_pool", read={"total": 16, "available": None}),
+        step(0, "insert", rows=8),
+        step(1, "insert", rows=-1, waited_for=(0,), released_by=4, error="40001"),
+        step(0, "COMMIT", rows=-1, after=sold),
     ]
     answers = (Answer("A", 1, 8), Answer("B", code="unavailable", sqlstate="40001"))
-    return run(events, [("A", 1, 8)], available=8, total=16, answers=answers)
+    return run(done, [("A", 1, 8)], available=8, total=16, answers=answers)
 
 
 def hostile():
-    """All that comes from outside is markup."""
-    events = [
-        event(0, HOSTILE, text=HOSTILE, read={HOSTILE: HOSTILE}, tells=HOSTILE),
-        event(1, HOSTILE, text=HOSTILE, error=HOSTILE, tells=HOSTILE),
+    """Everything that comes from outside is markup."""
+    done = [
+        step(0, HOSTILE, text=HOSTILE, read={HOSTILE: HOSTILE}),
+        step(1, HOSTILE, text=HOSTILE, error=HOSTILE),
     ]
     answers = (Answer(HOSTILE, 1, 8), Answer("B", code=HOSTILE, sqlstate=HOSTILE))
-    return run(events, [(HOSTILE, 1, 8)], available=0, answers=answers)
+    return run(done, [(HOSTILE, 1, 8)], available=0, answers=answers)
 
 
 def panels():
@@ -79,5 +88,5 @@ def panels():
             duplicate(),
             blocked(),
         ],
-        "range": [clean(stands_for=6), clean(stands_for=1204)],
+        "range": [clean(represents=6), clean(represents=1204)],
     }

@@ -1,15 +1,17 @@
 """What `explore` prints, and how it ends."""
 
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from tests.support.clusters import databases_named
+from tests.support.commands import json_of, start_command
+from tests.support.processes import family, gone
+from tests.support.waiting import TIMEOUT_S, eventually
+
+SCRATCH = "ticketsvc_explore_"
+LONG = ("explore", "--buyers", "3", "--sample", "100000")
 
 
 def explore(cli, database, *arguments):
@@ -18,23 +20,34 @@ def explore(cli, database, *arguments):
 
 def test_naive_for_machines(cli, database):
     ended = explore(cli, database, "--allocator", "naive", "--json")
-    found = json.loads(ended.stdout)
-    assert ended.returncode == 1
+    found = json_of(ended, code=1)
     assert ended.stderr == ""
     assert (found["schedules"], found["classes"], found["clean"]) == (184_756, 4, 2)
-    assert found["oversold"] == found["duplicate"] == 184_754
-    names = {"refused", "blocked", "retries", "per_second", "executed_per_second", "complete"}
+    assert found["violations"]["oversold"] == found["violations"]["duplicate"] == 184_754
+    names = {"violating", "refused", "blocked", "retries", "sqlstates", "executed_per_second"}
     assert names <= found.keys()
+
+
+def test_the_example_of_an_outcome_is_not_serial_and_waits_if_it_can(cli, database):
+    found = json_of(explore(cli, database, "--allocator", "row_lock", "--json"))
+    assert found["examples"]["clean"] == found["ids"]["clean"][0]
+    replayed = explore(
+        cli, database, "--allocator", "row_lock", "--json", "--replay", found["examples"]["clean"]
+    )
+    assert any(step["waited for"] for step in json_of(replayed)["steps"])
 
 
 def test_a_right_one_is_exit_0(cli, database):
     ended = explore(cli, database, "--allocator", "range", "--total", "16")
     assert ended.returncode == 0
-    assert "schedules" in ended.stdout
+    assert "all 4 schedules are covered, and clean" in ended.stdout
 
 
 def test_what_is_not_complete_is_exit_3(cli, database):
-    for option, words in (("--sample", "95 % confidence"), ("--limit", "not all schedules")):
+    for option, words in (
+        ("--sample", "5 random schedules, none bad; a sample cannot prove the rest"),
+        ("--limit", "not every schedule is covered"),
+    ):
         ended = explore(cli, database, "--allocator", "row_lock", "--buyers", "3", option, "5")
         assert ended.returncode == 3
         assert words in ended.stdout
@@ -47,42 +60,52 @@ def test_where_nobody_could_buy_nothing_is_claimed(cli, database, arguments):
     assert "shows nothing" in ended.stdout
 
 
-@pytest.mark.parametrize("seconds", [2.0, 2.5, 3.0])
-def test_ctrl_c_ends_it_and_leaves_no_database(database, connection, eventually, seconds):
-    command = [sys.executable, "-m", "ticketsvc", "explore", "--buyers", "3", "--sample", "100000"]
-    running = subprocess.Popen(
-        command, env={**os.environ, "DATABASE_URL": database}, stdout=subprocess.DEVNULL
-    )
-    try:
-        eventually(lambda: _explorers(connection))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(seconds)  # in the midst of it, at various moments
-        running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 130
-    finally:
-        running.kill()
-        running.wait()
-    assert databases_named(connection, "ticketsvc_explore_") == set()
+def _scratch(connection):
+    return databases_named(connection, SCRATCH)
 
 
-def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, connection, eventually):
-    command = [sys.executable, "-m", "ticketsvc", "explore", "--buyers", "3", "--sample", "100000"]
-    running = subprocess.Popen(
-        command, env={**os.environ, "DATABASE_URL": database}, stdout=subprocess.DEVNULL
-    )
-    eventually(lambda: _explorers(connection))
-    running.kill()
-    running.wait()
-    eventually(lambda: not _explorers(connection))
-    [left] = databases_named(connection, "ticketsvc_explore_")
-    assert explore(cli, database, "--allocator", "range").returncode == 0
-    assert left not in databases_named(connection, "ticketsvc_explore_")
-
-
-def _explorers(connection):
+def _sessions(connection):
     return connection.execute(
         "SELECT FROM pg_stat_activity WHERE application_name = 'ticketsvc-explore'"
     ).fetchall()
+
+
+def _statements(connection):
+    return connection.execute(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'ticketsvc-explore' "
+        "AND backend_type = 'client backend' AND query LIKE '%%INSERT INTO%%'"
+    ).fetchall()
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("moment", [_scratch, _sessions, _statements])
+def test_a_signal_at_any_moment_ends_it_and_leaves_nothing(
+    database, connection, moment, stop, code
+):
+    running = start_command(*LONG, DATABASE_URL=database)
+    try:
+        eventually(lambda: moment(connection))
+        processes = family(running.pid)
+        running.send_signal(stop)
+        _, complaint = running.communicate(timeout=TIMEOUT_S)
+    finally:
+        running.kill()
+        running.wait()
+    assert running.returncode == code, complaint
+    assert len(complaint.splitlines()) == 1
+    assert gone(processes)
+    assert _scratch(connection) == set()
+
+
+def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, connection):
+    running = start_command(*LONG, DATABASE_URL=database)
+    eventually(lambda: _sessions(connection))
+    running.kill()
+    running.communicate()
+    eventually(lambda: not _sessions(connection))
+    [left] = _scratch(connection)
+    assert explore(cli, database, "--allocator", "range").returncode == 0
+    assert left not in _scratch(connection)
 
 
 def test_every_id_that_is_shown_can_be_replayed_twice_over(cli, database):
@@ -91,10 +114,10 @@ def test_every_id_that_is_shown_can_be_replayed_twice_over(cli, database):
     for word in found["examples"].values():
         one, again = (explore(cli, database, *case, "--replay", word) for _ in range(2))
         assert one.stdout == again.stdout
-        told = json.loads(one.stdout)
-        assert told["id"] == word
-        assert {step["buyer"] for step in told["steps"]} == {"A", "B"}
-        assert all(step["ledger after it"] for step in told["steps"])
+        shown = json.loads(one.stdout)
+        assert shown["id"] == word
+        assert {step["buyer"] for step in shown["steps"]} == {"A", "B"}
+        assert all(step["ledger afterwards"] for step in shown["steps"])
 
 
 def test_a_replay_for_people(cli, database):
@@ -102,15 +125,6 @@ def test_a_replay_for_people(cli, database):
     assert ended.returncode == 1
     for words in ("read_pool", "available 8", "duplicate", "A: 1-8", "B: 1-8"):
         assert words in ended.stdout
-
-
-def test_beside_the_isolation_tester(cli, database):
-    ended = explore(
-        cli, database, "--allocator", "naive_bulk", "--beside-isolationtester", "--json"
-    )
-    found = json.loads(ended.stdout)
-    assert found["isolationtester_permutations"] == 20
-    assert found["ratio_accounted"] > 0
 
 
 @pytest.mark.parametrize(
@@ -128,7 +142,6 @@ def test_beside_the_isolation_tester(cli, database):
         (["--replay", ""], "--replay"),
         (["--allocator", "noop"], "--allocator 'noop'"),
         (["--allocator", "naive_bulk", "--replay", "zz"], "no schedule of this case"),
-        (["--allocator", "range", "--beside-isolationtester"], "naive_bulk"),
     ],
 )
 def test_wrong(cli_here, database, arguments, words):

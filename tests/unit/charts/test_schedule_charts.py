@@ -1,11 +1,9 @@
-"""Charts of schedules: shares that add up, titles that state what the data say."""
+"""Charts of schedules: shares that add up, titles that state the finding."""
 
 import pandas as pd
 import pytest
 
 from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
-
-COUNTS = ("schedules", "clean", "turned_away", "duplicate", "oversold")
 
 
 def table(*cases):
@@ -17,19 +15,21 @@ def table(*cases):
             "buyers": 2,
             "stock": stock,
             "complete": complete,
-            **dict(zip(COUNTS, counts, strict=True)),
+            "schedules": sum(kinds.values()),
+            "clean": kinds.get("clean", 0) + kinds.get("refused with stock", 0),
+            "kinds": kinds,
         }
-        for mechanism, safe, stock, complete, counts in cases
+        for mechanism, safe, stock, complete, kinds in cases
     ]
     return pd.DataFrame(rows)
 
 
 CASES = table(
-    ("naive_bulk", False, "one", True, (20, 2, 0, 18, 18)),
-    ("naive_bulk", False, "all", True, (20, 2, 0, 18, 0)),
-    ("repeatable_read", False, "all", True, (50, 50, 48, 0, 0)),
-    ("range", True, "one", True, (4, 4, 0, 0, 0)),
-    ("range", True, "all", False, (1200, 1200, 0, 0, 0)),
+    ("naive_bulk", False, "one", True, {"clean": 2, "oversold, duplicate": 18}),
+    ("naive_bulk", False, "all", True, {"clean": 2, "duplicate": 18}),
+    ("repeatable_read", False, "all", True, {"clean": 2, "refused with stock": 48}),
+    ("range", True, "one", True, {"clean": 4}),
+    ("range", True, "all", False, {"clean": 1200}),
 )
 
 
@@ -43,7 +43,7 @@ def bars(axes):
     return widths
 
 
-def test_matrix_draws_what_share_ends_how():
+def test_matrix_draws_the_share_of_each_outcome():
     figure = matrix(CASES)
     one, all_ = figure.axes
     assert one.get_title() == "2 buyers,\nstock for one"
@@ -53,35 +53,56 @@ def test_matrix_draws_what_share_ends_how():
     assert one.get_ylabel()
 
 
-def test_matrix_writes_how_many_schedules_there_are_and_how_most_end():
+def test_a_bar_shows_how_many_schedules_have_its_most_frequent_outcome():
     one, all_ = matrix(CASES).axes
-    assert [words.get_text() for words in one.texts] == ["O 20", "✓ 4"]
-    assert [words.get_text() for words in all_.texts] == ["D 20", "T 50", "✓ ≥ 1,200"]
+    assert [words.get_text() for words in one.texts] == ["OD 18", "✓ 4"]
+    assert [words.get_text() for words in all_.texts] == ["D 18", "R 48", "✓ ≥ 1,200"]
 
 
-def test_matrix_says_how_many_break_it_and_shows_only_what_occurs():
-    figure = matrix(CASES)
-    assert figure.get_suptitle() == (
-        "Schedules that break the invariant: right mechanisms, 0 of 1,204; the others, 36 of 90"
-    )
-    assert [one.get_text() for one in figure.legends[0].get_texts()] == [
-        "✓ clean",
-        "T turned away",
-        "D duplicate",
-        "O oversold",
+def test_matrix_counts_violations_per_mechanism():
+    labels = [label.get_text() for label in matrix(CASES).axes[0].get_yticklabels()]
+    assert labels == [
+        "naive_bulk · fixed\n36 of 40",
+        "repeatable_read · fixed\n0 of 50",
+        "range · fixed\n0 of ≥ 1,204",
     ]
 
 
+def test_matrix_states_the_finding_and_shows_only_what_occurs():
+    figure = matrix(CASES)
+    assert figure.get_suptitle() == (
+        "No right mechanism has a schedule that breaks the invariant; others do: naive_bulk"
+    )
+    assert [one.get_text() for one in figure.legends[0].get_texts()] == [
+        "✓ clean",
+        "R refused with stock",
+        "D duplicate",
+        "OD oversold, duplicate",
+    ]
+
+
+def test_matrix_names_a_right_mechanism_that_breaks_it():
+    figure = matrix(table(("range", True, "one", True, {"clean": 3, "duplicate": 1})))
+    assert figure.get_suptitle() == "Right mechanisms that break the invariant: range"
+
+
 def test_matrix_of_another_violation():
-    figure = matrix(table(("unique_only", False, "one", True, (10, 4, 1, 2, 3))))
+    kinds = {
+        "clean": 3,
+        "refused with stock": 1,
+        "other violation": 1,
+        "duplicate": 2,
+        "oversold": 3,
+    }
+    figure = matrix(table(("unique_only", False, "one", True, kinds)))
     assert bars(figure.axes[0]) == {0: [0.3, 0.1, 0.1, 0.2, 0.3]}
 
 
 @pytest.mark.parametrize(
     ("measured", "says"),
     [
-        ([0.2, 0.6], "3 purchases: 99.6% of schedules do damage; 20% to 60% of bursts did it"),
-        ([1.0, 1.0], "3 purchases: 99.6% of schedules do damage; 100% of bursts did it"),
+        ([0.2, 0.6], "3 purchases: 99.6% of schedules do damage, 20% to 60% of bursts"),
+        ([1.0, 1.0], "3 purchases: 99.6% of schedules do damage, 100% of bursts"),
     ],
 )
 def test_bad_schedules_stand_beside_measured_damage(measured, says):

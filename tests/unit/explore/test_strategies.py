@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from ticketsvc.lab.explore.effects import (
     statement,
 )
 from ticketsvc.lab.explore.orders import count_orders, orderings
-from ticketsvc.lab.explore.schedules import Event, choices_of, schedule_id
+from ticketsvc.lab.explore.schedules import Step, choices_of, schedule_id
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled
 
 
@@ -32,25 +33,25 @@ UPDATE = statement(Footprint(reads=some("pool"), writes=some("pool")), ends=True
 KINDS = (READ, INSERT, GUARDED, UPDATE, Effect())
 
 
-def play(program, strategy):
-    """Run *program*, one list of effects per session, to its end; None when it is redundant."""
+def run(program, strategy):
+    """Run *program*, a list of effects for each session; return None when the run is redundant."""
     strategy.begin()
-    events, done = [], [0] * len(program)
-    while ready := [s for s, steps in enumerate(program) if done[s] < len(steps)]:
-        chosen = strategy.choose(events, ready)
+    steps, done = [], [0] * len(program)
+    while ready := [s for s, todo in enumerate(program) if done[s] < len(todo)]:
+        chosen = strategy.choose(steps, ready)
         if chosen is None:
             break
-        events.append(Event(chosen, "step", "", program[chosen][done[chosen]]))
+        steps.append(Step(chosen, "step", "", program[chosen][done[chosen]]))
         done[chosen] += 1
-    stands_for = strategy.learn(events)
-    return (tuple(event.session for event in events), stands_for) if stands_for else None
+    represents = strategy.learn(steps)
+    return (tuple(step.session for step in steps), represents) if represents else None
 
 
 def explore(program, strategy):
     runs = []
     while not strategy.finished:
-        if run := play(program, strategy):
-            runs.append(run)
+        if found := run(program, strategy):
+            runs.append(found)
     return runs
 
 
@@ -82,29 +83,29 @@ programs = st.lists(
 
 @given(programs)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-def test_exhaustive_plays_every_interleaving_once(program):
-    played = [choices for choices, _ in explore(program, Exhaustive())]
-    assert len(played) == len(set(played))
-    assert set(played) == interleavings(program)
+def test_exhaustive_runs_every_interleaving_once(program):
+    chosen = [choices for choices, _ in explore(program, Exhaustive())]
+    assert len(chosen) == len(set(chosen))
+    assert set(chosen) == interleavings(program)
 
 
 @given(programs)
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
-def test_reduced_plays_one_of_each_class_and_knows_its_size(program):
+def test_reduced_runs_one_of_each_class_and_knows_its_size(program):
     sizes = {}
     for choices in interleavings(program):
         name = canonical(program, choices)
         sizes[name] = sizes.get(name, 0) + 1
     found = {}
-    for choices, stands_for in explore(program, Reduced()):
+    for choices, represents in explore(program, Reduced()):
         name = canonical(program, choices)
-        assert name not in found, "a class was played twice"
-        found[name] = stands_for
+        assert name not in found, "a class was run twice"
+        found[name] = represents
     assert found == sizes
 
 
 def test_a_relation_that_hides_a_conflict_loses_classes():
-    """The negative control: call the update independent of the read, and damage goes unseen."""
+    """The negative control: with the update independent of the read, damage is not found."""
     blind = Effect()
     truth = [[READ, INSERT, UPDATE]] * 2
     assert len(explore(truth, Reduced())) == 4
@@ -115,20 +116,20 @@ def test_the_faithful_naive_has_four_classes():
     program = [[READ, *[INSERT] * 8, UPDATE]] * 2
     runs = explore(program, Reduced())
     assert len(runs) == 4
-    assert sum(stands_for for _, stands_for in runs) == math.comb(20, 10)
+    assert sum(represents for _, represents in runs) == math.comb(20, 10)
 
 
 def test_steps_after_a_release_come_after_it():
-    events = [
-        Event(0, "lock", "", UPDATE),
-        Event(1, "lock", "", UPDATE, waited_for=(0,), released_by=2),
-        Event(0, "commit", "", end_of_transaction(some("pool"))),
-        Event(1, "commit", "", Effect()),
+    steps = [
+        Step(0, "lock", "", UPDATE),
+        Step(1, "lock", "", UPDATE, waited_for=(0,), released_by=2),
+        Step(0, "commit", "", end_of_transaction(some("pool"))),
+        Step(1, "commit", "", Effect()),
     ]
-    assert orderings(events)[3] & 1 << 2
-    assert count_orders(orderings(events)) == 1
-    events[1].released_by = None
-    assert count_orders(orderings(events)) > 1
+    assert orderings(steps)[3] & 1 << 2
+    assert count_orders(orderings(steps)) == 1
+    steps[1] = replace(steps[1], released_by=None)
+    assert count_orders(orderings(steps)) > 1
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_covers_both_orders():
     assert set(one) == interleavings(program)
 
 
-def test_a_run_that_does_not_count_is_drawn_again():
+def test_an_unfinished_run_is_drawn_again():
     program = [[READ, UPDATE]] * 3
     strategy = Sampled(2, 1, [2, 2, 2])
     strategy.begin()
@@ -202,5 +203,5 @@ def test_a_fixed_schedule_says_when_it_cannot_be_followed():
     program = [[READ, UPDATE]] * 2
     for choices, expected in (((0, 1, 1, 0), True), ((0, 0, 0, 1), False), ((0, 1), False)):
         strategy = Fixed(choices)
-        play(program, strategy)
+        run(program, strategy)
         assert strategy.followed is expected

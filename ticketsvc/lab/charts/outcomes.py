@@ -1,6 +1,6 @@
 """The outcomes of a schedule as they are shown: colour, mark and words, the same everywhere.
 
-The colours are Okabe and Ito's, told apart by the colour-blind; the mark says the same again.
+The colours are Okabe and Ito's, which the colour-blind can tell apart; the mark repeats the colour.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """How one outcome, a `Run.kind`, is shown. *ink*: legible on *colour*."""
+    """How one outcome, a `ScheduleRun.kind`, is shown. *ink*: legible on *colour*."""
 
     kind: str
     mark: str
@@ -20,10 +20,11 @@ class Look:
 
 LOOKS = (
     Look("clean", "✓", "#56B4E9", "#0d2233", "every ticket once, every answer true"),
-    Look("turned away", "T", "#F0E442", "#3a3500", "a buyer refused although enough was left"),
+    Look("refused with stock", "R", "#F0E442", "#3a3500", "a buyer refused, enough tickets left"),
     Look("other violation", "!", "#222222", "#ffffff", "the invariant broken in another way"),
     Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
-    Look("oversold", "O", "#D55E00", "#ffffff", "more tickets issued than there are"),
+    Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
+    Look("oversold, duplicate", "OD", "#D55E00", "#ffffff", "both at once"),
 )
 """From the best to the worst."""
 

@@ -1,4 +1,4 @@
-"""Charts of schedules: a table in, a labelled figure out, as in `charts`."""
+"""Charts of schedules: from a table to a labelled figure."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,35 +13,31 @@ _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
 
 
 def matrix(table: pd.DataFrame) -> Figure:
-    """Draw, per mechanism, number of buyers and stock, what share of the schedules ends how.
+    """Draw, per mechanism, number of buyers and stock, the share of schedules of each outcome.
 
-    *table*: mechanism, schema, safe, buyers, stock, complete, and counts of schedules, clean,
-    turned_away, duplicate and oversold, as `gallery.explore_all` gives them. A schedule counts
-    as the worst that is true of it. In each bar: the mark of what most end in, and how many
-    schedules there are, "≥" where not all were accounted for.
+    *table*: mechanism, schema, safe, buyers, stock, complete, schedules, clean, and kinds (the
+    schedules of each outcome), as `mechanism_matrix.explore_matrix` returns them. A schedule
+    counts as the worst that is true of it. Each bar shows its most frequent outcome and how many
+    schedules have it, "≥" where not all were covered.
     """
     mechanisms = list(dict.fromkeys(zip(table["mechanism"], table["schema"], strict=True)))
     columns = list(dict.fromkeys(zip(table["buyers"], table["stock"], strict=True)))
-    figure = Figure(figsize=(1.2 + 1.55 * len(columns), 1.7 + 0.34 * len(mechanisms)))
+    figure = Figure(figsize=(2.2 + 1.55 * len(columns), 2.0 + 0.42 * len(mechanisms)))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
-    shares = _shares(table)
     for axes, (buyers, stock) in zip(panels, columns, strict=True):
         cases = table[(table["buyers"] == buyers) & (table["stock"] == stock)]
-        _draw_bars(axes, cases, shares, mechanisms)
+        _draw_bars(axes, cases, mechanisms)
         axes.set_title(f"{buyers} buyers,\n{_STOCKS.get(stock, stock)}", fontsize="small")
         axes.set_xlabel("schedules (%)", fontsize="small")
-    panels[0].set_ylabel("mechanism, and schema")
+    panels[0].set_ylabel("mechanism and schema; schedules that break the invariant")
     panels[0].set_yticks(range(len(mechanisms)))
-    panels[0].set_yticklabels([f"{name} · {schema}" for name, schema in mechanisms])
+    panels[0].set_yticklabels([_label(table, name, schema) for name, schema in mechanisms])
     panels[0].invert_yaxis()
     figure.suptitle(_finding(table), x=0.01, ha="left", fontsize="medium", fontweight="bold")
-    figure.supxlabel(
-        "in each bar: the mark of what most end in, and how many schedules there are",
-        fontsize="small",
-    )
-    seen = shown(kind for kind in KINDS if shares[kind].any())
+    seen = shown(kind for kinds in table["kinds"] for kind in kinds)
     figure.legend(
+        title="the number in a bar: the schedules with its most frequent outcome",
         handles=[Patch(facecolor=look.colour, label=f"{look.mark} {look.kind}") for look in seen],
         loc="outside lower center",
         ncols=len(seen),
@@ -51,10 +47,10 @@ def matrix(table: pd.DataFrame) -> Figure:
 
 
 def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> Figure:
-    """Draw the fraction of schedules that do damage beside how often bursts did, per pool size.
+    """Draw the fraction of schedules that break the invariant beside that of measured bursts.
 
-    *bad*: buyers, schedules, fraction, as `gallery.bad_fractions` gives them. *measured*: as
-    `damage.by_purchases` gives it; bars are 95 % intervals (Wilson).
+    *bad*: buyers, schedules, fraction, as `mechanism_matrix.bad_fractions` returns them.
+    *measured*: as `damage.by_purchases` returns it; its bars are 95 % intervals (Wilson).
     """
     figure = Figure(figsize=(8.0, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -66,7 +62,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
         width=0.7,
         color=look.colour,
         alpha=0.55,
-        label="schedules: the fraction that does damage",
+        label="schedules: the fraction that breaks the invariant",
     )
     counts = [f"{number:,} schedules" for number in bad["schedules"]]
     axes.bar_label(bars, labels=counts, padding=2, fontsize="small")
@@ -86,8 +82,8 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     most = bad["buyers"].max()
     fraction = bad.loc[bad["buyers"] == most, "fraction"].iloc[0]
     at_most = measured.loc[measured["purchases"] == most, "probability"]
-    heard = f"{_range(at_most)} of bursts did it" if len(at_most) else "bursts were not measured"
-    say_finding(axes, f"{most} purchases: {_percent(fraction)} of schedules do damage; {heard}")
+    seen = f"{_range(at_most)} of bursts" if len(at_most) else "bursts were not measured"
+    say_finding(axes, f"{most} purchases: {_percent(fraction)} of schedules do damage, {seen}")
     axes.set_xlabel("purchases at a time")
     axes.set_ylabel("fraction of schedules;\nprobability of damage per burst")
     axes.set_ylim(0, 1.12)
@@ -96,38 +92,20 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     return figure
 
 
-def _shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the shares of each kind of outcome; with the clean ones' they add up to one."""
-    bad = table["schedules"] - table["clean"]
-    turned_away = table[["turned_away", "clean"]].min(axis=1)
-    duplicate = pd.concat([table["duplicate"], bad - table["oversold"]], axis=1).min(axis=1)
-    counts = pd.DataFrame(
-        {
-            "clean": table["clean"] - turned_away,
-            "turned away": turned_away,
-            "other violation": bad - table["oversold"] - duplicate,
-            "duplicate": duplicate,
-            "oversold": table["oversold"],
-        }
-    )
-    return counts.div(table["schedules"].clip(lower=1), axis=0)
-
-
-def _draw_bars(
-    axes: Axes, cases: pd.DataFrame, shares: pd.DataFrame, mechanisms: list[tuple[str, str]]
-) -> None:
-    for index, case in cases.iterrows():
-        place, left, widest = mechanisms.index((case["mechanism"], case["schema"])), 0.0, 0.0
+def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]]) -> None:
+    for case in cases.itertuples():
+        place, left, most = mechanisms.index((case.mechanism, case.schema)), 0.0, 0
         for look in shown(KINDS):
-            share = float(shares.loc[index, look.kind])
+            count = case.kinds.get(look.kind, 0)
+            share = count / max(1, case.schedules)
             axes.barh(place, share, left=left, height=0.8, color=look.colour)
-            if share > widest:
-                widest, middle, most = share, left + share / 2, look
+            if count > most:
+                most, middle, words_of = count, left + share / 2, look
             left += share
-        if widest:
-            words = f"{most.mark} {'' if case['complete'] else '≥ '}{case['schedules']:,}"
+        if most:
+            words = f"{words_of.mark} {'' if case.complete else '≥ '}{most:,}"
             axes.text(
-                middle, place, words, color=most.ink, ha="center", va="center", fontsize="small"
+                middle, place, words, color=words_of.ink, ha="center", va="center", fontsize="small"
             )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
@@ -137,15 +115,23 @@ def _draw_bars(
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
+def _label(table: pd.DataFrame, mechanism: str, schema: str) -> str:
+    rows = table[(table["mechanism"] == mechanism) & (table["schema"] == schema)]
+    total = int(rows["schedules"].sum())
+    least = "" if rows["complete"].all() else "≥ "
+    return f"{mechanism} · {schema}\n{total - int(rows['clean'].sum()):,} of {least}{total:,}"
+
+
 def _finding(table: pd.DataFrame) -> str:
-    words = []
-    for safe, who in ((True, "right mechanisms"), (False, "the others")):
-        rows = table[table["safe"] == safe]
-        if len(rows):
-            total = int(rows["schedules"].sum())
-            broken = total - int(rows["clean"].sum())
-            words.append(f"{who}, {broken:,} of {total:,}")
-    return f"Schedules that break the invariant: {'; '.join(words)}"
+    violating = table["schedules"] > table["clean"]
+    wrong = list(dict.fromkeys(table.loc[violating & ~table["safe"], "mechanism"]))
+    broken = list(dict.fromkeys(table.loc[violating & table["safe"], "mechanism"]))
+    words = (
+        f"Right mechanisms that break the invariant: {', '.join(broken)}"
+        if broken
+        else "No right mechanism has a schedule that breaks the invariant"
+    )
+    return words + (f"; others do: {', '.join(wrong)}" if wrong else "")
 
 
 def _range(shares: "pd.Series[float]") -> str:

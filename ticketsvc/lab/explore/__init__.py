@@ -1,1 +1,1 @@
-"""Every interleaving of a few purchases: driven, reduced, counted, told."""
+"""Explore every interleaving of a few purchases: run, reduce, count, transcribe."""

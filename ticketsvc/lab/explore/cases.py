@@ -9,19 +9,19 @@ EVENT = "E"
 
 
 class NotRepeatable(TicketsvcError):
-    """The same schedule does not go the same way twice: nothing can be said of it."""
+    """The same schedule does not go the same way twice: nothing can be concluded."""
 
     code = "not_repeatable"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is explored: so many purchases of *quantity*, of an event of *total* tickets.
+    """Concurrent purchases of *quantity* tickets each, from an event with *total* tickets.
 
-    Each buyer is a session of its own, as if each came to another server process; with
-    *together*, so many purchases arrive at each of them. *hold_commits*: a statement that
-    commits by itself is two steps, its execution and its commit, as it is inside the server.
-    *same_key*: they are one purchase, asked for by each of them under the same key.
+    Each buyer is a session of its own, as if each used another server process; *together* is
+    the number of purchases that arrive at each of them at once. *hold_commits*: a statement that
+    commits by itself is two steps, as it is inside the server. *same_key*: all purchases carry
+    the same key, so they are one purchase, sent several times.
     """
 
     allocator: str

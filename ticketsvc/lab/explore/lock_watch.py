@@ -1,153 +1,142 @@
-"""Wait until a step has had its effect: who goes on, who has ended, who is blocked by whom.
+"""Wait until a step has had its effect: every session requests, has ended, or is blocked.
 
-Whether a session is blocked is asked of the server (`pg_blocking_pids`), not concluded from the
+Whether a session is blocked is asked of the server (`pg_blocking_pids`), not guessed from the
 time it takes.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import AsyncConnection
 
+from ticketsvc.database.statements import load
+from ticketsvc.lab.explore.changes import Changes
 from ticketsvc.lab.explore.effects import overlap
-from ticketsvc.lab.explore.schedules import Event
+from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.sessions import Session
 
-# Who can be blocked is asked for soon; who cannot, by what others have locked, is just slow.
+# A session that may be blocked, by what others have locked, is asked about soon. Any other is
+# merely slow, and is asked about late.
 _ASK_SOON_S = 0.0004
 _ASK_LATE_S = 0.05
 DEADLOCK_TIMEOUT_MS = 1
-# Who waits and holds locks may be part of a cycle later. By then its own look for deadlocks is
-# normally over, so that the server picks the one that closes it.
-_LOOK_IS_OVER_S = 0.003
-_BLOCKERS = "SELECT pid, pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
+# A blocked session that holds locks may become part of a cycle later. After this time its own
+# search for a deadlock is normally over, so that the server cancels the one that closes the cycle.
+_SEARCH_IS_OVER_S = 0.003
+
+Waits = Mapping[int, tuple[int, ...]]
 
 
-class Overtaken(Exception):
-    """The server let a later one go first: this run does not count."""
+class LockOrderChanged(Exception):
+    """The server let a later waiter go first: this run does not count."""
 
 
-class Watch:
-    """Watches the sessions of a stage while they take their steps."""
+@dataclass(frozen=True)
+class Settled:
+    """What a step led to: who is blocked, and by whom; who was blocked before and goes on."""
 
-    def __init__(self, control: AsyncConnection[Any], sessions: Sequence[Session]) -> None:
+    waits: Waits = field(default_factory=dict)
+    released: Collection[int] = ()
+
+
+class LockWatch:
+    """Watches the sessions of a scheduler while they take their steps."""
+
+    def __init__(
+        self, control: AsyncConnection[Any], sessions: Sequence[Session], changes: Changes
+    ) -> None:
         self._control = control
         self._sessions = sessions
-        self._by_pid = {s.connection.info.backend_pid: s for s in sessions}
-        self._pids = {s.place: s.connection.info.backend_pid for s in sessions}
-        self._changed: asyncio.Future[bool] | None = None
-        for session in sessions:
-            session.changed = self.wake
+        self._changes = changes
+        self._by_pid = {session.backend_pid: session.place for session in sessions}
+        self._blockers = load("explore")["blockers"].query
 
-    async def settle(self, events: Sequence[Event], ended: Callable[[int], bool]) -> None:
-        """Wait until everybody asks, has *ended*, or is blocked by somebody who does.
+    async def settle(
+        self, steps: Sequence[Step], blocked: Collection[int], ended: Callable[[int], bool]
+    ) -> Settled:
+        """Wait until every session requests a step, has *ended*, or is blocked by one of those.
 
-        Of *events*, the steps so far, those that had to wait get to know for whom, and what
-        released them. Raise `Overtaken` when the server changed the order of those who wait.
+        *steps*: those taken so far. *blocked*: the sessions that were blocked before the last
+        of them. Raise `LockOrderChanged` when a later waiter overtook an earlier one.
         """
-        waiting = {s.place for s in self._sessions if s.takes and s.takes.waited_for}
+        waiting = set(blocked)
+        released: set[int] = set()
         seen_since: dict[int, float] = {}
         while True:
-            moving = [s for s in self._sessions if not s.asks and not ended(s.place)]
-            for place in waiting - {s.place for s in moving}:
-                _release(events, place)
-            waiting &= {s.place for s in moving}
+            moving = [s for s in self._sessions if not s.requested and not ended(s.place)]
+            places = {session.place for session in moving}
+            released |= waiting - places
+            waiting &= places
             if not moving:
-                return
-            patience_s = _ASK_SOON_S if self._may_block(moving) else _ASK_LATE_S
-            if any(s.place not in waiting for s in moving) and await self._change(patience_s):
+                return Settled({}, released)
+            timeout_s = _ASK_SOON_S if self._may_block(moving) else _ASK_LATE_S
+            if places - waiting and await self._changes.wait(timeout_s):
                 continue
-            if await self._all_blocked(moving, seen_since, events):
-                return
-            await self._change(_ASK_SOON_S)
+            waits = await self._ask_server(moving)
+            if waits and not self._may_deadlock(moving, waiting, seen_since):
+                _require_lock_order(steps, waits)
+                return Settled(waits, released)
+            await self._changes.wait(_ASK_SOON_S)
 
     def _may_block(self, moving: Sequence[Session]) -> bool:
         return any(
-            session.takes and overlap(session.takes.effect.locks, other.locked)
+            session.taking and session.latest and overlap(session.latest.effect.locks, other.locked)
             for session in moving
             for other in self._sessions
             if other is not session
         )
 
-    async def _all_blocked(
-        self,
-        moving: Sequence[Session],
-        seen_since: dict[int, float],
-        events: Sequence[Event],
-    ) -> bool:
-        """Ask the server; note who waits for whom. False while somebody still moves."""
-        pids = [self._pids[session.place] for session in moving]
-        rows = await (await self._control.execute(_BLOCKERS, [pids])).fetchall()
-        blockers = {self._by_pid[pid].place: by for pid, by in rows}
+    async def _ask_server(self, moving: Sequence[Session]) -> Waits:
+        """Return who waits for whom; empty while a session still moves, or there is a cycle."""
+        pids = [session.backend_pid for session in moving]
+        cursor = await self._control.execute(self._blockers, {"pids": pids})
+        blockers = {self._by_pid[pid]: by for pid, by in await cursor.fetchall()}
         if not all(by and all(pid in self._by_pid for pid in by) for by in blockers.values()):
-            return False
-        blocked = {
-            place: tuple(sorted(self._by_pid[pid].place for pid in by))
-            for place, by in blockers.items()
+            return {}
+        waits = {
+            place: tuple(sorted(self._by_pid[pid] for pid in by)) for place, by in blockers.items()
         }
-        if not _leads_out(blocked):
-            return False  # a cycle: the server will end it
+        return waits if _acyclic(waits) else {}  # the server ends a cycle
+
+    def _may_deadlock(
+        self, moving: Sequence[Session], waiting: Collection[int], seen_since: dict[int, float]
+    ) -> bool:
+        """Tell whether a session that holds locks has begun to wait only just now."""
         now = asyncio.get_running_loop().time()
         for session in moving:
             since = seen_since.setdefault(session.place, now)
-            fresh = session.takes is not None and not session.takes.waited_for
-            if fresh and session.locked and now - since < _LOOK_IS_OVER_S:
-                return False
-        _refuse_overtaking(events, blocked)
-        for session in moving:
-            if session.takes:
-                session.takes.waited_for = blocked[session.place]
-        return True
-
-    def wake(self, _: object = None) -> None:
-        """Look again: a session asks, or one has ended."""
-        self._answer(True)
-
-    def _answer(self, changed: bool) -> None:
-        if self._changed and not self._changed.done():
-            self._changed.set_result(changed)
-
-    async def _change(self, patience_s: float) -> bool:
-        """Wait until a session asks or ends; False when none did in time."""
-        loop = asyncio.get_running_loop()
-        self._changed = loop.create_future()
-        timer = loop.call_later(patience_s, self._answer, False)
-        try:
-            return await self._changed
-        finally:
-            timer.cancel()
+            fresh = session.taking and session.place not in waiting
+            if fresh and session.locked and now - since < _SEARCH_IS_OVER_S:
+                return True
+        return False
 
 
-def _release(events: Sequence[Event], place: int) -> None:
-    step = next(e for e in reversed(events) if e.session == place)
-    step.released_by = len(events) - 1
+def _require_lock_order(steps: Sequence[Step], waits: Waits) -> None:
+    """Raise `LockOrderChanged` when a session waits for one that came to the same lock later.
 
-
-def _refuse_overtaking(events: Sequence[Event], blocked: dict[int, tuple[int, ...]]) -> None:
-    """Raise `Overtaken` when somebody waits for one who came to the same lock later.
-
-    Of several that wait for a row, the server does not always let the first go first. A
-    schedule in which it did not is played again: the other order is a schedule of its own,
-    in which they come the other way round.
+    Of several that wait for a row, the server does not always let the first go first. The run
+    is then repeated: the other order belongs to another schedule, in which they come to the
+    lock the other way round.
     """
-    steps = {event.session: n for n, event in enumerate(events)}
-    for place, by in blocked.items():
+    latest = {step.session: place for place, step in enumerate(steps)}
+    for session, by in waits.items():
         for other in by:
-            passed = events[steps[other]]
-            if passed.waited_for and other not in blocked and steps[other] > steps[place]:
-                raise Overtaken
+            passed = steps[latest[other]]
+            if passed.waited_for and other not in waits and latest[other] > latest[session]:
+                raise LockOrderChanged
 
 
-def _leads_out(blocked: dict[int, tuple[int, ...]]) -> bool:
-    """Tell whether everybody waits, in the end, for somebody who does not."""
+def _acyclic(waits: Waits) -> bool:
+    """Tell whether every waiting session waits, in the end, for one that does not wait."""
     free: set[int] = set()
     while True:
         more = {
             place
-            for place, by in blocked.items()
-            if place not in free and all(one not in blocked or one in free for one in by)
+            for place, by in waits.items()
+            if place not in free and all(one not in waits or one in free for one in by)
         }
         if not more:
-            return len(free) == len(blocked)
+            return len(free) == len(waits)
         free |= more

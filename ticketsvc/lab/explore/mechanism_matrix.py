@@ -1,7 +1,9 @@
-"""Every mechanism side by side: which of its schedules are clean, for few and many buyers."""
+"""The mechanism matrix: which schedules of each mechanism are clean, by buyers and stock."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,171 +12,171 @@ import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case
-from ticketsvc.lab.explore.exploration import Exploration, explore
-from ticketsvc.lab.explore.schedules import Run
+from ticketsvc.lab.explore.exploration import Exploration
+from ticketsvc.lab.explore.explorer import explorer_in
 from ticketsvc.service.event_loop import new_event_loop
 
 STOCKS = ("none", "one", "all")
-_FEW = 100  # schedules that one still looks at one by one
-_AT_ONCE = 3  # processes; while one waits for a lock, another goes on
+_PROCESSES = 3  # while one waits for the server, another goes on
+# A mechanism that may not sell needs no proof: with more buyers, this many executed schedules.
+_UNSAFE_LIMIT = 150
+_COUNTS = (
+    "schedules",
+    "classes",
+    "clean",
+    "oversold",
+    "duplicate",
+    "refused",
+    "refused_with_stock",
+    "blocked",
+    "retries",
+    "kinds",
+)
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """A mechanism where nothing but itself keeps the ledger, if it can work there."""
+class MatrixEntry:
+    """A mechanism, on the schema that keeps the ledger least, if it works there."""
 
     allocator: str
     schema: SchemaName
 
     @property
     def isolation(self) -> str:
-        """The level its statements run at."""
+        """The isolation level of its statements."""
         return ALLOCATORS[self.allocator].mechanism.isolation
 
     @property
     def safe(self) -> bool:
-        """Whether it is one that may sell."""
+        """Whether it may sell real tickets."""
         return ALLOCATORS[self.allocator].mechanism.safe
 
+    def case(self, buyers: int, total: int, quantity: int) -> Case:
+        """Return the case with these numbers; commits are held for right mechanisms.
 
-def exhibits() -> list[Exhibit]:
-    """Return one per allocator: on the original schema where it works there, else on the fixed.
+        Where nothing is right, the gap between two statements already shows it.
+        """
+        return Case(self.allocator, self.schema, buyers, total, quantity, hold_commits=self.safe)
 
-    The faithful naive is left out: it is naive_bulk with more steps.
+
+def matrix_entries() -> list[MatrixEntry]:
+    """Return one entry per allocator: on the original schema, or else on the fixed one.
+
+    `naive` is left out: it is `naive_bulk` with more steps.
     """
-    return [Exhibit(name, _schema_of(name)) for name in ALLOCATORS if name != "naive"]
+    return [matrix_entry(name) for name in ALLOCATORS if name != "naive"]
 
 
-def _schema_of(name: str) -> SchemaName:
-    return "original" if "original" in ALLOCATORS[name].mechanism.schemas else "fixed"
+def matrix_entry(name: str) -> MatrixEntry:
+    """Return the entry of the allocator *name*."""
+    on_original = "original" in ALLOCATORS[name].mechanism.schemas
+    return MatrixEntry(name, "original" if on_original else "fixed")
 
 
-async def explore_all(
+@dataclass(frozen=True)
+class _Cell:
+    """One case of the matrix."""
+
+    entry: MatrixEntry
+    stock: str
+    case: Case
+    limit: int
+
+
+async def explore_matrix(
     url: str,
-    chosen: Sequence[Exhibit],
+    entries: Sequence[MatrixEntry],
     *,
     buyers: Sequence[int],
     quantity: int,
     limit: int,
 ) -> pd.DataFrame:
-    """Explore each exhibit with each number of buyers, with stock for none, one and all.
+    """Explore each entry with each number of buyers, with stock for none, for one and for all.
 
-    Several at a time, each in a process and a scratch database of its own.
+    Several processes share the cases; each has a scratch database of its own. At most *limit*
+    schedules of a case are executed, and fewer of an unsafe mechanism with more than two buyers.
 
-    One row per case: mechanism, isolation, schema, safe, buyers, stock, then the counts of
-    `Exploration` (schedules, classes, clean, turned_away, …) and whether it is complete.
+    One row per case: mechanism, isolation, schema, safe, buyers, stock, the counts of
+    `Exploration` (schedules, classes, clean, …), and whether every schedule is covered.
     """
-    cases = [(e, n, s) for e in chosen for n in buyers for s in STOCKS]
+    cells = [
+        _cell(entry, number, stock, quantity, limit)
+        for entry in entries
+        for number in buyers
+        for stock in STOCKS
+    ]
     # The longest first, so that none of them is left to run alone at the end.
-    order = sorted(cases, key=lambda each: (each[1], STOCKS.index(each[2])), reverse=True)
-    loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(_AT_ONCE, mp_context=get_context("spawn")) as workers:
-        ends = {
-            each: loop.run_in_executor(workers, _explore, url, _case(*each, quantity), limit)
-            for each in order
-        }
-        try:
-            return pd.DataFrame([_row(each[0], each[2], await ends[each]) for each in cases])
-        finally:
-            workers.shutdown(wait=False, cancel_futures=True)
-
-
-def _case(exhibit: Exhibit, buyers: int, stock: str, quantity: int) -> Case:
-    total = {"none": 0, "one": quantity, "all": quantity * buyers}[stock]
-    # Where nothing is right, the gap between statements is what there is to see.
-    return Case(
-        exhibit.allocator, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe
+    longest_first = sorted(
+        cells,
+        key=lambda cell: (cell.case.buyers, cell.entry.isolation, STOCKS.index(cell.stock)),
+        reverse=True,
     )
+    waiting = deque(longest_first)
+    found: dict[_Cell, Exploration] = {}
+    loop = asyncio.get_running_loop()
+
+    async def work(process: ProcessPoolExecutor, scratch: str) -> None:
+        while waiting:
+            cell = waiting.popleft()
+            found[cell] = await loop.run_in_executor(
+                process, _explore, scratch, cell.case, cell.limit
+            )
+
+    # Whatever ends this early: the databases are dropped first, which ends the processes' work.
+    with contextlib.ExitStack() as stack:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_PROCESSES, len(cells))):
+                process = stack.enter_context(
+                    ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+                )
+                scratch = stack.enter_context(scratch_database(url, "explore"))
+                group.create_task(work(process, scratch))
+    return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
 
 
-def _explore(url: str, case: Case, limit: int) -> Exploration:
-    """Explore in this process."""
+def _cell(entry: MatrixEntry, buyers: int, stock: str, quantity: int, limit: int) -> _Cell:
+    total = {"none": 0, "one": quantity, "all": quantity * buyers}[stock]
+    at_most = limit if entry.safe or buyers <= 2 else min(limit, _UNSAFE_LIMIT)
+    return _Cell(entry, stock, entry.case(buyers, total, quantity), at_most)
+
+
+def _explore(scratch: str, case: Case, limit: int) -> Exploration:
+    """Explore in this process, in a database that this process alone uses."""
+
+    async def run() -> Exploration:
+        async with explorer_in(scratch) as explorer:
+            return await explorer.explore(case, limit=limit)
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(explore(url, case, limit=limit))
+        return runner.run(run())
 
 
-def _row(exhibit: Exhibit, stock: str, found: Exploration) -> dict[str, object]:
+def _row(cell: _Cell, found: Exploration) -> dict[str, object]:
     return {
-        "mechanism": exhibit.allocator,
-        "isolation": exhibit.isolation,
-        "schema": exhibit.schema,
-        "safe": exhibit.safe,
-        "buyers": found.case.buyers,
-        "stock": stock,
+        "mechanism": cell.entry.allocator,
+        "isolation": cell.entry.isolation,
+        "schema": cell.entry.schema,
+        "safe": cell.entry.safe,
+        "buyers": cell.case.buyers,
+        "stock": cell.stock,
         **{name: getattr(found, name) for name in _COUNTS},
         "sqlstates": ", ".join(sorted(found.sqlstates)),
         "complete": found.complete,
-        "seconds": round(found.seconds, 2),
     }
 
 
-_COUNTS = (
-    "schedules",
-    "classes",
-    "clean",
-    "turned_away",
-    "oversold",
-    "duplicate",
-    "refused",
-    "blocked",
-    "retries",
-)
+def by_mechanism(table: pd.DataFrame) -> pd.DataFrame:
+    """Add up the counts of *table*, as `explore_matrix` returns it, per mechanism."""
+    counts = ["schedules", "classes", "clean", "oversold", "duplicate", "refused_with_stock"]
+    summed = table.groupby(["mechanism", "schema"], sort=False)[counts].sum().reset_index()
+    summed.insert(4, "violating", summed["schedules"] - summed["clean"])
+    return summed.rename(columns={"classes": "executed"})
 
 
-@dataclass(frozen=True)
-class BothWays:
-    """A case explored reduced and, where schedules are few, in full; runs tell their ledgers."""
-
-    reduced: Exploration
-    full: Exploration | None
-
-    @property
-    def runs(self) -> list[Run]:
-        """Return every schedule, or else one of each class."""
-        return (self.full or self.reduced).runs
-
-
-async def explore_both_ways(
-    url: str, *, buyers: int, total: int, quantity: int
-) -> dict[str, BothWays]:
-    """Explore every allocator reduced, and in full where that is a hundred schedules at most."""
-    found = {}
-    for name in ALLOCATORS:
-        exhibit = Exhibit(name, _schema_of(name))
-        case = Case(name, exhibit.schema, buyers, total, quantity, hold_commits=exhibit.safe)
-        reduced = await explore(url, case, keep=True, tell=True)
-        few = reduced.schedules <= _FEW
-        full = await explore(url, case, full=True, keep=True, tell=True) if few else None
-        found[name] = BothWays(reduced, full)
-    return found
-
-
-def compared(both: Mapping[str, BothWays]) -> pd.DataFrame:
-    """Hold what was found both ways together: one row per allocator explored in full.
-
-    An outcome is all that buyers were told and all that is in the ledger, who waited and who
-    tried again; with each, the number of schedules that end in it. Columns: mechanism,
-    classes, schedules, in_full (executed one by one), outcomes, same.
-    """
-    return pd.DataFrame(
-        [
-            {
-                "mechanism": name,
-                "classes": one.reduced.classes,
-                "schedules": one.reduced.schedules,
-                "in_full": one.full.classes,
-                "outcomes": len(outcomes(one.full)),
-                "same": outcomes(one.reduced) == outcomes(one.full),
-            }
-            for name, one in both.items()
-            if one.full
-        ]
-    )
-
-
-# What is said of what people try first, here and there; the table sets it against what happens.
-_BELIEFS = {
+# What is often said of three mechanisms; the table shows it beside what happens.
+_CLAIMS = {
     "transaction": "BEGIN and COMMIT are enough: nobody sees half a purchase",
     "repeatable_read": "REPEATABLE READ oversells just as READ COMMITTED does",
     "unique_only": "unique numbers mean that nothing can be oversold",
@@ -182,37 +184,32 @@ _BELIEFS = {
 
 
 def near_misses(table: pd.DataFrame) -> pd.DataFrame:
-    """Set what people believe against what happened, in *table* as `explore_all` gives it.
+    """Return what is often said of each near miss beside what two buyers' schedules show.
 
-    One row per near miss: believed, then, over the cases with a stock for one and for all,
-    the fractions of schedules that oversell, issue a number twice and turn a buyer away with
-    tickets left, and the SQLSTATEs seen.
+    *table*: as `explore_matrix` returns it, with two buyers. One row per mechanism: how many
+    schedules oversell, issue a number twice, refuse a buyer with tickets left; the SQLSTATEs.
     """
     rows = []
-    for name, belief in _BELIEFS.items():
-        cases = table[(table["mechanism"] == name) & (table["stock"] != "none")]
-        by_stock = cases.groupby("stock")[list(_COUNTS)].sum()
-        short, enough = by_stock.loc["one"], by_stock.loc["all"]
+    for name, claim in _CLAIMS.items():
+        cases = table[(table["mechanism"] == name) & (table["buyers"] == 2)].set_index("stock")
+        one, enough = cases.loc["one"], cases.loc["all"]
+        seen = {state for state in cases["sqlstates"] if state}
         rows.append(
             {
                 "mechanism": name,
-                "isolation": cases["isolation"].iloc[0],
-                "people believe": belief,
-                "oversells (stock for one)": f"{short['oversold'] / short['schedules']:.1%}",
-                "duplicates (stock for all)": f"{enough['duplicate'] / enough['schedules']:.1%}",
-                "turns away (stock for all)": f"{enough['turned_away'] / enough['schedules']:.1%}",
-                "SQLSTATEs": ", ".join(sorted(set(filter(None, cases["sqlstates"])))) or "none",
+                "isolation": one["isolation"],
+                "often said": claim,
+                "oversells (stock for one)": _of(one, "oversold"),
+                "duplicates (stock for both)": _of(enough, "duplicate"),
+                "refuses with stock (stock for both)": _of(enough, "refused_with_stock"),
+                "SQLSTATEs": ", ".join(sorted(seen)) or "none",
             }
         )
     return pd.DataFrame(rows)
 
 
-def outcomes(found: Exploration) -> dict[tuple[object, ...], int]:
-    """Count the schedules of each outcome; the runs must have been kept."""
-    counted: dict[tuple[object, ...], int] = {}
-    for run in found.runs:
-        counted[run.outcome] = counted.get(run.outcome, 0) + run.stands_for
-    return counted
+def _of(case: "pd.Series[int]", count: str) -> str:
+    return f"{case[count]:,} of {case['schedules']:,}"
 
 
 def bad_fractions(table: pd.DataFrame, mechanism: str) -> pd.DataFrame:
@@ -231,10 +228,10 @@ def bad_fractions(table: pd.DataFrame, mechanism: str) -> pd.DataFrame:
 
 
 def oversells(table: pd.DataFrame, mechanism: str) -> bool:
-    """Tell whether any schedule of *mechanism* issues more tickets than there are."""
+    """Return whether a schedule of *mechanism* issues more tickets than there are."""
     return bool(table.loc[table["mechanism"] == mechanism, "oversold"].any())
 
 
-def turns_away(table: pd.DataFrame, mechanism: str) -> bool:
-    """Tell whether any schedule of *mechanism* refuses a buyer while enough tickets are left."""
-    return bool(table.loc[table["mechanism"] == mechanism, "turned_away"].any())
+def refuses_with_stock(table: pd.DataFrame, mechanism: str) -> bool:
+    """Return whether a schedule of *mechanism* refuses a buyer with enough tickets left."""
+    return bool(table.loc[table["mechanism"] == mechanism, "refused_with_stock"].any())

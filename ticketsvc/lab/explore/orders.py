@@ -1,4 +1,4 @@
-"""Which steps of a run had to come before which, and in how many orders they could have come.
+"""Which steps of a run had to come before which, and how many orders of them there are.
 
 Pure. Two schedules are equivalent when one turns into the other by exchanging neighbouring steps
 that are independent (Mazurkiewicz traces); every schedule of a class has the same outcome.
@@ -7,41 +7,41 @@ that are independent (Mazurkiewicz traces); every schedule of a class has the sa
 from collections.abc import Sequence
 
 from ticketsvc.lab.explore.effects import dependent
-from ticketsvc.lab.explore.schedules import Event
+from ticketsvc.lab.explore.schedules import Step
 
 
-def orderings(events: Sequence[Event]) -> list[int]:
-    """Give, per step, the set of steps that must come before it, as the bits of an integer.
+def orderings(steps: Sequence[Step]) -> list[int]:
+    """Return, for each step, the steps that must come before it, as the bits of an integer.
 
     Those are: the earlier ones of its session, the one that released its session's last step
     from a lock, the dependent ones that came first, and all that must come before those.
     """
     before: list[int] = []
     latest: dict[int, int] = {}
-    for place, event in enumerate(events):
+    for place, step in enumerate(steps):
         mask = 0
-        previous = latest.get(event.session)
+        previous = latest.get(step.session)
         if previous is not None:
             mask |= before[previous] | 1 << previous
-            releaser = events[previous].released_by
+            releaser = steps[previous].released_by
             if releaser is not None:
                 mask |= before[releaser] | 1 << releaser
         for other in range(place):
-            if not mask >> other & 1 and dependent(events[other].effect, event.effect):
+            if not mask >> other & 1 and dependent(steps[other].effect, step.effect):
                 mask |= before[other] | 1 << other
         # A later dependent step may lie after one that was looked at first: close over them.
         for other in range(place):
             if mask >> other & 1:
                 mask |= before[other]
         before.append(mask)
-        latest[event.session] = place
+        latest[step.session] = place
     return before
 
 
 def count_orders(before: Sequence[int]) -> int:
-    """Count the orders of steps that respect *before* (its linear extensions).
+    """Return how many orders of the steps respect *before* (its linear extensions).
 
-    Steps taken are a set that grows; only sets that can occur are visited, level by level.
+    Works level by level on the sets of steps that can have been taken, with the ways to each.
     """
     sets = {0: 1}
     for _ in before:
@@ -55,26 +55,26 @@ def count_orders(before: Sequence[int]) -> int:
     return next(iter(sets.values()))
 
 
-def races(events: Sequence[Event], before: Sequence[int]) -> list[tuple[int, int]]:
-    """List the pairs of dependent neighbours, by position, that could have come the other way.
+def races(steps: Sequence[Step], before: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs of dependent steps, by position, that could have come the other way.
 
-    Neighbours: no third step has to come between them. Not the other way round: when the first
-    released the second's session from a lock.
+    No third step has to come between the two, and the first did not release the second's
+    session from a lock.
     """
     found = []
     latest: dict[int, int] = {}
-    for place, event in enumerate(events):
-        previous = latest.get(event.session)
-        releaser = events[previous].released_by if previous is not None else None
+    for place, step in enumerate(steps):
+        previous = latest.get(step.session)
+        releaser = steps[previous].released_by if previous is not None else None
         for other in range(place):
             if (
-                events[other].session != event.session
+                steps[other].session != step.session
                 and other != releaser
-                and dependent(events[other].effect, event.effect)
+                and dependent(steps[other].effect, step.effect)
                 and not _something_between(before, other, place)
             ):
                 found.append((other, place))
-        latest[event.session] = place
+        latest[step.session] = place
     return found
 
 
@@ -86,14 +86,14 @@ def _something_between(before: Sequence[int], first: int, second: int) -> bool:
 
 
 def could_come_first(
-    events: Sequence[Event], before: Sequence[int], first: int, second: int
+    steps: Sequence[Step], before: Sequence[int], first: int, second: int
 ) -> list[int]:
     """Return the sessions that could go instead of *first* so that *second* comes before it."""
     rest = [place for place in range(first + 1, second) if not before[place] >> first & 1]
     rest.append(second)
     seen, sessions = 0, []
     for place in rest:
-        session = events[place].session
+        session = steps[place].session
         if session not in sessions and not before[place] & seen:
             sessions.append(session)
         seen |= 1 << place

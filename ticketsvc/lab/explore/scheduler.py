@@ -1,17 +1,17 @@
-"""Play schedules: real allocators on real sessions, one step at a time.
+"""Run schedules: real allocators on real sessions, one step at a time.
 
-The stage grants one step, then waits until every session has either asked for its next step,
-ended, or is seen by the server to wait for another's lock. Nothing sleeps to make an overlap.
+The scheduler grants one step, then waits until every session has requested its next step, has
+ended, or is blocked by another's lock, as the server says. It never sleeps to make an overlap.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, cast
 
 from psycopg import AsyncClientCursor, AsyncConnection
-from psycopg.rows import namedtuple_row, tuple_row
 
 from ticketsvc.allocators import Allocator
 from ticketsvc.database.pool import Pool
@@ -20,10 +20,13 @@ from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import OutcomeUnknown, TicketsvcError
 from ticketsvc.lab.checker.check import EventVerdict, check_event
 from ticketsvc.lab.explore.cases import EVENT, Case, NotRepeatable
+from ticketsvc.lab.explore.changes import Changes
+from ticketsvc.lab.explore.effects import NOTHING
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, Overtaken, Watch
-from ticketsvc.lab.explore.schedules import Answer, Event, Run
-from ticketsvc.lab.explore.sessions import Session, SteppedConnection, SteppedCursor
+from ticketsvc.lab.explore.lock_watch import LockOrderChanged, LockWatch, Waits
+from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
+from ticketsvc.lab.explore.sessions import Session, SteppedConnection
+from ticketsvc.lab.explore.snapshots import take_snapshot
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement
 from ticketsvc.lab.ledger.records import EventLedger
@@ -31,127 +34,160 @@ from ticketsvc.lab.workload.history import Attempt, Outcome
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
 
-_STUCK_S = 60  # an allocator that never asks again hangs: say so, some time
-# Every reset leaves dead rows behind, which every later statement would have to pass.
-_VACUUM_EVERY = 20
+_STUCK_S = 60  # after this an allocator that requests no step is reported as hanging
+_RUNS_PER_VACUUM = 20
 _TRIES = 50
-_OPTIONS = (
-    f"-c synchronous_commit=off -c deadlock_timeout={DEADLOCK_TIMEOUT_MS} "
-    "-c enable_seqscan=off -c application_name=ticketsvc-explore"
-)
 
 
-class Stage:
-    """Sessions on a scratch database, ready to play schedules of one case."""
+class Scheduler:
+    """Runs schedules of one case on connections of a scratch database.
+
+    *control* reads and resets; each of *connections* is one buyer's session.
+    """
 
     def __init__(
         self,
         case: Case,
         allocator: type[Allocator],
         control: AsyncConnection[Any],
-        sessions: Sequence[Session],
+        connections: Sequence[SteppedConnection],
+        footprints: Footprints,
     ) -> None:
         self.case = case
         self._allocator = allocator
         self._control = control
-        self._sessions = sessions
-        self._watch = Watch(control, sessions)
+        self._changes = Changes()
+        names = statement_names(case.schema)
+        self._sessions = [
+            Session(
+                place,
+                connection,
+                footprints,
+                names,
+                self._changes,
+                hold_commits=case.hold_commits,
+            )
+            for place, connection in enumerate(connections)
+        ]
+        self._watch = LockWatch(control, self._sessions, self._changes)
         self._reset = _reset_script(control, case)
-        tables = ["ticket_pools", "issued_tickets"]
-        tables += ["ticket_allocations"] if case.schema == "fixed" else []
-        self._vacuum = "VACUUM " + ", ".join(f"{case.schema}.{table}" for table in tables)
+        self._vacuum = load("explore", case.schema)[f"vacuum_{case.schema}"]
         self._ledger = ledger_statement(case.schema)
         self._verdicts: dict[object, EventVerdict] = {}
-        self._events: list[Event] = []
-        self._played = 0
-        self.overtaken = 0
-        """How many runs were played again because the server changed their order."""
+        self._steps: list[Step] = []
+        self._waits: Waits = {}
+        self._runs = 0
 
-        for session in sessions:
-            session.hold_commits = case.hold_commits
+    async def run(self, strategy: Strategy, *, snapshots: bool = False) -> ScheduleRun | None:
+        """Run one schedule as *strategy* chooses; return None when it is redundant.
 
-    async def play(self, strategy: Strategy, *, tell: bool = False) -> Run | None:
-        """Play one schedule as *strategy* chooses; None when it calls the run redundant.
-
-        *tell*: read the ledger after every step. Raise `NotRepeatable` when a schedule cannot
-        be brought to go the same way twice.
+        *snapshots*: read the ledger after every step. Raise `NotRepeatable` when the same
+        schedule keeps going another way.
         """
         for _ in range(_TRIES):
-            if self._played % _VACUUM_EVERY == _VACUUM_EVERY - 1:
-                await self._control.execute(self._vacuum)
-            self._played += 1
+            if self._runs % _RUNS_PER_VACUUM == 0:
+                await self._vacuum.execute(self._control)
+            self._runs += 1
             strategy.begin()
-            with contextlib.suppress(Overtaken):
-                complete, answers = await self._perform(strategy, tell=tell)
+            with contextlib.suppress(LockOrderChanged):
+                complete, answers = await self._run_once(strategy, snapshots=snapshots)
                 break
-            self.overtaken += 1
         else:
             raise NotRepeatable(f"{self.case}: the same steps went another way, {_TRIES} times")
-        stands_for = strategy.learn(self._events)
-        if not complete or not stands_for:
+        represents = strategy.learn(self._steps)
+        if not complete or not represents:
             return None
         ledger = await self._read_ledger()
-        return Run(
+        return ScheduleRun(
             sessions=len(self._sessions),
-            events=tuple(self._events),
+            steps=tuple(self._steps),
             answers=answers,
             ledger=ledger,
             verdict=self._judge(ledger, answers),
             quantity=self.case.quantity,
-            stands_for=stands_for,
+            represents=represents,
         )
 
-    async def _perform(self, strategy: Strategy, *, tell: bool) -> tuple[bool, tuple[Answer, ...]]:
-        """Take the steps of one schedule; whether it came to its end, and what buyers were told."""
+    async def _run_once(
+        self, strategy: Strategy, *, snapshots: bool
+    ) -> tuple[bool, tuple[Answer, ...]]:
+        """Take the steps of one schedule; return whether it reached its end, and the answers."""
         await self._control.execute(self._reset)
-        self._events = []
+        self._steps, self._waits = [], {}
         each = self.case.together
-        # To an allocator a session is all of a pool that it uses.
+        # An allocator uses no more of a pool than a session has.
         sellers = [self._allocator(cast(Pool, s), self.case.schema) for s in self._sessions]
         for session in self._sessions:
-            session.free = False
+            session.start_schedule()
         tasks = [
             asyncio.ensure_future(self._buy(seller, chr(ord("A") + each * place + number)))
             for place, seller in enumerate(sellers)
             for number in range(each)
         ]
         for task in tasks:
-            task.add_done_callback(self._watch.wake)
+            task.add_done_callback(self._changes.notify)
         async with asyncio.timeout(_STUCK_S):
             try:
-                complete = await self._take_steps(strategy, tasks, tell=tell)
-            finally:  # whatever happened: nothing of it runs on into the next schedule
+                complete = await self._take_steps(strategy, tasks, snapshots=snapshots)
+            finally:  # whatever happened, nothing of it runs on into the next schedule
                 for session in self._sessions:
-                    session.let_run()
+                    session.end_schedule()
                 answers = await asyncio.gather(*tasks)
         return complete, tuple(answers)
 
     async def _take_steps(
-        self, strategy: Strategy, tasks: Sequence["asyncio.Task[Answer]"], *, tell: bool
+        self, strategy: Strategy, tasks: Sequence["asyncio.Task[Answer]"], *, snapshots: bool
     ) -> bool:
+        await self._settle(tasks)
+        while ready := [s.place for s in self._sessions if s.requested]:
+            chosen = strategy.choose(self._steps, ready)
+            if chosen is None:
+                return False
+            if chosen not in ready:
+                raise LockOrderChanged
+            self._steps.append(self._sessions[chosen].grant())
+            await self._settle(tasks)
+            if snapshots:
+                after = take_snapshot(await self._read_ledger())
+                self._steps[-1] = replace(self._steps[-1], after=after)
+        return True
+
+    async def _settle(self, tasks: Sequence["asyncio.Task[Answer]"]) -> None:
+        """Wait until the last step has had its effect, and record it in the steps it concerns."""
         each = self.case.together
 
         def ended(place: int) -> bool:
             return all(task.done() for task in tasks[place * each : (place + 1) * each])
 
-        await self._watch.settle(self._events, ended)
-        while ready := [s.place for s in self._sessions if s.asks]:
-            chosen = strategy.choose(self._events, ready)
-            if chosen is None:
-                return False
-            if chosen not in ready:
-                raise Overtaken
-            self._events.append(self._sessions[chosen].grant())
-            await self._watch.settle(self._events, ended)
-            if tell:
-                ledger = await self._read_ledger()
-                self._events[-1].tells = _in_words(ledger)
-                self._events[-1].torn = not check_event(ledger).clean
-        return True
+        settled = await self._watch.settle(self._steps, self._waits, ended)
+        self._waits = settled.waits
+        if not self._steps:
+            return
+        last = len(self._steps) - 1
+        latest = {step.session: place for place, step in enumerate(self._steps)}
+        published = NOTHING
+        for session in {self._steps[last].session, *settled.waits, *settled.released}:
+            step, result = self._steps[latest[session]], self._sessions[session].latest
+            if result is None:
+                continue
+            released = session in settled.released
+            # What a blocked step makes visible in the end, it does when it is released.
+            published |= result.effect.publishes if released else NOTHING
+            self._steps[latest[session]] = replace(
+                result,
+                effect=step.effect if released else result.effect,
+                waited_for=settled.waits.get(session, step.waited_for),
+                released_by=last if released else step.released_by,
+                after=step.after,
+            )
+        effect = self._steps[last].effect
+        self._steps[last] = replace(
+            self._steps[last], effect=replace(effect, publishes=effect.publishes | published)
+        )
 
     async def _buy(self, seller: Allocator, buyer: str) -> Answer:
-        # Not validated: what the allocator and the database do with nonsense is explored too.
-        key = "asked again" if self.case.same_key else None
+        # Not validated: how the allocator and the database treat nonsense is explored too.
+        key = "same key" if self.case.same_key else None
         purchase = Purchase(buyer, EVENT, self.case.quantity, key)
         try:
             tickets = await sell(seller, purchase)
@@ -166,22 +202,28 @@ class Stage:
 
     def _judge(self, ledger: EventLedger, answers: tuple[Answer, ...]) -> EventVerdict:
         history = self._history(answers)
-        beside = tuple(
+        overlapping = tuple(
             one.sent_s < other.answered_s and other.sent_s < one.answered_s
             for one, other in combinations(history, 2)
         )
-        # All that a verdict can depend on: most schedules repeat what another one left.
-        key = (ledger.available, ledger.next_ticket_number, tuple(ledger.issues), answers, beside)
+        # Everything a verdict depends on: most schedules end as another one did.
+        key = (
+            ledger.available,
+            ledger.next_ticket_number,
+            tuple(ledger.issues),
+            answers,
+            overlapping,
+        )
         if key not in self._verdicts:
             self._verdicts[key] = check_event(ledger, history)
         return self._verdicts[key]
 
     def _history(self, answers: Sequence[Answer]) -> list[Attempt]:
-        """Tell of each purchase as a client would; times are positions of steps."""
+        """Return each purchase as a client would record it; times are positions of steps."""
         each = self.case.together
         history = []
         for place, answer in enumerate(answers):
-            steps = [n for n, event in enumerate(self._events) if event.session == place // each]
+            steps = [n for n, step in enumerate(self._steps) if step.session == place // each]
             history.append(
                 Attempt(
                     purchase=answer.buyer,
@@ -205,44 +247,11 @@ def _outcome(answer: Answer) -> Outcome:
 
 
 def _reset_script(control: AsyncConnection[Any], case: Case) -> bytes:
-    """Return all statements that reset the event as one text: one round trip, one transaction."""
+    """Return the statements that reset the event as one text: one round trip, one transaction."""
     cursor = AsyncClientCursor(control)
     values = {"event": EVENT, "total": case.total, "sold": 0}
     steps = [cursor.mogrify(step.query, values) for step in reset_steps(case.schema)]
     return ";".join(["BEGIN", *steps, "COMMIT"]).encode()
-
-
-def _in_words(ledger: EventLedger) -> str:
-    issued = sum(issue.last - issue.first + 1 for issue in ledger.issues)
-    return f"available {ledger.available}, issued {issued}"
-
-
-@contextlib.asynccontextmanager
-async def open_stage(url: str, case: Case, allocator: type[Allocator]) -> AsyncIterator[Stage]:
-    """Open the sessions of *case* on the scratch database *url*; no two stages may share one."""
-    async with contextlib.AsyncExitStack() as stack:
-        control = await stack.enter_async_context(
-            await AsyncConnection.connect(
-                url, autocommit=True, options=_OPTIONS, row_factory=tuple_row
-            )
-        )
-        footprints, names = Footprints(control), statement_names(case.schema)
-        sessions = []
-        for place in range(case.buyers):
-            connection = await stack.enter_async_context(
-                await SteppedConnection.connect(
-                    url,
-                    autocommit=True,
-                    options=_OPTIONS,
-                    row_factory=namedtuple_row,
-                    cursor_factory=SteppedCursor,
-                    prepare_threshold=0,
-                )
-            )
-            session = Session(place, footprints, names)
-            session.connection, connection.session = connection, session
-            sessions.append(session)
-        yield Stage(case, allocator, control, sessions)
 
 
 def statement_names(schema: SchemaName) -> dict[bytes, str]:

@@ -1,23 +1,24 @@
-"""What a schedule is, what one execution of it left behind, and its short name."""
+"""A schedule, one execution of it, and its id."""
 
 from dataclasses import dataclass, field
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import EventVerdict
 from ticketsvc.lab.explore.effects import Effect
+from ticketsvc.lab.explore.snapshots import Snapshot
 from ticketsvc.lab.ledger.records import EventLedger
 
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # none that looks like another
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u, which are easily misread
 
 
-@dataclass(slots=True)
-class Event:
-    """One step as it was taken: one statement of one session, or the end of a transaction.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a schedule: one statement of one session, or the end of its transaction.
 
-    *name* and *text*: the statement. *waited_for*: whose locks it was blocked by, if it was.
-    *released_by*: the position of the step that let it go on. *error*: SQLSTATE. *read*: the
-    first row that came back, by column. When it was asked for, *tells*: the ledger after it, in
-    words, and *torn*: whether that is one which no purchase, done or not begun, accounts for.
+    *name* and *text* are the statement's. *waited_for* names the sessions whose locks blocked
+    it, and *released_by* is the position of the step that ended the wait. *error* is an
+    SQLSTATE, *read* the first row returned, *rows* the number of rows returned or written (-1:
+    the statement has none). *after* is the ledger after the step, if snapshots were taken.
     """
 
     session: int
@@ -29,13 +30,12 @@ class Event:
     error: str | None = None
     read: dict[str, object] | None = None
     rows: int = -1
-    tells: str = ""
-    torn: bool = False
+    after: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one buyer was told: the tickets, or the code of an error and its SQLSTATE."""
+    """What one buyer was answered: the tickets, or an error's code and SQLSTATE."""
 
     buyer: str
     first: int = 0
@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def sold(self) -> bool:
-        """Whether tickets were promised."""
+        """Whether the buyer got tickets."""
         return self.code == "sold"
 
     def __str__(self) -> str:
@@ -55,87 +55,88 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One schedule, executed: its steps in order, what buyers were told, what is in the ledger.
+class ScheduleRun:
+    """One executed schedule: its steps in order, the buyers' answers, the ledger at the end.
 
-    *choices*: which session went next, step by step. *stands_for*: so many schedules differ
-    from it only in the order of independent steps, itself included.
+    *represents* counts the schedules of its class, this one included: they differ only in the
+    order of independent steps, so they end alike, and only this one was executed.
     """
 
     sessions: int
-    events: tuple[Event, ...] = field(repr=False)
+    steps: tuple[Step, ...] = field(repr=False)
     answers: tuple[Answer, ...]
     ledger: EventLedger
     verdict: EventVerdict
     quantity: int
-    stands_for: int = 1
+    represents: int = 1
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """Return the sessions in the order of their steps."""
-        return tuple(event.session for event in self.events)
+        """Return the session of each step."""
+        return tuple(step.session for step in self.steps)
 
     @property
     def id(self) -> str:
-        """Return the schedule's short name."""
+        """Return the schedule's id: a short word that `choices_of` reads back."""
         return schedule_id(self.choices, self.sessions)
 
     @property
     def serial(self) -> bool:
-        """Whether each session finished before the next one began."""
+        """Whether each session ended before the next one began."""
         switches = sum(a != b for a, b in zip(self.choices, self.choices[1:], strict=False))
         return switches == len(set(self.choices)) - 1
 
     @property
     def refused(self) -> bool:
-        """Whether a buyer was turned away."""
+        """Whether a buyer was refused."""
         return not all(answer.sold for answer in self.answers)
 
     @property
-    def turned_away(self) -> bool:
-        """Whether a buyer was turned away while enough tickets were left for it at the end."""
+    def refused_with_stock(self) -> bool:
+        """Whether a buyer was refused although enough tickets were left at the end."""
         left = self.ledger.available or 0
         return self.refused and left >= self.quantity
 
     @property
     def blocked(self) -> bool:
-        """Whether a step had to wait for another purchase's lock."""
-        return any(event.waited_for for event in self.events)
+        """Whether a step waited for another session's lock."""
+        return any(step.waited_for for step in self.steps)
 
     @property
-    def torn(self) -> bool:
-        """Whether a process that died half-way would have left a ledger that is not clean."""
-        return any(event.torn for event in self.events)
+    def crash_inconsistent(self) -> bool:
+        """Whether a crash between two steps would leave an inconsistent ledger."""
+        return any(step.after is not None and not step.after.consistent for step in self.steps)
 
     @property
     def retries(self) -> int:
-        """Count the steps that failed after which their session went on."""
-        last = {event.session: place for place, event in enumerate(self.events)}
+        """Count the failed steps after which their session went on."""
+        last = {step.session: place for place, step in enumerate(self.steps)}
         return sum(
-            event.error is not None and place < last[event.session]
-            for place, event in enumerate(self.events)
+            step.error is not None and place < last[step.session]
+            for place, step in enumerate(self.steps)
         )
 
     @property
     def kind(self) -> str:
-        """Name the outcome in one word: the worst that is true of it."""
+        """Name the outcome by the worst that is true of it; one of `outcomes.KINDS`."""
         kinds = {violation.kind for violation in self.verdict.violations}
         if self.verdict.clean:
-            return "turned away" if self.turned_away else "clean"
+            return "refused with stock" if self.refused_with_stock else "clean"
+        duplicate = "duplicate" in kinds
         if self.verdict.oversold:
-            return "oversold"
-        return "duplicate" if "duplicate" in kinds else "other violation"
+            return "oversold, duplicate" if duplicate else "oversold"
+        return "duplicate" if duplicate else "other violation"
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """Return all that a schedule can differ in, as a key to compare."""
+        """Return everything that the schedules of a class have in common, as a key."""
         kinds = tuple(sorted(violation.kind for violation in self.verdict.violations))
         issues = tuple(sorted((i.user, i.first, i.last) for i in self.ledger.issues))
         return (self.answers, kinds, self.ledger.available, issues, self.blocked, self.retries)
 
 
 def schedule_id(choices: tuple[int, ...], sessions: int) -> str:
-    """Write the order of sessions as a short word; `choices_of` reads it."""
+    """Return a short word for the order of *sessions*; `choices_of` reads it."""
     number = 1  # a leading one keeps leading zeros
     for session in choices:
         number = number * sessions + session
@@ -147,12 +148,12 @@ def schedule_id(choices: tuple[int, ...], sessions: int) -> str:
 
 
 def choices_of(word: str, sessions: int) -> tuple[int, ...]:
-    """Read what `schedule_id` wrote; raise `UsageError` when it is no such word."""
+    """Return the order that `schedule_id` wrote; raise `UsageError` when *word* is not an id."""
     number = 0
     for digit in word.lower():
         place = _DIGITS.find(digit)
         if place < 0:
-            raise UsageError(f"--replay {word!r}: not the id of a schedule")
+            raise UsageError(f"--replay {word!r}: not a schedule id")
         number = number * len(_DIGITS) + place
     choices: list[int] = []
     while number > 1:

@@ -1,7 +1,7 @@
-"""A session of the database whose every statement waits for its turn.
+"""A database session whose statements wait for permission, one by one.
 
-An allocator gets a pool with one such connection and knows nothing of it. What it does between
-two statements runs on; BEGIN does too, since it takes no snapshot and no lock.
+An allocator is given a pool that holds one such connection, and does not notice. What it does
+between two statements is not held. BEGIN is not held either: it takes no snapshot and no lock.
 """
 
 import asyncio
@@ -15,163 +15,219 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, IsolationLevel
 from psycopg.pq import TransactionStatus
 
-from ticketsvc.lab.explore.effects import NOTHING, end_of_transaction, statement
+from ticketsvc.lab.explore.changes import Changes
+from ticketsvc.lab.explore.effects import (
+    NOTHING,
+    Effect,
+    Relations,
+    end_of_transaction,
+    statement,
+)
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.schedules import Event
+from ticketsvc.lab.explore.schedules import Step
 
 _KEEPS_SNAPSHOT = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
 
 class Session:
-    """One connection, lent to one allocator, and the step it asks for or is taking."""
+    """One connection, used by one allocator, and the steps it takes.
 
-    connection: "SteppedConnection"
+    A step is first `requested`, then, from `grant` on, `taking`; `latest` is the last granted
+    one, complete with its result once `taking` is over. *hold_commits*: an autocommit statement
+    that writes becomes two steps, the statement and its commit.
+    """
 
-    def __init__(self, place: int, footprints: Footprints, names: Mapping[bytes, str]) -> None:
+    def __init__(
+        self,
+        place: int,
+        connection: "SteppedConnection",
+        footprints: Footprints,
+        names: Mapping[bytes, str],
+        changes: Changes,
+        *,
+        hold_commits: bool,
+    ) -> None:
         self.place = place
-        self.asks: Event | None = None
-        """The step it wants to take next; None while it takes one, or when it is done."""
-
-        self.takes: Event | None = None
-        """The step under way."""
-
-        self.changed: Callable[[], None] = lambda: None
-        """Called whenever it asks, or ends a step."""
-
-        self.hold_commits = False
-        self.free = True
-        """Whether it runs on without asking: before and after a schedule."""
-
+        self._connection = connection
         self._footprints = footprints
         self._names = names
+        self._changes = changes
+        self._hold_commits = hold_commits
+        self._lending = asyncio.Lock()
+        self._requested: Step | None = None
+        self._latest: Step | None = None
         self._granted: asyncio.Future[None] | None = None
-        self._free_connection = asyncio.Lock()
-        self._touched = NOTHING
-        self.locked = NOTHING
-        """Relations of which it holds locks: somebody could be waiting for this one."""
-
+        self._taking = False
+        self._unheld = True
+        self._touched = self._locked = NOTHING
         self._begun = False
+        connection.ask_before_each_statement(self)
 
-    # What an allocator's pool has to have.
+    @property
+    def requested(self) -> Step | None:
+        """The step it waits to take; None while it takes one, or has no more."""
+        return self._requested
+
+    @property
+    def latest(self) -> Step | None:
+        """The step that was granted last."""
+        return self._latest
+
+    @property
+    def taking(self) -> bool:
+        """Whether the latest step is still running, or blocked."""
+        return self._taking
+
+    @property
+    def locked(self) -> Relations:
+        """The relations in which its open transaction holds locks that could block others."""
+        return self._locked
+
+    @property
+    def backend_pid(self) -> int:
+        """The process id of its backend."""
+        return self._connection.info.backend_pid
+
+    # The part of a pool that allocators use.
 
     async def getconn(self) -> "SteppedConnection":
         """Lend the one connection."""
-        await self._free_connection.acquire()
-        return self.connection
+        await self._lending.acquire()
+        return self._connection
 
     async def putconn(self, connection: AsyncConnection[Any]) -> None:
-        """Take it back."""
-        self._free_connection.release()
+        """Take the connection back."""
+        self._lending.release()
 
-    # What the stage does with it.
+    # Called by the scheduler.
 
-    def grant(self) -> Event:
-        """Let the step go that is asked for, and return it."""
-        step, granted = self.asks, self._granted
-        assert step and granted  # noqa: S101 - only who asks is granted
-        self.asks, self.takes = None, step
+    def start_schedule(self) -> None:
+        """Hold every statement from now on."""
+        self._unheld = False
+        self._requested = self._latest = None
+
+    def grant(self) -> Step:
+        """Let the requested step run, and return it."""
+        step, granted = self._requested, self._granted
+        if step is None or granted is None:
+            raise RuntimeError(f"session {self.place} requests no step")
+        self._requested, self._latest, self._taking = None, step, True
         granted.set_result(None)
         return step
 
-    def let_run(self) -> None:
-        """Grant this and every further step."""
-        self.free = True
-        if self.asks:
+    def end_schedule(self) -> None:
+        """Let the requested step and all that follow run freely."""
+        self._unheld = True
+        if self._requested:
             self.grant()
 
-    # What the connection tells of its statements.
+    # Called by the connection.
 
     async def run_statement(
         self, query: bytes, parameters: Any, execute: Callable[[], Awaitable[AsyncCursor[Any]]]
     ) -> None:
-        """Ask for a turn, run the statement, and keep what it read."""
-        if self.free:
+        """Request a step, run the statement when it is granted, and keep the result."""
+        if self._unheld:
             await execute()
             return
         footprint = await self._footprints.of(query, parameters)
-        alone = self.connection.info.transaction_status == TransactionStatus.IDLE
-        held = alone and self.hold_commits and bool(footprint.changes)
-        if held:
-            await self.connection.plainly("BEGIN")
-        level = None if alone else self.connection.isolation_level
-        event = Event(
-            self.place,
-            self._names.get(query, "statement"),
-            query.decode(),
-            statement(
-                footprint,
-                ends=alone and not held,
-                snapshot=level in _KEEPS_SNAPSHOT and not self._begun,
-                serializable=level == IsolationLevel.SERIALIZABLE,
-            ),
+        autocommit = self._connection.info.transaction_status == TransactionStatus.IDLE
+        two_steps = autocommit and self._hold_commits and bool(footprint.changes)
+        if two_steps:
+            await self._connection.run_unheld("BEGIN")
+        level = None if autocommit else self._connection.isolation_level
+        effect = statement(
+            footprint,
+            ends=autocommit and not two_steps,
+            snapshot=level in _KEEPS_SNAPSHOT and not self._begun,
+            serializable=level == IsolationLevel.SERIALIZABLE,
         )
-        if held or not alone:
+        if two_steps or not autocommit:
             self._begun = True
             self._touched |= footprint.changes
         try:
-            async with self._turn(event):
+            async with self._step(self._names.get(query, "statement"), query.decode(), effect):
                 cursor = await execute()
-                if held or not alone:
-                    self.locked |= footprint.writes
-                event.rows = cursor.rowcount
-                if cursor.description:
-                    event.read = await _first_row(cursor)
+                if two_steps or not autocommit:
+                    self._locked |= footprint.writes
+                await self._keep_result(cursor)
         except psycopg.Error:
-            # Its transaction is gone, and with it the locks: that is seen by who waits for them.
-            published = event.effect.publishes | self._touched
-            event.effect = replace(event.effect, publishes=published)
-            self._forget()
-            if held:
-                await self.connection.plainly("ROLLBACK")
+            # The transaction has ended, and its locks with it: those who wait for them see that.
+            self._update(effect=replace(effect, publishes=effect.publishes | self._touched))
+            self._forget_transaction()
+            if two_steps:
+                await self._connection.run_unheld("ROLLBACK")
             raise
-        if held:
-            await self.end("COMMIT", lambda: self.connection.plainly("COMMIT"))
+        if two_steps:
+            await self.end("COMMIT", lambda: self._connection.run_unheld("COMMIT"))
 
     async def end(self, name: str, execute: Callable[[], Awaitable[object]]) -> None:
-        """Ask for a turn to end the transaction."""
-        serializable = self.connection.isolation_level == IsolationLevel.SERIALIZABLE
+        """Request a step for the end of the transaction, and run it when it is granted."""
+        serializable = self._connection.isolation_level == IsolationLevel.SERIALIZABLE
         effect = end_of_transaction(self._touched, serializable=serializable)
         try:
-            if self.free:
+            if self._unheld:
                 await execute()
                 return
-            async with self._turn(Event(self.place, name, name, effect)):
+            async with self._step(name, name, effect):
                 await execute()
         finally:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._touched, self.locked, self._begun = NOTHING, NOTHING, False
+            self._forget_transaction()
 
     @contextlib.asynccontextmanager
-    async def _turn(self, event: Event) -> AsyncIterator[None]:
-        self.asks = event
-        self._granted = asyncio.get_running_loop().create_future()
-        self.changed()
-        await self._granted
+    async def _step(self, name: str, text: str, effect: Effect) -> AsyncIterator[None]:
+        if not self._unheld:  # the schedule may have ended while the footprint was asked for
+            self._requested = Step(self.place, name, text, effect)
+            self._granted = asyncio.get_running_loop().create_future()
+            self._changes.notify()
+            await self._granted
         try:
             yield
         except psycopg.Error as problem:
-            event.error = problem.sqlstate or type(problem).__name__
+            self._update(error=problem.sqlstate or type(problem).__name__)
             raise
         finally:
-            self.takes = None
+            self._taking = False
+
+    async def _keep_result(self, cursor: AsyncCursor[Any]) -> None:
+        read = await _first_row(cursor) if cursor.description else None
+        self._update(rows=cursor.rowcount, read=read)
+
+    def _update(self, **result: Any) -> None:
+        if self._latest:
+            self._latest = replace(self._latest, **result)
+
+    def _forget_transaction(self) -> None:
+        self._touched, self._locked, self._begun = NOTHING, NOTHING, False
 
 
 class SteppedConnection(AsyncConnection[Any]):
-    """A connection that asks its session before each statement."""
+    """A connection that asks a session before each statement, once it has been given one."""
 
-    session: Session
+    _session: Session | None = None
 
-    async def plainly(self, query: str) -> None:
-        """Run *query* without a turn."""
+    def ask_before_each_statement(self, session: Session) -> None:
+        """Ask *session* from now on, instead of any other before."""
+        self._session = session
+
+    async def run_unheld(self, query: str) -> None:
+        """Run *query* without asking."""
         await AsyncCursor(self).execute(query.encode())
+
+    async def run_statement(
+        self, query: Any, parameters: Any, execute: Callable[[], Awaitable[AsyncCursor[Any]]]
+    ) -> None:
+        """Run a statement when the session lets it."""
+        if self._session is None:
+            await execute()
+        else:
+            await self._session.run_statement(query, parameters, execute)
 
     @contextlib.asynccontextmanager
     async def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[AsyncTransaction]:
-        """As psycopg's, with a turn for its end; none to roll back what has failed already."""
+        """Open a transaction as psycopg does; its end is a step, unless it has failed already."""
         async with contextlib.AsyncExitStack() as stack:
             begun = await stack.enter_async_context(
                 super().transaction(savepoint_name, force_rollback)
@@ -182,25 +238,32 @@ class SteppedConnection(AsyncConnection[Any]):
             except BaseException as problem:
                 roll_back = partial(ending.__aexit__, type(problem), problem, problem.__traceback__)
                 if self.info.transaction_status == TransactionStatus.INTRANS:
-                    await self.session.end("ROLLBACK", roll_back)
+                    await self._end("ROLLBACK", roll_back)
                 else:
                     await roll_back()
                 raise
-            await self.session.end("COMMIT", lambda: ending.__aexit__(None, None, None))
+            await self._end("COMMIT", lambda: ending.__aexit__(None, None, None))
+
+    async def _end(self, name: str, execute: Callable[[], Awaitable[object]]) -> None:
+        if self._session is None:
+            await execute()
+        else:
+            await self._session.end(name, execute)
 
 
 class SteppedCursor(AsyncCursor[Any]):
     """The cursor of a `SteppedConnection`."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        """As psycopg's, when the session has its turn."""
+        """Execute as psycopg does, when the session lets it."""
 
         async def now() -> AsyncCursor[Any]:
             return await super(SteppedCursor, self).execute(query, params, **options)
 
         connection = self.connection
-        assert isinstance(connection, SteppedConnection)  # noqa: S101 - made with it
-        await connection.session.run_statement(query, params, now)
+        if not isinstance(connection, SteppedConnection):
+            raise TypeError("a SteppedCursor belongs to a SteppedConnection")
+        await connection.run_statement(query, params, now)
         return self
 
 

@@ -1,7 +1,7 @@
 """Which schedule comes next: all of them, one of each class, or a random sample.
 
-A strategy is asked at each step which session goes on (`choose`), and told each run (`learn`),
-until it has no more (`finished`). Pure: knows steps, and no database.
+Before each step a strategy chooses the session that takes it (`choose`); after each run it
+learns the steps (`learn`); it ends when no schedule is left (`finished`). It knows no database.
 """
 
 import random
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ticketsvc.lab.explore.effects import Effect, dependent
 from ticketsvc.lab.explore.orders import could_come_first, count_orders, orderings, races
-from ticketsvc.lab.explore.schedules import Event
+from ticketsvc.lab.explore.schedules import Step
 
 
 class Strategy(Protocol):
@@ -21,13 +21,13 @@ class Strategy(Protocol):
     exhaustive: bool
 
     def begin(self) -> None:
-        """Take note that a run begins; without a `learn` since the last one, that one again."""
+        """Start a run; if the last one was not learnt, start that one again."""
 
-    def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int | None:
-        """Return which of the *ready* sessions goes on; None: this run is of no more interest."""
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
+        """Return which of the *ready* sessions goes on, or None when the run is redundant."""
 
-    def learn(self, events: Sequence[Event]) -> int:
-        """Take note of a run; return how many schedules it stands for, 0 for none."""
+    def learn(self, steps: Sequence[Step]) -> int:
+        """Take a run's steps into account; return how many schedules it represents, or 0."""
 
 
 class Exhaustive:
@@ -41,18 +41,18 @@ class Exhaustive:
         self._kept = 0
 
     def begin(self) -> None:
-        """Forget what a run that did not count had added."""
+        """Forget what an unfinished run added."""
         del self._choices[self._kept :]
 
-    def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int:
-        """Follow the path, then take the first."""
-        if len(events) == len(self._choices):
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int:
+        """Follow the path; beyond it choose the first ready session."""
+        if len(steps) == len(self._choices):
             self._choices.append((tuple(ready), 0))
-        options, place = self._choices[len(events)]
+        options, place = self._choices[len(steps)]
         return options[place]
 
-    def learn(self, events: Sequence[Event]) -> int:
-        """Go to the next path."""
+    def learn(self, steps: Sequence[Step]) -> int:
+        """Move to the next path."""
         while self._choices:
             options, place = self._choices.pop()
             if place + 1 < len(options):
@@ -65,7 +65,11 @@ class Exhaustive:
 
 @dataclass
 class _Choice:
-    """One place in the tree: who goes, who is to go too, who went, who needs not go."""
+    """One node of the tree of schedules.
+
+    *wanted*: the sessions to choose here, sooner or later. *asleep*: those that need not be
+    chosen, with the effect of their step. *chosen*: the one on the current path.
+    """
 
     ready: Sequence[int]
     wanted: set[int]
@@ -77,9 +81,9 @@ class _Choice:
 class Reduced:
     """One schedule of each class: dynamic partial-order reduction with sleep sets.
 
-    After each run, every pair of dependent steps that could have come the other way makes its
-    earlier one's place a place to return to (source sets, Abdulla et al., POPL 2014). A session
-    whose step was tried at a place sleeps there until a dependent step wakes it.
+    After each run, for every pair of dependent steps that could have come the other way, the
+    node of the earlier one gets another session to choose (source sets, Abdulla et al., POPL
+    2014). A session whose step was tried at a node sleeps below it until a dependent step.
     """
 
     exhaustive = True
@@ -91,15 +95,15 @@ class Reduced:
         self._redundant = False
 
     def begin(self) -> None:
-        """Forget what a run that did not count had added."""
+        """Forget what an unfinished run added."""
         del self._path[self._kept :]
         self._redundant = False
 
-    def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int | None:
-        """Follow the path, then take the first that does not sleep."""
-        place = len(events)
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
+        """Follow the path; beyond it choose the first session that is not asleep."""
+        place = len(steps)
         if place:
-            self._path[place - 1].effect = events[-1].effect
+            self._path[place - 1].effect = steps[-1].effect
         if place == len(self._path):
             asleep = self._still_asleep(place)
             awake = [session for session in ready if session not in asleep]
@@ -109,9 +113,9 @@ class Reduced:
             self._path.append(_Choice(tuple(ready), {awake[0]}, asleep, awake[0]))
         return self._path[place].chosen
 
-    def learn(self, events: Sequence[Event]) -> int:
-        """Find what could have come the other way, and go to the next path."""
-        known = events[: len(self._path)]
+    def learn(self, steps: Sequence[Step]) -> int:
+        """Find the pairs that could have come the other way, and move to the next path."""
+        known = steps[: len(self._path)]
         if known:
             self._path[len(known) - 1].effect = known[-1].effect
         before = orderings(known)
@@ -119,10 +123,10 @@ class Reduced:
             instead = could_come_first(known, before, first, second)
             if not self._path[first].wanted.intersection(instead):
                 self._path[first].wanted.add(instead[0])
-        stands_for = 0 if self._redundant else count_orders(before)
+        represents = 0 if self._redundant else count_orders(before)
         self._advance()
         self._kept = len(self._path)
-        return stands_for
+        return represents
 
     def _still_asleep(self, place: int) -> dict[int, Effect]:
         if not place:
@@ -147,10 +151,10 @@ class Reduced:
 
 
 class Sampled:
-    """Random schedules: each step is a session's, in proportion to the steps it has left.
+    """Random schedules: each session is chosen in proportion to the steps it has left.
 
-    *lengths*: the steps of each session when alone. While nobody is cut short, every
-    interleaving is equally likely.
+    *lengths*: how many steps each session has when it runs alone. If every session takes that
+    many, all interleavings are equally likely.
     """
 
     exhaustive = False
@@ -163,17 +167,17 @@ class Sampled:
         self._before = self._random.getstate()
 
     def begin(self) -> None:
-        """Draw as before."""
+        """Draw again what an unfinished run drew."""
         self._random.setstate(self._before)
 
-    def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int:
-        """Draw."""
-        taken = [event.session for event in events]
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int:
+        """Draw a session."""
+        taken = [step.session for step in steps]
         weights = [max(1, self._lengths[one] - taken.count(one)) for one in ready]
         return self._random.choices(ready, weights)[0]
 
-    def learn(self, events: Sequence[Event]) -> int:
-        """Count down."""
+    def learn(self, steps: Sequence[Step]) -> int:
+        """Count the run."""
         self._before = self._random.getstate()
         self._left -= 1
         self.finished = self._left <= 0
@@ -181,7 +185,7 @@ class Sampled:
 
 
 class Fixed:
-    """One given schedule, again; stops where it cannot be followed."""
+    """One given schedule; `followed` tells whether it exists."""
 
     exhaustive = False
 
@@ -191,19 +195,19 @@ class Fixed:
         self.followed = True
 
     def begin(self) -> None:
-        """Start over."""
+        """Start from the first step."""
         self.followed = True
 
-    def choose(self, events: Sequence[Event], ready: Sequence[int]) -> int | None:
-        """Follow."""
-        place = len(events)
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
+        """Return the given session, or None where the schedule cannot be followed."""
+        place = len(steps)
         if place >= len(self._choices) or self._choices[place] not in ready:
             self.followed = False
             return None
         return self._choices[place]
 
-    def learn(self, events: Sequence[Event]) -> int:
-        """Be done."""
+    def learn(self, steps: Sequence[Step]) -> int:
+        """Finish, and tell whether the schedule was followed to its end."""
         self.finished = True
-        self.followed = self.followed and len(events) == len(self._choices)
+        self.followed = self.followed and len(steps) == len(self._choices)
         return 1

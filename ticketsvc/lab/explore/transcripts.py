@@ -1,10 +1,11 @@
-"""A run as lines for people: what each step read, whom it waited for, what it left."""
+"""A run in words: the result of each step, what it waited for, the ledger after it."""
 
 from collections.abc import Sequence
 
-from ticketsvc.lab.explore.schedules import Event, Run
+from ticketsvc.lab.explore.schedules import ScheduleRun, Step
+from ticketsvc.lab.explore.snapshots import Snapshot
 
-COLUMNS = ("step", "buyer", "statement", "read", "waited for", "ledger after it")
+COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
 
 _SQLSTATES = {
     "22003": "number out of range",
@@ -16,8 +17,8 @@ _SQLSTATES = {
 }
 
 
-def letters(run: Run) -> tuple[str, ...]:
-    """Name each session by its buyers: A and B, or AB and CD where two share one."""
+def letters(run: ScheduleRun) -> tuple[str, ...]:
+    """Return each session's name: A and B, or AB and CD where two buyers share a session."""
     each = max(1, len(run.answers) // run.sessions)
     return tuple(
         "".join(chr(ord("A") + each * place + number) for number in range(each))
@@ -25,71 +26,82 @@ def letters(run: Run) -> tuple[str, ...]:
     )
 
 
-def rows(run: Run) -> list[tuple[str, ...]]:
-    """Return one row per step, as `COLUMNS` has them; the same each time the schedule is played."""
+def rows(run: ScheduleRun) -> list[tuple[str, ...]]:
+    """Return one row per step, with a cell for each of `COLUMNS`.
+
+    The same schedule has the same rows whenever it is run.
+    """
     names = letters(run)
     return [
         (
             str(place),
-            names[event.session],
-            event.name,
-            what_it_read(event),
-            waiting(event, names),
-            event.tells,
+            names[step.session],
+            step.name,
+            result_of(step),
+            waiting(step, names),
+            ledger_words(step.after) if step.after else "",
         )
-        for place, event in enumerate(run.events, start=1)
+        for place, step in enumerate(run.steps, start=1)
     ]
 
 
-def what_it_read(event: Event) -> str:
-    """Tell what came back: the first row, or how many rows were written, or the error."""
-    if event.error:
-        meaning = _SQLSTATES.get(event.error)
-        return f"fails with {event.error}" + (f", {meaning}" if meaning else "")
-    if event.read is not None:
-        return ", ".join(f"{name} {value}" for name, value in event.read.items())
-    if event.rows < 0:
+def result_of(step: Step) -> str:
+    """Return the error, the first row that was read, or the number of rows written."""
+    if step.error:
+        meaning = _SQLSTATES.get(step.error)
+        return f"fails with {step.error}" + (f", {meaning}" if meaning else "")
+    if step.read is not None:
+        return ", ".join(f"{name} {value}" for name, value in step.read.items())
+    if step.rows < 0:
         return ""
-    return "1 row" if event.rows == 1 else f"{event.rows} rows"
+    if step.rows == 0:
+        return "no row"
+    return "1 row written" if step.rows == 1 else f"{step.rows} rows written"
 
 
-def waiting(event: Event, names: Sequence[str]) -> str:
-    """Tell for whom the step waited and which step let it go on."""
-    if not event.waited_for:
+def ledger_words(snapshot: Snapshot) -> str:
+    """Return the stock, the issued tickets, and how many of those are duplicates, if any."""
+    duplicates = f", {snapshot.duplicates} of them duplicates" if snapshot.duplicates else ""
+    return f"available {snapshot.available}, issued {snapshot.issued}{duplicates}"
+
+
+def waiting(step: Step, names: Sequence[str]) -> str:
+    """Return whose locks the step waited for, and until which step."""
+    if not step.waited_for:
         return ""
-    until = "" if event.released_by is None else f" until step {event.released_by + 1}"
-    return f"{blockers(event, names)}{until}"
+    until = "" if step.released_by is None else f" until step {step.released_by + 1}"
+    return f"{blockers(step, names)}{until}"
 
 
-def blockers(event: Event, names: Sequence[str]) -> str:
-    """Tell for whom the step waited; *names*: as `letters` gives them."""
-    return ", ".join(names[session] for session in event.waited_for)
+def blockers(step: Step, names: Sequence[str]) -> str:
+    """Return the names, by `letters`, of the sessions whose locks the step waited for."""
+    return ", ".join(names[session] for session in step.waited_for)
 
 
-def endings(run: Run) -> list[str]:
-    """Tell what buyers were told, and what is wrong in the ledger, if anything is."""
+def endings(run: ScheduleRun) -> list[str]:
+    """Return what the buyers were answered, then what the checker found."""
     return [*map(str, run.answers), *findings(run)]
 
 
-def findings(run: Run) -> list[str]:
-    """Tell what the checker found: each violation, each doubt, or that all is clean."""
+def findings(run: ScheduleRun) -> list[str]:
+    """Return each violation and each inconclusive point, or that the run is clean."""
     violations = [f"{one.kind}: {one.message}" for one in run.verdict.violations]
     found = [*violations, *run.verdict.inconclusive]
     if found:
         return found
-    if run.turned_away:
-        return [f"clean, but turned away with {run.ledger.available} tickets left"]
+    if run.refused_with_stock:
+        return [f"clean, but a buyer was refused with {run.ledger.available} tickets left"]
     return ["clean"]
 
 
-def in_short(run: Run) -> str:
-    """Tell in a line how it ended, whether it is serial, and how many it stands for."""
+def summary(run: ScheduleRun) -> str:
+    """Return the outcome, whether the schedule is serial, and how many it represents."""
     words = [run.kind]
     if run.serial:
         words.append("serial, one purchase after the other")
-    if run.stands_for > 1:
+    if run.represents > 1:
         words.append(
-            f"stands for {run.stands_for:,} schedules that differ only in the order of "
-            "independent steps"
+            f"represents {run.represents:,} schedules that differ only in the order of "
+            "independent steps, and end alike"
         )
     return "; ".join(words)

@@ -1,15 +1,16 @@
-"""Every guard there is, and how to take it away."""
+"""Every guard, and how to take it away."""
 
 from dataclasses import dataclass
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.statements import load
 from ticketsvc.lab.mutation import mutants
 
 
 @dataclass(frozen=True)
 class AllocatorMutant:
-    """An allocator without a guard, and the case in which that must show."""
+    """An allocator without one of its guards, and the case in which that must show."""
 
     guard: str
     base: str
@@ -21,18 +22,20 @@ class AllocatorMutant:
     together: int = 1
 
 
-_CHECK_GONE = "ALTER TABLE fixed.ticket_pools DROP CONSTRAINT ticket_pools_available_in_range"
-_SEQUENCE_GONE = "DROP TRIGGER issue_in_sequence ON fixed.{table}"
-_KEY_GONE = "ALTER TABLE fixed.ticket_allocations DROP CONSTRAINT ticket_allocations_pkey"
-_STEP_GONE = "ALTER TABLE fixed.ticket_pools DROP CONSTRAINT ticket_pools_in_step"
 _CONDITION = " AND available >= %(quantity)s"
+
+
+def removal(*names: str) -> tuple[str, ...]:
+    """Return the DDL in `sql/statements/mutations.sql` by these names."""
+    statements = load("mutations")
+    return tuple(statements[name].query.decode() for name in names)
 
 
 def allocator_mutants() -> list[AllocatorMutant]:
     """Return every mutant of an allocator."""
     rows, ranges = ALLOCATORS["ticket_rows"], ALLOCATORS["range"]
-    unguarded_rows = (_CHECK_GONE, _SEQUENCE_GONE.format(table="issued_tickets"))
-    unguarded_ranges = (_CHECK_GONE, _SEQUENCE_GONE.format(table="ticket_allocations"))
+    unguarded_rows = removal("drop_available_in_range", "drop_sequence_of_rows")
+    unguarded_ranges = removal("drop_available_in_range", "drop_sequence_of_ranges")
     rows_anyway = mutants.with_statement(rows, "reserve", _CONDITION, "")
     ranges_anyway = mutants.with_statement(ranges, "reserve_range", _CONDITION, "")
     unlocked = mutants.with_statement(ALLOCATORS["row_lock"], "lock_pool", "FOR UPDATE", "")
@@ -41,9 +44,6 @@ def allocator_mutants() -> list[AllocatorMutant]:
         "take_lock",
         "pg_advisory_xact_lock(hashtextextended(%(event)s::text, 0))",
         "%(event)s::text",
-    )
-    number_free = (
-        "ALTER TABLE original.issued_tickets DROP CONSTRAINT issued_tickets_unique_number",
     )
     condition, transaction = "the condition available >=", "the transaction"
     return [
@@ -81,14 +81,14 @@ def allocator_mutants() -> list[AllocatorMutant]:
             "unique_only",
             "original",
             ALLOCATORS["unique_only"],
-            changes=number_free,
+            changes=removal("drop_unique_number"),
         ),
         *_batch_mutants(unguarded_ranges),
     ]
 
 
 def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
-    """Take the bookkeeping of `reserve` apart: two purchases together, at each of two servers."""
+    """Return mutants of `reserve`: two purchases at a time at each of two servers."""
     stock_kept = mutants.with_reserve("unsold := unsold - quantity;", "")
     number_kept = mutants.with_reserve("next := next + quantity;", "")
     row_free = mutants.with_reserve(" FOR NO KEY UPDATE SKIP LOCKED", "").replace(
@@ -96,14 +96,18 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
     )
     others = "(SELECT array_agg(u ORDER BY u DESC) FROM unnest(p_users) AS u)"
     wrong_hands = mutants.with_reserve("unnest(p_users,", f"unnest({others},")
-    all_unguarded = (*unguarded, _STEP_GONE)
+    all_unguarded = (*unguarded, *removal("drop_in_step"))
     parts: tuple[tuple[str, int, tuple[str, ...]], ...] = (
         ("the batch's count of stock", 8, (stock_kept,)),
         ("the batch's count of stock, and its checks", 8, (stock_kept, *all_unguarded)),
         ("the batch's next number", 16, (number_kept,)),
         ("who gets which of the batch's numbers", 16, (wrong_hands,)),
         ("the batch's lock", 16, (row_free,)),
-        ("the batch's lock, and its checks", 16, (row_free, *all_unguarded, _KEY_GONE)),
+        (
+            "the batch's lock, and its checks",
+            16,
+            (row_free, *all_unguarded, *removal("drop_allocations_key")),
+        ),
     )
     return [
         AllocatorMutant(
@@ -120,26 +124,16 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
     ]
 
 
-# What the schema forbids, and the DDL that allows it again.
-SCHEMA_GUARDS: dict[str, tuple[str, ...]] = {
-    **{
-        name: (f"ALTER TABLE fixed.{table} DROP CONSTRAINT {name}",)
-        for table, name in (
-            ("ticket_pools", "ticket_pools_available_in_range"),
-            ("ticket_pools", "ticket_pools_in_step"),
-            ("issued_tickets", "issued_tickets_pkey"),
-            ("ticket_allocations", "ticket_allocations_pkey"),
-            ("ticket_allocations", "ticket_allocations_whole_blocks"),
-        )
-    },
-    "issue_in_sequence": (
-        _SEQUENCE_GONE.format(table="issued_tickets"),
-        _SEQUENCE_GONE.format(table="ticket_allocations"),
-    ),
-    "issued_for_good": (
-        "DROP TRIGGER issued_for_good ON fixed.ticket_allocations",
-        "DROP TRIGGER issued_for_good_removal ON fixed.ticket_allocations",
-    ),
-    "pool_outlives_tickets": ("DROP TRIGGER pool_outlives_tickets ON fixed.ticket_pools",),
-    "pool_fits_tickets": ("DROP TRIGGER pool_fits_tickets ON fixed.ticket_pools",),
-}
+def schema_guards() -> dict[str, tuple[str, ...]]:
+    """Return each guard of the fixed schema, with the DDL that takes it away."""
+    return {
+        "ticket_pools_available_in_range": removal("drop_available_in_range"),
+        "ticket_pools_in_step": removal("drop_in_step"),
+        "issued_tickets_pkey": removal("drop_issued_tickets_key"),
+        "ticket_allocations_pkey": removal("drop_allocations_key"),
+        "ticket_allocations_whole_blocks": removal("drop_whole_blocks"),
+        "issue_in_sequence": removal("drop_sequence_of_rows", "drop_sequence_of_ranges"),
+        "issued_for_good": removal("drop_issued_for_good", "drop_issued_for_good_removal"),
+        "pool_outlives_tickets": removal("drop_pool_outlives_tickets"),
+        "pool_fits_tickets": removal("drop_pool_fits_tickets"),
+    }

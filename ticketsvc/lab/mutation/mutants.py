@@ -1,4 +1,4 @@
-"""Allocators with one guard taken away, to see that it is missed."""
+"""Allocators without one of their guards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 def with_statement(base: type[Allocator], name: str, old: str, new: str) -> type[Allocator]:
     """Return *base* with *old* replaced by *new* in its statement *name*.
 
-    Raise `ValueError` when it has no such statement or text: a mutant must differ.
+    Raise `ValueError` when there is no such statement or text, because a mutant must differ.
     """
 
     class Mutant(base):  # type: ignore[valid-type, misc] # a base that is known at run time
@@ -35,7 +35,7 @@ def with_statement(base: type[Allocator], name: str, old: str, new: str) -> type
 def with_reserve(old: str, new: str) -> str:
     """Return the DDL of the fixed schema's `reserve` with *old* replaced by *new*.
 
-    Raise `ValueError` when it has no such text: a mutant must differ.
+    Raise `ValueError` when it has no such text, because a mutant must differ.
     """
     text = ddl("fixed")
     begin = text.index("CREATE FUNCTION fixed.reserve(")
@@ -47,7 +47,7 @@ def with_reserve(old: str, new: str) -> str:
 
 
 def _replace(holder: Any, name: str, change: Callable[[str], str]) -> bool:
-    """Change the statements called *name* that *holder*, or a part of it, has."""
+    """Change the statements called *name* of *holder* and its parts; return whether any differs."""
     changed = False
     for attribute, value in list(vars(holder).items()):
         if isinstance(value, Statement) and value.name == name:
@@ -60,29 +60,29 @@ def _replace(holder: Any, name: str, change: Callable[[str], str]) -> bool:
 
 
 class RowLockWithoutTransaction(RowLock):
-    """The lock is given back at the end of the very statement that takes it."""
+    """The lock is released at the end of the statement that takes it."""
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """As `RowLock`, each statement a commit of its own."""
+        """Allocate as `RowLock` does, with a commit after each statement."""
         async with checkout(self._pool) as connection:
             return await self._steps.purchase(connection, purchase, self._lock_pool)
 
 
 class AdvisoryLockWithoutTransaction(AdvisoryLock):
-    """The same for the advisory lock."""
+    """The advisory lock is released at the end of the statement that takes it."""
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """As `AdvisoryLock`, each statement a commit of its own."""
+        """Allocate as `AdvisoryLock` does, with a commit after each statement."""
         async with checkout(self._pool) as connection:
             await self._take_lock.execute(connection, event=purchase.event_id)
             return await self._steps.purchase(connection, purchase)
 
 
 class TicketRowsWithoutTransaction(TicketRows):
-    """The pool is updated for good before the tickets are written."""
+    """The pool's update is committed before the tickets are written."""
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """As `TicketRows`, each statement a commit of its own."""
+        """Allocate as `TicketRows` does, with a commit after each statement."""
         event = purchase.event_id
         async with checkout(self._pool) as connection:
             reserved = await (
@@ -101,15 +101,15 @@ class TicketRowsWithoutTransaction(TicketRows):
 
 
 class SerializableWithoutRetry(Serializable):
-    """A conflict is the buyer's problem."""
+    """A conflict is reported to the buyer instead of retried."""
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """As `Serializable`, once."""
+        """Allocate as `Serializable` does, without a retry."""
         return await self._try(purchase)
 
 
 class SerializableAtReadCommitted(Serializable):
-    """Tries again, at a level that finds no conflict."""
+    """Retries, at a level that detects no conflict."""
 
     async def _try(self, purchase: Purchase) -> TicketRange:
         async with (

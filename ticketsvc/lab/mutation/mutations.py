@@ -1,8 +1,8 @@
-"""Take each guard away, one at a time, and see who misses it.
+"""Take each guard away, one at a time, and see what catches the mutant.
 
-Three can catch a mutant: the explorer, by a schedule that breaks the invariant, turns a buyer
-away with tickets left, or would leave a torn ledger if the process died half-way; the database,
-by refusing what the mutant writes; the checker, by what is in the ledger afterwards.
+Three can catch it: the explorer, by a schedule that breaks the invariant, refuses a buyer with
+tickets left, or would leave an inconsistent ledger after a crash; the database, by refusing what
+the mutant writes; the checker, by what the ledger holds afterwards.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,19 @@ from dataclasses import dataclass
 import pandas as pd
 import psycopg
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import SchemaName, reset_event
+from ticketsvc.database.schemas import reset_event
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.statements import load
 from ticketsvc.errors import Refusal
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.cases import EVENT, Case
-from ticketsvc.lab.explore.exploration import Exploration, explore
+from ticketsvc.lab.explore.exploration import Exploration
+from ticketsvc.lab.explore.explorer import Explorer, open_explorer
 from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement, read_ledger
-from ticketsvc.lab.mutation.guards import SCHEMA_GUARDS, AllocatorMutant
+from ticketsvc.lab.ledger.records import EventLedger
+from ticketsvc.lab.mutation.guards import AllocatorMutant, schema_guards
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
 from ticketsvc.settings import Settings
@@ -32,7 +34,7 @@ _INTEGRITY = "23"  # the class of SQLSTATEs that constraints raise
 
 @dataclass(frozen=True)
 class Caught:
-    """One mutant: the guard, of what it was taken, and who caught it, and how."""
+    """One mutant: the guard, what it was taken from, what caught it, and how."""
 
     guard: str
     taken_from: str
@@ -41,22 +43,24 @@ class Caught:
 
 
 async def try_allocator_mutants(url: str, chosen: Sequence[AllocatorMutant]) -> list[Caught]:
-    """Explore each of *chosen* with two buyers, and say what gave it away."""
-    caught = []
-    for one in chosen:
-        case = Case(
-            one.base,
-            one.schema,
-            total=one.total,
-            hold_commits=one.hold_commits,
-            together=one.together,
-        )
-        found = await explore(
-            url, case, allocator=one.mutant, changes=one.changes, tell=True, keep=True
-        )
-        by, how = _judge(found)
-        caught.append(Caught(one.guard, f"{one.base} on {one.schema}", by, how))
-    return caught
+    """Explore each of *chosen* with two buyers; return what caught it."""
+    async with open_explorer(url) as explorer:
+        return [await _explore(explorer, one) for one in chosen]
+
+
+async def _explore(explorer: Explorer, one: AllocatorMutant) -> Caught:
+    case = Case(
+        one.base,
+        one.schema,
+        total=one.total,
+        hold_commits=one.hold_commits,
+        together=one.together,
+    )
+    found = await explorer.explore(
+        case, allocator=one.mutant, changes=one.changes, snapshots=True, keep=True
+    )
+    by, how = _judge(found)
+    return Caught(one.guard, f"{one.base} on {one.schema}", by, how)
 
 
 def _judge(found: Exploration) -> tuple[str, str]:
@@ -69,52 +73,56 @@ def _judge(found: Exploration) -> tuple[str, str]:
     if refusals:
         named = ", ".join(sorted(refusals))
         return "database", f"refuses with {named}; no violation in {found.schedules:,} schedules"
-    if found.turned_away:
-        return "explorer", f"{found.turned_away:,} {of}: a buyer turned away with tickets left"
-    if found.torn:
-        return "explorer", f"{found.torn:,} {of}: a torn ledger if the process dies half-way"
-    return NOBODY, f"{found.schedules:,} schedules, nothing seen"
+    if found.refused_with_stock:
+        return "explorer", f"{found.refused_with_stock:,} {of}: a buyer refused with tickets left"
+    if found.crash_inconsistent:
+        return "explorer", f"{found.crash_inconsistent:,} {of}: inconsistent after a crash"
+    return NOBODY, f"{found.schedules:,} schedules, nothing found"
 
 
 async def try_sign_check(url: str) -> list[Caught]:
     """Sell 8, -8, 8 and 8 of 16 one after the other, past the validation that refuses -8."""
-    return [
-        Caught("the sign check", f"{name} on {schema}", *await _sell_minus(url, name, schema))
-        for name in ALLOCATORS
-        for schema in ALLOCATORS[name].mechanism.schemas[:1]
-    ]
-
-
-async def _sell_minus(url: str, name: str, schema: SchemaName) -> tuple[str, str]:
-    refusals = []
+    caught = []
     with scratch_database(url, "explore") as scratch:
-        with psycopg.connect(scratch, autocommit=True) as connection:
-            reset_event(connection, schema, EVENT, 16)
         async with make_pool(scratch, Settings(pool_size=1)) as pool:
-            seller = ALLOCATORS[name](pool, schema)
-            for quantity in (8, -8, 8, 8):
-                purchase = Purchase(user_id="u", event_id=EVENT, quantity=quantity)
-                try:
-                    await sell(seller, purchase)
-                except Refusal as refusal:
-                    refusals.append(str(refusal))
-        with psycopg.connect(scratch, autocommit=True) as connection:
-            [ledger] = read_ledger(connection, schema, EVENT)
+            for name, allocator in ALLOCATORS.items():
+                schema = allocator.mechanism.schemas[0]
+                with psycopg.connect(scratch, autocommit=True) as connection:
+                    reset_event(connection, schema, EVENT, 16)
+                    refusals = await _sell_minus(allocator(pool, schema))
+                    [ledger] = read_ledger(connection, schema, EVENT)
+                by, how = _judge_ledger(ledger, refusals)
+                caught.append(Caught("the sign check", f"{name} on {schema}", by, how))
+    return caught
+
+
+async def _sell_minus(allocator: Allocator) -> list[str]:
+    refusals = []
+    for quantity in (8, -8, 8, 8):
+        purchase = Purchase(user_id="u", event_id=EVENT, quantity=quantity)
+        try:
+            await sell(allocator, purchase)
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+    return refusals
+
+
+def _judge_ledger(ledger: EventLedger, refusals: Sequence[str]) -> tuple[str, str]:
     kinds = sorted(violation.kind for violation in check_event(ledger).violations)
     if kinds:
         return "checker", ", ".join(kind.replace("_", " ") for kind in kinds)
     if refusals:
         return "database", refusals[0]
-    return NOBODY, "sold, and the ledger reads as clean"
+    return NOBODY, "sold, and the ledger is clean"
 
 
 def try_schema_mutants(url: str) -> list[Caught]:
-    """Drop each guard of the fixed schema, then write by hand what it alone had refused.
+    """Drop each guard of the fixed schema, then run the statements that it alone refused.
 
-    One row per guard and statement: refused all the same by another guard, or accepted, and
-    then the checker's word. Everything is rolled back.
+    One row per guard and statement: another guard refuses the statement, or it is accepted and
+    the checker judges the ledger. Everything is rolled back.
     """
-    caught = []
+    caught, guards = [], schema_guards()
     with (
         scratch_database(url, "explore") as scratch,
         psycopg.connect(scratch, autocommit=True) as connection,
@@ -124,13 +132,13 @@ def try_schema_mutants(url: str) -> list[Caught]:
             guard, _ = _write(connection, statement.query, ())
             if guard is None:
                 continue
-            other, kinds = _write(connection, statement.query, SCHEMA_GUARDS[guard])
+            other, kinds = _write(connection, statement.query, guards[guard])
             if other is not None:
-                by, how = "database", f"{other} refuses it all the same"
+                by, how = "database", f"{other} refuses it as well"
             elif kinds:
                 by, how = "checker", ", ".join(kind.replace("_", " ") for kind in kinds)
             else:
-                by, how = NOBODY, "accepted, and the ledger reads as clean"
+                by, how = NOBODY, "accepted, and the ledger is clean"
             caught.append(Caught(guard, f"schema, against: {name.replace('_', ' ')}", by, how))
     return caught
 
@@ -138,7 +146,7 @@ def try_schema_mutants(url: str) -> list[Caught]:
 def _write(
     connection: psycopg.Connection, query: bytes, changes: Sequence[str]
 ) -> tuple[str | None, list[str]]:
-    """Write after *changes*; return the constraint that refused, or the violations."""
+    """Write after *changes*; return the constraint that refuses, or else the violations."""
     try:
         with connection.transaction(force_rollback=True):
             for change in changes:

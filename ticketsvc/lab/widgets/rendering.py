@@ -1,7 +1,7 @@
-"""Fill in a template for one output of a notebook, so that it works without any script.
+"""Render a template as one output of a notebook that works without a script.
 
-What can be clicked is a radio button and its label, and the style sheet shows what is chosen:
-that works in JupyterLab and in a report, whose policy allows no script.
+What can be clicked is the label of a radio button, and the style sheet shows what belongs to the
+chosen one. This works in JupyterLab and in a report, whose policy allows no script.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ _TEMPLATES = Environment(
 )
 
 
-def fill_in(template: str, **values: object) -> HTML:
-    """Fill *values*, escaped, into *template*, with the style sheet and a prefix for its ids.
+def render(template: str, **values: object) -> HTML:
+    """Return *template* with *values*, escaped, the style sheet, and a prefix for its ids.
 
-    The prefix is drawn at random: two notebooks that are open side by side in JupyterLab share
-    one page, and a label of the one must not reach into the other.
+    The prefix is random: two notebooks that are open in JupyterLab share one page, and a label
+    in one of them must not choose a radio button in the other.
     """
     style = (_FOLDER / "schedules.css").read_text(encoding="utf-8")
     page = _TEMPLATES.get_template(template)

@@ -1,25 +1,29 @@
-"""One schedule, step by step, forward and back: who moves, who waits, what is in the ledger.
+"""The step-through: one schedule, one step at a time, forward and back.
 
-No script: see `fragments`. Reaches no database.
+It works without a script, see `rendering`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from IPython.display import HTML
 
 from ticketsvc.lab.charts.outcomes import look_of
-from ticketsvc.lab.explore.schedules import Event, Run
-from ticketsvc.lab.explore.transcripts import blockers, findings, letters, what_it_read
-from ticketsvc.lab.widgets.rendering import fill_in
-
-_ISSUED = re.compile(r"issued (\d+)")
+from ticketsvc.lab.explore.schedules import ScheduleRun, Step
+from ticketsvc.lab.explore.snapshots import Snapshot, take_snapshot
+from ticketsvc.lab.explore.transcripts import (
+    blockers,
+    findings,
+    ledger_words,
+    letters,
+    result_of,
+)
+from ticketsvc.lab.widgets.rendering import render
 
 
 @dataclass(frozen=True)
 class _Box:
-    """One statement in a lane. *state*: done, now, waits, failed or to come."""
+    """One step in its session's column. *state*: done, waits, failed or to come."""
 
     number: int
     name: str
@@ -30,35 +34,35 @@ class _Box:
 
 @dataclass(frozen=True)
 class _Ledger:
-    """What is committed, in words, and as shares of a bar; no bar where nothing is known."""
+    """What is committed, in words, and as shares of a bar."""
 
     words: str
-    issued: int | None
-    sold_share: float = 0.0
-    beyond_share: float = 0.0
-    total_share: float = 0.0
+    issued: int
+    sold_share: float
+    beyond_share: float
+    total_share: float
 
 
 @dataclass(frozen=True)
-class _Frame:
+class _View:
     name: str
     session: int | None
     sentences: Sequence[str]
     sql: str
-    ledger: _Ledger
-    lanes: Sequence[Sequence[_Box]]
+    ledger: _Ledger | None
+    columns: Sequence[Sequence[_Box]]
 
 
-def step_through(run: Run, *, total: int) -> HTML:
+def step_through(run: ScheduleRun, *, total: int) -> HTML:
     """Show *run* one step at a time, from before the first to the verdict.
 
-    *total*: the tickets of the event. The run has to be played with `tell=True`, or the frames
-    say nothing of the ledger between the steps.
+    *total*: the event's tickets. The ledger between two steps is shown if the run was executed
+    with snapshots.
     """
     names = letters(run)
     ledgers = _ledgers(run, total)
-    steps = [_frame(run, place, names, ledgers[place + 1]) for place in range(len(run.events))]
-    before = _Frame(
+    steps = [_view(run, place, names, ledgers[place + 1]) for place in range(len(run.steps))]
+    before = _View(
         "before the first step",
         None,
         [
@@ -67,13 +71,13 @@ def step_through(run: Run, *, total: int) -> HTML:
         ],
         "",
         ledgers[0],
-        _lanes(run, -1, names),
+        _columns(run, -1, names),
     )
-    after = _Frame("the verdict", None, [], "", ledgers[-1], _lanes(run, len(run.events), names))
-    return fill_in(
+    after = _View("the verdict", None, [], "", ledgers[-1], _columns(run, len(run.steps), names))
+    return render(
         "step_through.html.j2",
         run=run,
-        frames=[before, *steps, after],
+        views=[before, *steps, after],
         names=names,
         look=look_of(run.kind),
         findings=findings(run),
@@ -81,76 +85,77 @@ def step_through(run: Run, *, total: int) -> HTML:
     )
 
 
-def _frame(run: Run, place: int, names: Sequence[str], ledger: _Ledger) -> _Frame:
-    event = run.events[place]
-    who = names[event.session]
-    said = [f"{who} runs {event.name}{_result(event, names, waits=bool(event.waited_for))}"]
+def _view(run: ScheduleRun, place: int, names: Sequence[str], ledger: _Ledger | None) -> _View:
+    step = run.steps[place]
+    who = names[step.session]
+    said = [f"{who} runs {step.name}{_result(step, names, waits=bool(step.waited_for))}"]
     said += [
         f"That lets {names[other.session]}'s {other.name} go on{_result(other, names, waits=False)}"
-        for other in run.events[:place]
+        for other in run.steps[:place]
         if other.released_by == place
     ]
-    return _Frame(
-        name=f"{who}: {event.name}",
-        session=event.session,
+    return _View(
+        name=f"{who}: {step.name}",
+        session=step.session,
         sentences=said,
-        sql=event.text,
+        sql=step.text,
         ledger=ledger,
-        lanes=_lanes(run, place, names),
+        columns=_columns(run, place, names),
     )
 
 
-def _result(event: Event, names: Sequence[str], *, waits: bool) -> str:
+def _result(step: Step, names: Sequence[str], *, waits: bool) -> str:
     if waits:
-        return f" and has to wait for {blockers(event, names)}."
-    read = what_it_read(event)
-    if event.error:
+        return f" and has to wait for {blockers(step, names)}."
+    read = result_of(step)
+    if step.error:
         return f". It {read}."
     return f": {read}." if read else "."
 
 
-def _lanes(run: Run, place: int, names: Sequence[str]) -> list[list[_Box]]:
-    """Return each session's statements as they stand when the step at *place* has been taken."""
+def _columns(run: ScheduleRun, place: int, names: Sequence[str]) -> list[list[_Box]]:
+    """Return each session's steps, as they stand after the step at *place*."""
     return [
         [
-            _box(event, number, place, names)
-            for number, event in enumerate(run.events)
-            if event.session == session
+            _box(step, number, place, names)
+            for number, step in enumerate(run.steps)
+            if step.session == session
         ]
         for session in range(run.sessions)
     ]
 
 
-def _box(event: Event, number: int, place: int, names: Sequence[str]) -> _Box:
-    state, words = "done", what_it_read(event)
+def _box(step: Step, number: int, place: int, names: Sequence[str]) -> _Box:
+    state, words = "done", result_of(step)
     if number > place:
         state, words = "to come", ""
-    elif event.waited_for and (event.released_by is None or event.released_by > place):
-        state, words = "waits", f"waits for {blockers(event, names)}"
-    elif event.error:
-        state, words = "failed", what_it_read(event)
-    return _Box(number + 1, event.name, state, words, current=number == place)
+    elif step.waited_for and (step.released_by is None or step.released_by > place):
+        state, words = "waits", f"waits for {blockers(step, names)}"
+    elif step.error:
+        state, words = "failed", result_of(step)
+    return _Box(number + 1, step.name, state, words, current=number == place)
 
 
-def _ledgers(run: Run, total: int) -> list[_Ledger]:
-    """Return the ledger before, after each step, and at the end, drawn to one scale."""
-    told = [
-        f"available {total}, issued 0",
-        *(event.tells for event in run.events),
-        f"available {run.ledger.available}, issued {run.verdict.issued}",
+def _ledgers(run: ScheduleRun, total: int) -> list[_Ledger | None]:
+    """Return the ledger before the first step, after each, and at the end, drawn to one scale.
+
+    None stands for a step without a snapshot.
+    """
+    taken = [
+        Snapshot(total, total, issued=0, duplicates=0, consistent=True),
+        *(step.after for step in run.steps),
+        take_snapshot(run.ledger),
     ]
-    found = [_ISSUED.search(words) for words in told]
-    counts = [int(one[1]) if one else None for one in found]
-    scale = max(total, 1, *(count for count in counts if count is not None))
+    scale = max(total, 1, *(one.issued for one in taken if one))
     return [
-        _Ledger(words, None)
-        if count is None
-        else _Ledger(
-            words,
-            count,
-            sold_share=min(count, total) / scale,
-            beyond_share=max(0, count - total) / scale,
+        _Ledger(
+            ledger_words(one),
+            one.issued,
+            sold_share=min(one.issued, total) / scale,
+            beyond_share=max(0, one.issued - total) / scale,
             total_share=total / scale,
         )
-        for words, count in zip(told, counts, strict=True)
+        if one
+        else None
+        for one in taken
     ]

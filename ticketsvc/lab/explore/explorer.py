@@ -1,0 +1,182 @@
+"""Explore cases: run every schedule, one of each class, or a sample."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import namedtuple_row, tuple_row
+
+from ticketsvc.allocators import ALLOCATORS, Allocator
+from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.explore.cases import Case, NotRepeatable
+from ticketsvc.lab.explore.exploration import Exploration
+from ticketsvc.lab.explore.footprints import Footprints
+from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS
+from ticketsvc.lab.explore.scheduler import Scheduler
+from ticketsvc.lab.explore.schedules import ScheduleRun
+from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
+from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+
+DEFAULT_LIMIT = 250_000
+_OPTIONS = (
+    f"-c synchronous_commit=off -c deadlock_timeout={DEADLOCK_TIMEOUT_MS} "
+    "-c enable_seqscan=off -c application_name=ticketsvc-explore"
+)
+
+
+class Explorer:
+    """Explores cases, one after the other, on the connections of one scratch database."""
+
+    def __init__(self, url: str, stack: contextlib.AsyncExitStack) -> None:
+        self._url = url
+        self._stack = stack
+        self._control: AsyncConnection[Any] | None = None
+        self._connections: list[SteppedConnection] = []
+        self._ddl: tuple[str, ...] = ()
+        self._footprints: Footprints | None = None
+
+    async def explore(
+        self,
+        case: Case,
+        *,
+        full: bool = False,
+        sample: int = 0,
+        seed: int = 1,
+        limit: int = DEFAULT_LIMIT,
+        keep: bool = False,
+        snapshots: bool = False,
+        allocator: type[Allocator] | None = None,
+        changes: Sequence[str] = (),
+        on_run: Callable[[ScheduleRun], object] = lambda _: None,
+    ) -> Exploration:
+        """Run one schedule of each class of *case*; count them all.
+
+        With *full* every schedule is run, with *sample* so many that are drawn by *seed*; never
+        more than *limit*. *keep* keeps the runs, *snapshots* adds the ledger after each step.
+        *allocator* and *changes* (DDL) replace what the case names.
+
+        Raise `NotRepeatable` when the same schedule keeps going another way.
+        """
+        scheduler = await self._scheduler(case, allocator, changes)
+        strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed)
+        found = Exploration(case, sampled=sample > 0)
+        began = time.perf_counter()
+        while not strategy.finished and found.classes < limit:
+            run = await scheduler.run(strategy, snapshots=snapshots)
+            if run is None:
+                continue
+            if isinstance(strategy, Reduced):
+                _require_sound(run)
+            found.count(run)
+            on_run(run)
+            if keep:
+                found.runs.append(run)
+        found.seconds = time.perf_counter() - began
+        found.complete = strategy.finished and strategy.exhaustive
+        return found
+
+    async def replay(
+        self, case: Case, choices: Sequence[int], *, allocator: type[Allocator] | None = None
+    ) -> ScheduleRun | None:
+        """Run one schedule of *case*, with snapshots; return None when it does not exist."""
+        scheduler = await self._scheduler(case, allocator, ())
+        strategy = Fixed(choices)
+        run = await scheduler.run(strategy, snapshots=True)
+        return run if strategy.followed else None
+
+    def restore_schemas(self) -> None:
+        """Undo the changes that a case made to the schemas."""
+        self._change_schemas(())
+
+    async def _scheduler(
+        self, case: Case, allocator: type[Allocator] | None, changes: Sequence[str]
+    ) -> Scheduler:
+        used = allocator or ALLOCATORS[case.allocator]
+        self._change_schemas((*_relied_upon(used.mechanism, case.schema), *changes))
+        control = self._control
+        if control is None:
+            control = self._control = await AsyncConnection.connect(
+                self._url, autocommit=True, options=_OPTIONS, row_factory=tuple_row
+            )
+            await self._stack.enter_async_context(control)
+        while len(self._connections) < case.buyers:
+            connection = await SteppedConnection.connect(
+                self._url,
+                autocommit=True,
+                options=_OPTIONS,
+                row_factory=namedtuple_row,
+                cursor_factory=SteppedCursor,
+                # A rollback would drop all prepared statements, and retries roll back often.
+                prepare_threshold=None,
+            )
+            self._connections.append(await self._stack.enter_async_context(connection))
+        footprints = self._footprints = self._footprints or Footprints(control)
+        return Scheduler(case, used, control, self._connections[: case.buyers], footprints)
+
+    def _change_schemas(self, ddl: tuple[str, ...]) -> None:
+        """Bring both schemas to their state after *ddl*."""
+        if ddl == self._ddl:
+            return
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            if self._ddl:
+                ensure_schemas(connection, recreate=True)
+            for change in ddl:
+                connection.execute(change.encode())
+        self._ddl, self._footprints = ddl, None
+
+
+@contextlib.asynccontextmanager
+async def explorer_in(scratch: str) -> AsyncIterator[Explorer]:
+    """Return an explorer in the database *scratch*, which nothing else may use meanwhile."""
+    async with contextlib.AsyncExitStack() as stack:
+        explorer = Explorer(scratch, stack)
+        yield explorer
+        explorer.restore_schemas()
+
+
+@contextlib.asynccontextmanager
+async def open_explorer(url: str) -> AsyncIterator[Explorer]:
+    """Return an explorer in a scratch database beside *url*, which is dropped at the end."""
+    with scratch_database(url, "explore") as scratch:
+        async with explorer_in(scratch) as explorer:
+            yield explorer
+
+
+async def replay(url: str, case: Case, choices: Sequence[int]) -> ScheduleRun | None:
+    """Run one schedule beside *url*, as `Explorer.replay` does."""
+    async with open_explorer(url) as explorer:
+        return await explorer.replay(case, choices)
+
+
+async def explore(url: str, case: Case, **options: Any) -> Exploration:
+    """Explore one case beside *url*, as `Explorer.explore` does."""
+    async with open_explorer(url) as explorer:
+        return await explorer.explore(case, **options)
+
+
+def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
+    """Return the DDL that *mechanism* needs beyond *schema*."""
+    return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
+
+
+async def _strategy(scheduler: Scheduler, *, full: bool, sample: int, seed: int) -> Strategy:
+    if sample:
+        serial = await scheduler.run(Exhaustive())
+        alone = serial.choices.count(0) if serial else 1
+        return Sampled(sample, seed, [alone] * scheduler.case.buyers)
+    return Exhaustive() if full else Reduced()
+
+
+def _require_sound(run: ScheduleRun) -> None:
+    """Raise `NotRepeatable` when a step failed that depends on nobody, so far as is known."""
+    for step in run.steps:
+        if step.error and not (step.effect.sees or step.effect.locks):
+            raise NotRepeatable(
+                f"schedule {run.id}: {step.name} failed with {step.error} though it reads and "
+                "locks nothing that others change: explore this case in full"
+            )

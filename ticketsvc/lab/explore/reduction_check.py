@@ -1,0 +1,81 @@
+"""Check that the reduction loses nothing: explore cases both reduced and in full."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.lab.explore.exploration import Exploration
+from ticketsvc.lab.explore.explorer import open_explorer
+from ticketsvc.lab.explore.mechanism_matrix import matrix_entry
+from ticketsvc.lab.explore.schedules import ScheduleRun
+
+_FEW = 100  # schedules that a reader still looks at one by one
+# Few enough to run every schedule of `naive`, which runs one statement per ticket.
+_TICKETS_OF_NAIVE = 2
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """A case explored reduced and, where schedules are few, in full; with snapshots."""
+
+    reduced: Exploration
+    full: Exploration | None
+
+    @property
+    def runs(self) -> list[ScheduleRun]:
+        """Return the run of every schedule, or else of one of each class."""
+        return (self.full or self.reduced).runs
+
+
+async def explore_both_ways(
+    url: str, *, buyers: int, total: int, quantity: int
+) -> dict[str, BothWays]:
+    """Explore every allocator reduced, and in full if it has a hundred schedules at most.
+
+    `naive` has too many; it is explored again with two tickets a purchase.
+    """
+    cases = {name: matrix_entry(name).case(buyers, total, quantity) for name in ALLOCATORS}
+    few = _TICKETS_OF_NAIVE
+    cases[f"naive, {few} tickets each"] = matrix_entry("naive").case(buyers, few, few)
+    found = {}
+    async with open_explorer(url) as explorer:
+        for name, case in cases.items():
+            reduced = await explorer.explore(case, keep=True, snapshots=True)
+            full = None
+            if reduced.schedules <= _FEW:
+                full = await explorer.explore(case, full=True, keep=True, snapshots=True)
+            found[name] = BothWays(reduced, full)
+    return found
+
+
+def compared(both: Mapping[str, BothWays]) -> pd.DataFrame:
+    """Compare what was found both ways: one row per case that was explored in full.
+
+    An outcome is everything that buyers were answered and that is in the ledger, who waited and
+    who retried; it is counted with the number of schedules that end in it. Columns: mechanism,
+    classes, schedules, in_full (executed one by one), outcomes, same.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "mechanism": name,
+                "classes": one.reduced.classes,
+                "schedules": one.reduced.schedules,
+                "in_full": one.full.classes,
+                "outcomes": len(outcomes(one.full)),
+                "same": outcomes(one.reduced) == outcomes(one.full),
+            }
+            for name, one in both.items()
+            if one.full
+        ]
+    )
+
+
+def outcomes(found: Exploration) -> dict[tuple[object, ...], int]:
+    """Return the number of schedules of each outcome; the runs must have been kept."""
+    counted: dict[tuple[object, ...], int] = {}
+    for run in found.runs:
+        counted[run.outcome] = counted.get(run.outcome, 0) + run.represents
+    return counted
