@@ -39,10 +39,11 @@ def run_command_here(patch, *arguments, **environment):
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def start_command(*arguments, **environment):
+def start_command(*arguments, cwd=None, **environment):
     """Start `ticketsvc` with *arguments* and both outputs piped; the caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", "ticketsvc", *arguments],
+        cwd=cwd,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

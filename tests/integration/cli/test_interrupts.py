@@ -1,0 +1,126 @@
+"""A signal in the middle of any command: one line, exit 128 + its number, and nothing left.
+
+A server that listens is another matter: it serves what it has accepted and exits with 0, see
+tests/integration/service.
+"""
+# ruff: noqa: PLR0917 - fixtures arrive by name
+
+import contextlib
+import os
+import signal
+
+import psutil
+import psycopg
+import pytest
+
+from tests.support.clusters import databases_named
+from tests.support.commands import start_command
+from tests.support.processes import family
+from tests.support.waiting import TIMEOUT_S, eventually
+
+# Each moment is a question to the command's process, its temporary folder and the database.
+
+
+def child(word):
+    """Ask whether a process that the command has started has *word* among its arguments."""
+
+    def reached(process, folder, connection):
+        with contextlib.suppress(psutil.Error):
+            return any(word in " ".join(each.cmdline()) for each in family(process.pid)[1:])
+        return False
+
+    return reached
+
+
+def entry(pattern):
+    """Ask whether there is a file or folder of this name in the temporary folder."""
+    return lambda process, folder, connection: any(folder.glob(pattern))
+
+
+def scratch_database(process, folder, connection):
+    """Ask whether the command has made a database of its own."""
+    return databases_named(connection, "ticketsvc_")
+
+
+def blocked(process, folder, connection):
+    """Ask whether a session waits for a lock."""
+    return connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall()
+
+
+# What is typed, whether DATABASE_URL is set, the moment, the signal.
+MOMENTS = [
+    ("seed", False, entry("home/*"), "SIGTERM"),
+    ("db start", False, entry("home/*"), "SIGINT"),
+    ("seed", True, blocked, "SIGINT"),
+    ("audit", True, blocked, "SIGTERM"),
+    ("explore --buyers 3 --sample 100000", True, scratch_database, "SIGHUP"),
+    ("bench --seconds 60", True, scratch_database, "SIGTERM"),
+    ("faults --times 99", False, child("serve"), "SIGTERM"),
+    ("overload", False, child("serve"), "SIGINT"),
+    ("report --only 1 --output output", True, entry("output/index.html"), "SIGTERM"),
+    ("report --only 1 --output output", True, child("ipykernel"), "SIGINT"),
+    ("lab -- --no-browser", False, child("jupyterlab"), "SIGINT"),
+]
+
+
+@pytest.fixture
+def locked(database):
+    """Hold the pools of both schemas, so that a command which touches them waits."""
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK TABLE original.ticket_pools, fixed.ticket_pools")
+        yield
+        holder.rollback()
+
+
+@pytest.fixture
+def start(open_folder, database):
+    """Start a command in a temporary folder of its own, and kill it after the test."""
+    open_folder.chmod(0o777)
+    home = open_folder / "home"
+    with contextlib.ExitStack() as stack:
+
+        def run(typed, given):
+            environment = {"TMPDIR": str(open_folder), "TICKETSVC_HOME": str(home)}
+            if given:
+                environment["DATABASE_URL"] = database
+            running = start_command(*typed.split(), cwd=open_folder, **environment)
+            stack.callback(running.wait)
+            stack.callback(running.kill)
+            return running
+
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("typed", "given", "reached", "name"),
+    MOMENTS,
+    ids=[f"{typed}-{name}" for typed, _, _, name in MOMENTS],
+)
+def test_a_signal_ends_a_command_and_leaves_nothing(
+    typed, given, reached, name, start, open_folder, connection, request
+):
+    if reached is blocked:
+        request.getfixturevalue("locked")
+    running = start(typed, given)
+    process = psutil.Process(running.pid)
+    eventually(lambda: running.poll() is not None or reached(process, open_folder, connection))
+    running.send_signal(signal.Signals[name])
+    _, said = running.communicate(timeout=TIMEOUT_S)
+    words = "interrupted" if name == "SIGINT" else f"stopped by {name}"
+    assert said.splitlines()[-1:] == [f"ticketsvc: {words}"], said
+    assert "Traceback" not in said
+    assert running.returncode == 128 + signal.Signals[name]
+    eventually(lambda: processes_in(open_folder) == [])
+    kept = {"home", "output", f"ticketsvc-{os.geteuid()}"}
+    assert {each.name for each in open_folder.iterdir()} <= kept
+    assert not databases_named(connection, "ticketsvc_")
+
+
+def processes_in(folder):
+    """Return the command lines of the processes whose temporary folder is *folder*."""
+    found = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if each.environ().get("TMPDIR") == str(folder):
+                found.append(each.cmdline())
+    return found
