@@ -11,6 +11,7 @@ that its summary closes the output; it repeats which checks failed.
 
 import getpass
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+
+from ticketsvc import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED_CHECKS = "TESTS_FAILED_CHECKS"
@@ -112,7 +115,9 @@ def run(
     process = subprocess.Popen([sys.executable, "-m", *module], cwd=folder, env=environment)
     try:
         return process.wait()
-    except KeyboardInterrupt:  # it reached the process too: let that clean up, then stop
+    except interrupts.Interrupted as signalled:
+        if signalled.number != signal.SIGINT:  # a terminal's Ctrl-C has reached the process too
+            process.send_signal(signal.SIGINT)
         process.wait()
         raise
 
@@ -125,7 +130,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 if __name__ == "__main__":
+    interrupts.install()
     try:
         sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except interrupts.Interrupted as signalled:
+        print(f"tests: {signalled}", file=sys.stderr)
+        raise

@@ -539,3 +539,35 @@ def holding(needle: bytes, folder: Path) -> Iterator[Path]:
                 yield from holding(needle, entry)
         elif entry.name != ".git" and needle in entry.read_bytes():
             yield entry
+
+
+# Words that the project gave up for the field's own terms.
+GIVEN_UP = (
+    "ordeal|undergo|strikes?|scenes?|keepers?|doubts|collisions|crowded"
+    "|has news|by the clock|end of patience|cutting proxy"
+)
+
+
+def given_up_words(text: str) -> list[str]:
+    """Return the words of *text* for which the project has a term of the field."""
+    return re.findall(rf"\b(?:{GIVEN_UP})\b", text, flags=re.IGNORECASE)
+
+
+def test_words_that_were_given_up_stay_away() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    names = [name for name in listed.stdout.decode().split("\0") if name]
+    if not names:
+        pytest.skip("not a checkout: git does not list the files")
+    texts = {
+        name: (ROOT / name).read_text()
+        for name in names
+        if name.endswith((".py", ".sql", ".md", ".ipynb", ".j2", ".toml"))
+        and name not in ("CHANGELOG.md", "tests/unit/test_repository.py")
+        and (ROOT / name).exists()
+    }
+    assert {name: found for name, text in texts.items() if (found := given_up_words(text))} == {}
+
+
+def test_a_given_up_word_is_caught() -> None:
+    assert given_up_words("It has to Undergo a fault: the keeper waits.") == ["Undergo", "keeper"]
+    assert given_up_words("a striking scenery") == []
