@@ -1,11 +1,11 @@
 """The circuit breaker in front of the pool."""
 
 import asyncio
+import socket
 
 import psycopg
 import pytest
 
-from ticketsvc.database.embedded import free_port
 from ticketsvc.database.pool import checkout, make_pool
 from ticketsvc.errors import DatabaseUnavailable
 from ticketsvc.settings import Settings
@@ -22,9 +22,17 @@ def limited_database(connection, database):
     connection.execute(f"DROP ROLE {name}")
 
 
-async def test_those_who_wait_are_refused_when_nothing_can_be_reached():
-    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
-    async with asyncio.timeout(60), make_pool(nowhere, Settings(pool_size=2, **PATIENT)) as pool:
+@pytest.fixture
+def unreachable_database():
+    """An address whose port is taken, so that nobody else can listen there meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"postgresql://nobody@127.0.0.1:{taken.getsockname()[1]}/none"
+
+
+async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachable_database):
+    settings = Settings(pool_size=2, **PATIENT)
+    async with asyncio.timeout(60), make_pool(unreachable_database, settings) as pool:
         waiting = await asyncio.gather(*(pool.getconn() for _ in range(5)), return_exceptions=True)
         assert {type(each) for each in waiting} == {DatabaseUnavailable}
         with pytest.raises(DatabaseUnavailable):

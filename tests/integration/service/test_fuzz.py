@@ -20,6 +20,7 @@ from jsonschema_rs import Draft202012Validator
 from schemathesis.checks import CHECKS, load_all_checks
 from yarl import URL
 
+from tests.support.waiting import eventually
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -100,13 +101,18 @@ def target(server):
             yield Target(service, connection)
             # Whatever it was sent, it lives, sells, and its books are right.
             left, _ = Target(service, connection).held()
-            answer = requests.post(service.url + "/purchase", json=GOOD, timeout=PATIENCE_S)
-            assert answer.status_code == 200
+            eventually(lambda: sells(service.url))  # not at once where a busy machine is late
             assert Target(service, connection).held()[0] == left - 8
             (verdict,) = check(read_ledger(connection, "fixed"))
             assert verdict.clean
             service.words.seek(0)
             assert b"Traceback" not in service.words.read()
+
+
+def sells(url):
+    answer = requests.post(url + "/purchase", json=GOOD, timeout=PATIENCE_S)
+    assert answer.status_code in (200, 408)
+    return answer.status_code == 200
 
 
 GOOD = {"userId": "u", "eventId": "E", "quantity": 8}
