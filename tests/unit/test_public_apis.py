@@ -5,6 +5,7 @@ import builtins
 import inspect
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,18 +29,18 @@ class Source:
     """One Python file: the names it defines, and what its imports stand for."""
 
     def __init__(self, text):
-        self.tree = ast.parse(text)
-        self.classes = {n.name: n for n in ast.walk(self.tree) if isinstance(n, ast.ClassDef)}
+        self.nodes = list(ast.walk(ast.parse(text)))
+        self.classes = {node.name: node for node in self.nodes if isinstance(node, ast.ClassDef)}
         self.defined = set(self._definitions())
         self.imports = {
             (alias.asname or alias.name).partition(".")[0]: node
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
 
     def _definitions(self):
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield node.name
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -70,6 +71,7 @@ class Source:
                 yield from (each for each in known.__mro__ if foreign(each.__module__))
 
 
+@cache
 def private_names(base):
     """Return the private names that a class defines or sets on its instances."""
     names = {name for name in vars(base) if private(name)}
@@ -87,7 +89,7 @@ def findings(text):
     """Return the line and the name of each use of a third-party package's private name."""
     source = Source(text)
     found = set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(node.lineno, name) for name in _imported(node)}
         elif isinstance(node, ast.Attribute) and _reaches_in(source, node):
@@ -144,6 +146,8 @@ def _overridden(source, node):
     theirs = set()
     for base in source.foreign_bases(node):
         theirs |= private_names(base)
+    if not theirs:
+        return set()
     used = set()
     for part in ast.walk(node):
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -10,6 +10,7 @@ No timer is set per request. `Connections` checks all of its guards several time
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
@@ -21,6 +22,7 @@ _CHECKS_PER_LIMIT = 8
 _LONGEST_CHECK_INTERVAL_S = 1.0
 _DRAIN_INTERVAL_S = 0.01
 _REFUSAL_READ_S = 1.0  # how long a refused client may take to read why
+_SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
 _SPARE_FILES = 256  # for the database, logs, and connections that are being refused
 _TOO_MANY = raw_answer(
     HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open: try again shortly", "overloaded"
@@ -70,6 +72,7 @@ class Guard(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection; refuse it when too many are open."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        _bound_send_buffer(self._transport)
         self._inner.connection_made(transport)
         excess = self._connections.add(self._inner, self)
         if excess > _SPARE_FILES // 2:
@@ -211,6 +214,16 @@ class Connections:
                     for guard in list(self._guards.values()):
                         guard.close_when_idle()
                     await asyncio.sleep(_DRAIN_INTERVAL_S)
+
+
+def _bound_send_buffer(transport: asyncio.Transport) -> None:
+    """Let the system keep only a few unread answers, where it would keep megabytes.
+
+    A client that sends many requests and reads no answer is then stopped after little work.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
 
 def _affordable(wanted: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -128,7 +129,14 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def contract(request: web.Request) -> web.Response:
     """Return the OpenAPI document."""
-    return _json(document(keys=request.app[STATE].seller.takes_keys))
+    return web.Response(
+        body=_contract(keys=request.app[STATE].seller.takes_keys), headers=JSON_HEADERS
+    )
+
+
+@cache
+def _contract(*, keys: bool) -> bytes:
+    return to_json(document(keys=keys))
 
 
 GET: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {

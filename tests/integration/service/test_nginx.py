@@ -79,7 +79,7 @@ def proxy(server, tmp_path_factory):
     ):
         reset_event(connection, "fixed", "E", 8000)
         text = CONFIGURATION.read_text("utf-8")
-        changes = {"listen 80;": f"listen 127.0.0.1:{port};", **SMALLER}
+        changes = {"listen 80 ": f"listen 127.0.0.1:{port} ", **SMALLER}
         changes["127.0.0.1:3000"] = "{}:{}".format(*address_of(service.url))
         for there, here in changes.items():
             assert there in text
