@@ -4,12 +4,15 @@ The first signal raises `Interrupted` in the main thread, or cancels the corouti
 Context managers then stop processes and remove folders. Further signals are ignored while they do.
 """
 
-import asyncio
 import contextlib
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+# asyncio is imported where it is used: a signal during its import would end in a traceback.
+if TYPE_CHECKING:
+    import asyncio
 
 _Result = TypeVar("_Result")
 _CLEANUP_S = 20  # a signal that comes later than this interrupts the cleanup too
@@ -55,9 +58,11 @@ def _receive(number: int, _: object) -> None:
 
 
 def run_async(
-    work: Coroutine[Any, Any, _Result], loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    work: Coroutine[Any, Any, _Result], loop_factory: "Callable[[], asyncio.AbstractEventLoop]"
 ) -> _Result:
     """Run *work* in an event loop of its own; a signal cancels it and waits for its cleanup."""
+    import asyncio  # noqa: PLC0415 - see above
+
     installed = signal.getsignal(signal.SIGTERM) == _receive
     try:
         with contextlib.closing(work), asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -75,6 +80,8 @@ def run_async(
 
 
 async def _cancellable(work: Coroutine[Any, Any, _Result]) -> _Result:
+    import asyncio  # noqa: PLC0415 - see above
+
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine that runs has a task
     loop = asyncio.get_running_loop()
