@@ -18,6 +18,7 @@ from ticketsvc.lab.report import redaction
 from ticketsvc.lab.report import run_notebooks as reports
 from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
+from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
 from ticketsvc.lab.report.results import NotebookResult
 
 FACTS = {"Python": "3"}
@@ -166,6 +167,55 @@ def test_the_index_escapes_what_notebooks_say(ran: Ran) -> None:
     page = ran.page("index")
     assert "Yes: it &lt;holds&gt;." in page
     assert "it <holds>" not in page
+
+
+def test_the_index_says_what_runs_and_what_waits(ran: Ran, tmp_path: Path) -> None:
+    progress = Progress(samples.write_all(tmp_path), {"02-fails": 30, "03-asks": 40})
+    first, *_ = ran.results
+    page = index_of(progress, tmp_path)
+    assert (page.count("waits"), page.count("runs now")) == (3, 0)
+    assert "0 of 3 notebooks of this run have ended" in page
+    progress.start("01-holds")
+    progress.end(first)
+    progress.start("02-fails")
+    page = index_of(progress, tmp_path)
+    assert "1 of 3 notebooks of this run have ended" in page
+    assert "Does it hold?" in page
+    assert page.count('class="pending"') == 2
+    assert 'http-equiv="refresh"' in page
+    assert progress.time_left() in ("about 1 min 10 s left", "about 1 min 9 s left")
+
+
+def test_the_index_of_an_interrupted_run_says_so_and_reloads_no_more(
+    ran: Ran, tmp_path: Path
+) -> None:
+    progress = Progress(samples.write_all(tmp_path), {})
+    progress.start("01-holds")
+    progress.interrupted = True
+    page = index_of(progress, tmp_path)
+    assert "The run was interrupted" in page
+    assert (page.count("did not end"), page.count("did not run")) == (1, 3)
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_the_index_of_a_finished_run_speaks_of_its_verdicts_alone(ran: Ran, tmp_path: Path) -> None:
+    progress = Progress(samples.write_all(tmp_path), {})
+    for result in ran.results:
+        progress.start(result.name)
+        progress.end(result)
+    page = index_of(progress, tmp_path)
+    assert "of this run" not in page
+    assert "2 of 3 notebooks failed" in page
+
+
+def index_of(progress: Progress, folder: Path) -> str:
+    return write_index(progress.results, folder, facts=FACTS, progress=progress).read_text()
+
+
+def test_the_time_left_goes_by_earlier_runs(ran: Ran) -> None:
+    found = durations_of_earlier_runs(ran.runs)
+    assert found.keys() == {"01-holds", "02-fails", "03-asks"}
+    assert all(seconds > 0 for seconds in found.values())
 
 
 def test_results_come_back_from_json(ran: Ran) -> None:
