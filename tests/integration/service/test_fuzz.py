@@ -105,8 +105,8 @@ def target(server):
             assert Target(service, connection).held()[0] == left - 8
             (verdict,) = check(read_ledger(connection, "fixed"))
             assert verdict.clean
-            service.words.seek(0)
-            assert b"Traceback" not in service.words.read()
+            service.errors.seek(0)
+            assert b"Traceback" not in service.errors.read()
 
 
 def sells(url):

@@ -319,7 +319,7 @@ async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
     assert (code, answer["code"]) == (503, "database_unavailable")
     assert "Retry-After" in headers
     assert await get_status(http, service.url + "/readyz") == 503
-    service.words.seek(0)
-    said = service.words.read()
+    service.errors.seek(0)
+    said = service.errors.read()
     assert b"schema mismatch" in said
     assert b"Traceback" not in said

@@ -16,7 +16,7 @@ _STEP_LABELS = {
 def timeline(steps: pd.DataFrame) -> Figure:
     """Draw each purchase's statements over time, with the stale reads marked.
 
-    *steps*: as `timeline.read_steps` gives them.
+    *steps*: as `experiments.timeline.read_steps` returns them.
     """
     purchases = int(steps["purchase"].max())
     figure, [axes] = new_figure(height=1.6 + 0.17 * purchases)
@@ -41,7 +41,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         "x",
         color="black",
         markersize=4,
-        label="stale when acted upon",
+        label="stale when acted on",
     )
     first = subtractions["ended_ms"].min()
     axes.axvline(first, color=REFERENCE, linestyle="--", linewidth=1)

@@ -10,7 +10,6 @@ from typing import LiteralString
 
 import pandas as pd
 import psycopg
-from psycopg import sql
 
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.locate import check_server
@@ -22,6 +21,7 @@ from ticketsvc.database.schemas import (
     reset_event,
     seed_six_events,
 )
+from ticketsvc.database.statements import load
 from ticketsvc.lab.checker.check import EventVerdict, check_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
@@ -52,7 +52,7 @@ class Lab:
         return self.connection.info.parameter_status("server_version") or "unknown"
 
     def reset(self, schema: SchemaName, event: str, total: int, *, sold: int = 0) -> None:
-        """Return *event* a new pool of *total*, its first *sold* tickets issued."""
+        """Replace *event* by one of *total* tickets, of which the first *sold* are issued."""
         reset_event(self.connection, schema, event, total, sold)
 
     def seed(self) -> pd.DataFrame:
@@ -81,14 +81,14 @@ class Lab:
         )
 
     def ledger(self, schema: SchemaName, event: str) -> EventLedger:
-        """Read what *schema* holds of *event*; an event it does not know is empty."""
+        """Return what *schema* holds of *event*; without rows, an empty ledger."""
         found = read_ledger(self.connection, schema, event)
         return found[0] if found else EventLedger(event, None, None)
 
     def audit(
         self, schema: SchemaName, event: str, history: "list[Attempt] | None" = None
     ) -> EventVerdict:
-        """Judge *event* in *schema* by its ledger and what buyers were told."""
+        """Return the verdict on *event* in *schema*, by its ledger and the answers in *history*."""
         return check_event(self.ledger(schema, event), history or [])
 
     def query(self, query: LiteralString, *parameters: object) -> pd.DataFrame:
@@ -97,22 +97,17 @@ class Lab:
         columns = [column.name for column in cursor.description or ()]
         return pd.DataFrame(cursor.fetchall(), columns=columns)
 
-    def same_tickets(self, one: str, other: str) -> bool:
-        """Tell whether two relations hold the same (event, number, user) rows, the six events'."""
-        columns = sql.SQL("event_id, ticket_number, user_id")
-        left, right = (
-            sql.SQL("SELECT {} FROM {} WHERE event_id = ANY({})").format(
-                columns, sql.Identifier(*name.split(".")), [seed.event for seed in SIX_EVENTS]
-            )
-            for name in (one, other)
-        )
-        difference = sql.SQL("({0} EXCEPT ALL {1}) UNION ALL ({1} EXCEPT ALL {0})")
-        return self.connection.execute(difference.format(left, right)).fetchone() is None
+    def same_tickets(self) -> bool:
+        """Return whether both schemas hold the same tickets of the six events, row for row."""
+        query = load("lab")["different_tickets"].query
+        events = [seed.event for seed in SIX_EVENTS]
+        return self.connection.execute(query, {"events": events}).fetchone() is None
 
     def facts(self, **more: object) -> pd.DataFrame:
-        """List what the figures below were taken on; *more* are the notebook's own facts."""
+        """Return what the notebook's figures were measured on; *more* are its own facts."""
+        setting = load("lab")["setting"].query
         settings = {
-            name: self.connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            name: self.connection.execute(setting, {"name": name}).fetchone()
             for name in _SHOWN_SETTINGS
         }
         facts = {

@@ -16,7 +16,7 @@ Outcome = Literal["ok", "refused", "failed", "unknown"]
 answer; it may have happened."""
 
 
-_ASK_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_TEMPORARY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Attempt:
     @property
     def decided(self) -> bool:
         """Whether its answer settles the purchase: sold, or refused for good (4xx)."""
-        for_good = 400 <= (self.status or 0) < 500 and self.status not in _ASK_AGAIN
+        for_good = 400 <= (self.status or 0) < 500 and self.status not in _TEMPORARY
         return self.outcome == "ok" or (self.outcome == "refused" and for_good)
 
 
 def outcome_of(tries: Sequence[Attempt]) -> Outcome:
-    """Return the outcome of one purchase by all attempts at it, in the order they were sent.
+    """Return the outcome of one purchase from all attempts at it, in the order they were sent.
 
-    Sold once is sold, and unanswered once may have been, unless a later answer under the same key
-    has settled it.
+    Sold once is sold. Unanswered once may have been sold, unless a later answer under the same key
+    settles it.
     """
     outcomes = {attempt.outcome for attempt in tries}
     if "ok" in outcomes:
@@ -64,7 +64,7 @@ def outcome_of(tries: Sequence[Attempt]) -> Outcome:
 
 
 def by_purchase(history: Iterable[Attempt]) -> list[list[Attempt]]:
-    """Gather attempts by purchase, each's in the order they were sent."""
+    """Return the attempts by purchase, those of each in the order they were sent."""
     gathered: dict[tuple[str, str], list[Attempt]] = {}
     for one in history:
         gathered.setdefault((one.user, one.purchase), []).append(one)
@@ -72,16 +72,16 @@ def by_purchase(history: Iterable[Attempt]) -> list[list[Attempt]]:
 
 
 def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
-    """Count the outcomes of purchases, and the ticket numbers as the buyers were told them.
+    """Count the outcomes of purchases, and the ticket numbers in the answers.
 
     Numbers are counted per event: `tickets` in all, `unique` different ones, `duplicates` the
-    rest. Of purchases that were asked for again, `retried`, it says how each ended.
+    rest. `retried` counts the outcomes of purchases that were sent again.
     """
     purchases = by_purchase(history)
     outcomes = Counter(map(outcome_of, purchases))
     retried = Counter(outcome_of(tries) for tries in purchases if len(tries) > 1)
-    told = [(attempt.event, number) for attempt in history for number in attempt.tickets]
-    unique = len(set(told))
+    numbers = [(attempt.event, number) for attempt in history for number in attempt.tickets]
+    unique = len(set(numbers))
     statuses = Counter(str(attempt.status) for attempt in history if attempt.status is not None)
     return {
         "purchases": len(purchases),
@@ -89,9 +89,9 @@ def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
         "refused": outcomes["refused"],
         "failed": outcomes["failed"],
         "unknown": outcomes["unknown"],
-        "tickets": len(told),
+        "tickets": len(numbers),
         "unique": unique,
-        "duplicates": len(told) - unique,
+        "duplicates": len(numbers) - unique,
         "retried": dict(sorted(retried.items())),
         "statuses": dict(sorted(statuses.items())),
     }
@@ -101,8 +101,8 @@ def summarise(history: Sequence[Attempt]) -> dict[str, Any]:
 def recording(file: Path) -> Iterator[Callable[[Attempt], object]]:
     """Return the function that writes an attempt to *file*, one JSON object per line, at once.
 
-    Opened before anything is bought: what is written survives whatever ends the run. Raise
-    `UsageError` when it cannot be opened.
+    The file is opened before the first purchase: what is written survives however the run ends.
+    Raise `UsageError` when it cannot be opened.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _require_types(attempt: Attempt) -> None:
 
 
 def read_history(file: Path) -> list[Attempt]:
-    """Read what `recording` wrote; raise `UsageError` naming the line that is not so."""
+    """Read what `recording` wrote; raise `UsageError` that names the line that is none."""
     names = {field.name for field in fields(Attempt)}
     history = []
     try:

@@ -16,7 +16,7 @@ from typing import IO, Self
 from ticketsvc.database.roles import as_service
 from ticketsvc.errors import UsageError
 
-_STOP_PATIENCE_S = 40
+_STOP_S = 40
 
 
 @dataclass
@@ -24,26 +24,26 @@ class Service:
     """A server process of ours; `url` is its address once it is ready."""
 
     process: "subprocess.Popen[bytes]" = field(repr=False)
-    words: IO[bytes] = field(repr=False)
+    errors: IO[bytes] = field(repr=False)
     url: str = ""
 
     def await_ready(self) -> str:
         """Wait until it takes requests, and return its address.
 
-        Raise `UsageError` with its last words when it does not start.
+        Raise `UsageError` with its last error line when it does not start.
         """
         assert self.process.stdout  # noqa: S101 - for the type checker
         announced = self.process.stdout.readline()
         if not announced:
             self.process.wait()
-            reason = self._last_words()
+            reason = self._last_error()
             self.stop()
             raise UsageError(f"the service did not start: {reason}")
         self.url = json.loads(announced)["url"]
         return self.url
 
     def ask_to_stop(self) -> None:
-        """Close its lifeline: it finishes what it accepted and ends. The same on every system."""
+        """Close its standard input: it finishes what it accepted and ends, on every system."""
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.close()
 
@@ -51,17 +51,17 @@ class Service:
         """Ask it to stop, and wait until it is gone."""
         self.ask_to_stop()
         try:
-            self.process.wait(_STOP_PATIENCE_S)
+            self.process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
-        self.words.close()
+        self.errors.close()
 
-    def _last_words(self) -> str:
-        self.words.seek(0)
-        lines = self.words.read().decode(errors="replace").strip().splitlines()
+    def _last_error(self) -> str:
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "no reason given"
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ def start_service(
     *database_url* is the owner's: the service gets the login that only sells and reads.
 
     It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
-    one. Raise `UsageError` with its last words when it does not start.
+    one. Raise `UsageError` with its last error line when it does not start.
     """
     service = _spawn(
         database_url,
@@ -166,17 +166,17 @@ def _spawn(
         command += ["--schema", schema]
     if trace:
         command += ["--trace", str(trace)]
-    words = tempfile.TemporaryFile()  # noqa: SIM115 - the service closes it
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - the service closes it
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=words,
+        stderr=errors,
         # The address goes through the environment: arguments can be read by everyone.
         env={**os.environ, **(environment or {}), "DATABASE_URL": as_service(database_url)},
         start_new_session=True,  # Ctrl-C reaches us, and we stop it
     )
-    return Service(process, words)
+    return Service(process, errors)
 
 
 def _is_free(port: int) -> bool:
