@@ -309,6 +309,13 @@ async def test_the_changes_of_one_case_are_undone_before_the_next(explorer):
     assert all(sum(answer.sold for answer in run.answers) == 1 for run in restored.runs)
 
 
+async def test_a_constraint_can_follow_a_case_that_left_duplicates(explorer):
+    damaged = await explorer.replay(case("naive_bulk"), (0, 0, 1, 0, 1, 1))
+    assert not damaged.verdict.clean
+    found = await explorer.explore(case("unique_only"))
+    assert found.duplicate == 0
+
+
 async def test_nothing_is_left_on_the_server(database, connection):
     before = databases_named(connection, "ticketsvc_explore_")
     await explore(database, case("naive_bulk"))

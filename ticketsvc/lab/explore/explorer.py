@@ -123,8 +123,8 @@ class Explorer:
         if ddl == self._ddl:
             return
         with psycopg.connect(self._url, autocommit=True) as connection:
-            if self._ddl:
-                ensure_schemas(connection, recreate=True)
+            # Always recreated: a constraint cannot be added over duplicates that a case has left.
+            ensure_schemas(connection, recreate=True)
             for change in ddl:
                 connection.execute(change.encode())
         self._ddl, self._footprints = ddl, None
