@@ -10,10 +10,10 @@ from ticketsvc.errors import UsageError
 
 
 @ticketsvc.command()
-@click.option("--event", help="Reset only this event.")
-@click.option("--total", type=int, help="Its total, all of it available.")
-@click.option("--schema", help="original or fixed; both if not given.")
-@click.option("--recreate", is_flag=True, help="Drop and create the schemas first.")
+@click.option("--event", help="Reset only this event; needs --total.")
+@click.option("--total", type=int, help="The tickets of that event, all available.")
+@click.option("--schema", help="original or fixed; both by default.")
+@click.option("--recreate", is_flag=True, help="Drop both schemas first, and make them again.")
 @as_json_option
 def seed(
     event: str | None, total: int | None, schema: str | None, recreate: bool, as_json: bool
@@ -23,12 +23,16 @@ def seed(
     from ticketsvc.database.schemas import SCHEMAS, reset_event, seed_six_events
 
     if (event is None) != (total is None):
-        raise UsageError("--event and --total go together: which event, and how many tickets")
+        raise UsageError(
+            "--event and --total go together: the event, and the number of its tickets"
+        )
     chosen = SCHEMAS if schema is None else (chosen_schema(schema),)
     with connected(recreate=recreate) as connection:
-        # Again and again: schemas come from dumps, too, and dumps know no roles.
+        # Every time: a schema may come from a dump, which has no roles.
         if not ensure_seller(connection):
-            complain(f"this role may not make the role {SELLER}, which services should be in")
+            complain(
+                f"this role may not create the role {SELLER}, which gives services their rights"
+            )
         for name in chosen:
             if event is not None and total is not None:
                 reset_event(connection, name, event, total)

@@ -23,11 +23,17 @@ from ticketsvc.settings import load_settings
 
 
 @ticketsvc.command()
-@click.option("--allocator", help="How tickets are allocated.")
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: any free one.")
-@click.option("--schema", help="original or fixed.")
-@click.option("--pool-size", type=click.IntRange(1, 1000), help="Database connections.")
+@click.option("--allocator", help="How tickets are allocated; group_commit by default.")
+@click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 3000 by default, 0 for any free one."
+)
+@click.option("--schema", help="original or fixed; the allocator's own by default.")
+@click.option(
+    "--pool-size",
+    type=click.IntRange(1, 1000),
+    help="Database connections of each process; 10 by default.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -36,7 +42,7 @@ from ticketsvc.settings import load_settings
     help="Server processes; they share the port, and each has its own connections.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="Log each request.")
-@click.option("--trace", type=FILE, help="Write every statement to this file.")
+@click.option("--trace", type=FILE, help="Append every statement to this file, as JSON lines.")
 @click.option("--end-with-input", is_flag=True, hidden=True)
 @click.option("--share-port", is_flag=True, hidden=True)
 @as_json_option
@@ -94,8 +100,8 @@ def serve(
         conninfo = owner
         if settings.database_url is None:
             conninfo = as_service(owner)
-        elif not share_port:  # a worker's parent has said so already
-            _warn_of_power(owner, served)
+        elif not share_port:  # the parent of a worker has warned already
+            _warn_of_privileges(owner, served)
         if workers > 1:
             options = ["--allocator", mechanism.name, "--schema", served, "--host", settings.host]
             options += ["--pool-size", str(settings.pool_size)]
@@ -126,7 +132,7 @@ def serve(
         )
 
 
-def _warn_of_power(conninfo: str, schema: str) -> None:
+def _warn_of_privileges(conninfo: str, schema: str) -> None:
     import psycopg
 
     from ticketsvc.database.roles import SELLER, is_more_than_a_seller
@@ -134,7 +140,7 @@ def _warn_of_power(conninfo: str, schema: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         if is_more_than_a_seller(connection, schema):
             logging.getLogger("ticketsvc").warning(
-                "the role %s can do more than sell and read: use one that is only in %s",
+                "the role %s can do more than sell and read: use a member of %s instead",
                 connection.info.user,
                 SELLER,
             )
