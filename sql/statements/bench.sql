@@ -1,28 +1,28 @@
 -- name: columns
--- What the tables of a ledger have, ours or a foreign one's.
+-- The columns of the ledger's tables, in our schema or another one.
 SELECT relname, attname FROM pg_attribute
 JOIN pg_class ON pg_class.oid = attrelid
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = %(schema)s AND attnum > 0 AND NOT attisdropped
 
 -- name: make_pools
--- A pool for each event, as the original has it.
+-- A pool for each event, with the original's columns.
 INSERT INTO {schema}.ticket_pools (event_id, total, available)
 SELECT event, %(total)s, %(total)s - %(sold)s FROM unnest(%(events)s::text[]) AS event
 
 -- name: make_pools_with_next
--- Pools that also count forward.
+-- Pools that also hold the next ticket number.
 INSERT INTO {schema}.ticket_pools (event_id, total, available, next_ticket_number)
 SELECT event, %(total)s, %(total)s - %(sold)s, %(sold)s + 1 FROM unnest(%(events)s::text[]) AS event
 
 -- name: make_sold
--- Tickets 1 to sold of each event, in ranges of so many; the last takes what is left.
+-- Tickets 1 to sold of each event, in ranges of per_range tickets; the last has the rest.
 INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
 SELECT event, 'sold before', first, least(first + %(per_range)s - 1, %(sold)s)
 FROM unnest(%(events)s::text[]) AS event, generate_series(1, %(sold)s::int, %(per_range)s::int) AS first
 
 -- name: analyze_ranges
--- Let the planner know of many new rows.
+-- Update the planner's statistics after many new rows.
 ANALYZE {schema}.ticket_allocations
 
 -- name: sold
@@ -38,16 +38,16 @@ SELECT purchases, count(*) FROM (
 ) AS transactions GROUP BY purchases ORDER BY purchases
 
 -- name: position
--- How far the server has come: bytes of WAL, transaction numbers given out.
+-- Bytes of WAL that the server has written, and its next transaction id.
 SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 
 -- name: unflushed
--- Bytes of WAL that are written and would be lost in a crash now.
+-- Bytes of WAL that a crash would lose now.
 SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()
 
 -- name: busy
--- Whether anybody else is at work in this database.
+-- Whether another session of this database is busy.
 SELECT EXISTS (
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -55,18 +55,18 @@ SELECT EXISTS (
 )
 
 -- name: server_processes
--- Every process of the server, when it runs on this machine.
+-- The server's processes; none when it runs on another machine.
 SELECT pid FROM pg_stat_activity
 WHERE inet_server_addr() IS NULL OR inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1'
 
 -- name: remove_pools
--- First of a clean-up: pool and tickets go together.
+-- Delete the pools of the events.
 DELETE FROM {schema}.ticket_pools WHERE event_id = ANY(%(events)s)
 
 -- name: remove_rows
--- The ticket rows of the events.
+-- Delete the ticket rows of the events.
 DELETE FROM {schema}.issued_tickets WHERE event_id = ANY(%(events)s)
 
 -- name: remove_ranges
--- The ranges of the events.
+-- Delete the ranges of the events.
 DELETE FROM {schema}.ticket_allocations WHERE event_id = ANY(%(events)s)

@@ -3,7 +3,7 @@
 ALTER TABLE {schema}.{table} SET (autovacuum_enabled = off)
 
 -- name: autovacuum_on
--- Undo it.
+-- Let autovacuum run on the table again.
 ALTER TABLE {schema}.{table} RESET (autovacuum_enabled)
 
 -- name: wal_position
@@ -30,7 +30,7 @@ SELECT pg_relation_size('copied'), pg_indexes_size('copied'), count(DISTINCT (ev
 FROM copied
 
 -- name: make_copy_of_ranges
--- The same for ranges.
+-- A fresh table for ranges.
 CREATE TEMP TABLE copied (LIKE {schema}.ticket_allocations INCLUDING ALL) ON COMMIT DROP
 
 -- name: fill_copy_of_ranges

@@ -1,9 +1,16 @@
 """Whatever breaks, nothing is lost, sold twice or left open; and controls that show it could be."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 
+from tests.support.processes import family, gone
 from ticketsvc.lab.faults.experiment import run_fault_experiments
 from ticketsvc.lab.faults.faults import FAULTS
 from ticketsvc.lab.faults.overload import OverloadSpec, run_overload
@@ -82,3 +89,40 @@ async def test_beyond_the_bound_purchases_are_refused_and_the_others_sold(bound,
     assert (row["refused"] > 0) == refused
     assert result.statuses == ([503] if refused else [])
     assert row["unknown"] == 0
+
+
+def serves(process):
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        return "serve" in process.cmdline()
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "words"),
+    [
+        ("faults", signal.SIGINT, ""),
+        ("faults", signal.SIGTERM, "stopped by SIGTERM"),
+        ("overload", signal.SIGTERM, "stopped by SIGTERM"),
+        ("bench", signal.SIGTERM, "stopped by SIGTERM"),
+    ],
+)
+def test_a_signal_ends_everything_that_was_started(open_folder, eventually, command, number, words):
+    environment = {
+        **os.environ,
+        "TMPDIR": str(open_folder),
+        "TICKETSVC_HOME": str(open_folder / "home"),
+    }
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ticketsvc", command],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: any(map(serves, family(running.pid))))
+    started = family(running.pid)
+    running.send_signal(number)
+    _, errors = running.communicate()
+    assert running.returncode == 128 + number
+    assert words in errors
+    assert len(errors.splitlines()) <= 1
+    eventually(lambda: gone(started))
+    assert not any(each.is_file() for each in open_folder.glob("ticketsvc-*/**/*"))

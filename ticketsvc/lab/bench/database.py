@@ -89,7 +89,7 @@ class BenchDatabase:
         return check(read_ledger(self.connection, self._schema, *events, joined=True))
 
     def purchases_per_commit(self, events: Sequence[str]) -> list[tuple[int, int]]:
-        """Return pairs: purchases per commit, and how many commits carried that many.
+        """Return pairs: purchases per commit, and the number of commits of that size.
 
         Only purchases that are stored as ranges are counted.
         """

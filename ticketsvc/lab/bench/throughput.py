@@ -97,7 +97,7 @@ def measure_throughput(
 
 
 def _batches(bench: Bench, cases: Sequence[BenchCase]) -> pd.DataFrame:
-    """Return one row per allocator and batch size: purchases, and commits that carried so many."""
+    """Return one row per allocator and batch size: purchases, and commits of that size."""
     rows = []
     for case in cases:
         server = bench.servers[case.candidate]

@@ -45,7 +45,8 @@ async def run_fault_experiments(
         for number, experiment in enumerate(experiments):
             kind = experiment.allocator, experiment.durable, experiment.processes
             if kind not in services:
-                services[kind] = await asyncio.to_thread(_start_services, server, experiment)
+                # Not awaited: a signal in between would leave services that nobody stops.
+                services[kind] = _start_services(server, experiment)
                 for one in services[kind]:
                     stack.callback(one.close)
             event = f"FAULTS-{number}"
