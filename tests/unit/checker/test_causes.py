@@ -15,7 +15,7 @@ OK, REFUSED, FAILED, UNKNOWN = "ok", "refused", "failed", "unknown"
 
 
 def asked(name, *span, quantity=8, outcome=OK, at=(0, 1), user=None):
-    """One attempt of one purchase; told of *span* when it is ok."""
+    """One attempt of one purchase; with *span* in its answer when it is ok."""
     told = tuple(range(span[0], span[1] + 1)) if span and outcome == OK else ()
     user = user or name.upper()
     return Attempt(name, "http://h", user, "E", quantity, *map(float, at), outcome, None, told)
@@ -71,7 +71,7 @@ def test_a_stranger_among_the_rows_does_not_make_a_race():
 
 
 def test_the_reproduction():
-    """Thirty at a time, each told of the same eight: two of them are enough to show it."""
+    """Thirty at a time, each answered with the same eight: two of them are enough to show it."""
     everybody = [f"p{number}" for number in range(30)]
     state = ledger(8, -232, *(row for name in everybody for row in rows(name.upper(), 1, 8)))
     found = explained(state, [asked(name, 1, 8) for name in everybody])
@@ -342,7 +342,7 @@ def test_no_more_are_named_than_it_takes_though_all_come_to_the_same():
     assert explained(state, history)["drift"] == (("x",), "partial failure")
 
 
-def test_what_more_would_explain_as_well_does_not_make_it_doubtful():
+def test_what_more_would_explain_as_well_does_not_make_it_uncertain():
     history = [
         asked("x", outcome=REFUSED),
         asked("m", quantity=-16),
@@ -566,8 +566,8 @@ def test_a_request_that_only_the_pool_counted_twice():
     assert explained(state, history) == {"drift": (("a",), "repeated request")}
     assert explained(state, history[1:]) == {"drift": ((), None)}
     # A purchase without an answer may be what it counted as well.
-    doubtful = [*history, asked("x", outcome=UNKNOWN)]
-    assert explained(state, doubtful)["drift"][1] is None
+    uncertain = [*history, asked("x", outcome=UNKNOWN)]
+    assert explained(state, uncertain)["drift"][1] is None
 
 
 # The smallest set

@@ -262,7 +262,7 @@ ledgers = st.builds(
 
 
 @given(ledgers, right_sales())
-def test_whatever_is_found_is_explained_or_not_and_never_in_doubt(ledger, sales):
+def test_whatever_is_found_is_explained_or_not_and_never_inconclusive(ledger, sales):
     """No ledger makes the search for causes fail, and looking for them finds no more."""
     _, history = sell(sales)
     verdict = judge(ledger, history)

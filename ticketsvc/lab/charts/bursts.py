@@ -119,7 +119,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
 def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
     """Draw which process sold each ticket number.
 
-    *sales*: process (its port), number, one row per ticket that a buyer was told of.
+    *sales*: process (its port), number, one row per ticket in an answer.
     """
     figure, [axes] = new_figure(height=2.6)
     processes = sorted(sales["process"].unique())

@@ -45,7 +45,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
 
 
 def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
-    """Draw the probability that two purchases collide against the time between them.
+    """Draw the probability that two purchases do damage against the time between them.
 
     *probabilities*: as `damage.by_gap` gives them; *purchase_ms*: how long one purchase takes.
     """
@@ -70,7 +70,7 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
     close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
     say_finding(
         axes,
-        f"Closer together than one purchase takes, {close.mean():.0%} of pairs collide; "
+        f"Closer together than one purchase takes, {close.mean():.0%} of pairs do damage; "
         f"further apart, {far.mean():.0%}",
     )
     axes.set_xlabel("second purchase sent after the first (ms)")

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 
 
 class Gate:
-    """Stays closed until as many requests as *awaited* have arrived, or *patience_s* is over.
+    """Stays closed until as many requests as *awaited* have arrived, or *limit_s* is over.
 
     The time limit exists so that one request that cannot connect does not hold up the others.
     """
 
-    def __init__(self, awaited: int, patience_s: float) -> None:
+    def __init__(self, awaited: int, limit_s: float) -> None:
         self._awaited = awaited
-        self._patience_s = patience_s
+        self._limit_s = limit_s
         self._open = asyncio.Event()
         self.arrive(0)
 
@@ -33,7 +33,7 @@ class Gate:
         """Arrive, and wait until the gate opens."""
         self.arrive()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._open.wait(), self._patience_s)
+            await asyncio.wait_for(self._open.wait(), self._limit_s)
         self._open.set()
 
 
