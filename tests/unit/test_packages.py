@@ -1,0 +1,166 @@
+"""What is installed: the locks, the conda environment and the containers."""
+
+import itertools
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from rattler import MatchSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "ticketsvc"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Each lock holds all of the one before it, and what these extras of the project need.
+LOCKS = {
+    "requirements-service.lock": (),
+    "requirements.lock": ("report",),
+    "requirements-lab.lock": ("report", "lab"),
+    "requirements-test.lock": ("report", "lab", "test"),
+}
+
+
+# Locks
+
+
+def pinned(lock: Path) -> dict[str, Version]:
+    """Return the version of each package in *lock*."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+def lock_faults(text: str) -> list[str]:
+    """Return what is wrong with a lock: a package without hash, or an index named."""
+    entries = re.split(r"\n(?=\S)", "\n".join(_uncommented(text)))
+    faults = [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
+    return faults + re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links", text)
+
+
+def _uncommented(text: str) -> Iterator[str]:
+    return (line for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_are_hashed_and_name_no_index(lock: str) -> None:
+    assert lock_faults((ROOT / lock).read_text()) == []
+
+
+def test_a_bad_lock_is_caught() -> None:
+    good = "a==1 \\\n    --hash=sha256:00\n"
+    assert lock_faults(good) == []
+    assert lock_faults(good + "b==2\n    # via a\n") == ["b==2"]
+    assert lock_faults(good + "# https://example.org/simple\n") != []
+    assert lock_faults("--index-url x\n" + good) != []
+
+
+def test_each_lock_holds_the_one_before_it() -> None:
+    """A package has one version, whichever lock it is installed from."""
+    versions = [pinned(ROOT / lock).items() for lock in LOCKS]
+    assert all(smaller < larger for smaller, larger in itertools.pairwise(versions))
+
+
+@pytest.mark.parametrize(("lock", "extras"), LOCKS.items(), ids=LOCKS)
+def test_a_lock_holds_what_the_project_declares(lock: str, extras: tuple[str, ...]) -> None:
+    declared = [*PROJECT["dependencies"]]
+    declared += [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    names = {canonicalize_name(Requirement(line).name) for line in declared}
+    assert unlocked(declared, pinned(ROOT / lock)) == []
+    assert asked_for((ROOT / lock).read_text()) == names, "run `make lock`"
+
+
+def asked_for(text: str) -> set[str]:
+    """Return the packages that a lock holds for the project itself, not for another package."""
+    entries = re.split(r"\n(?=\w)", text)
+    return {entry.partition("==")[0] for entry in entries if f"{PACKAGE} (pyproject.toml)" in entry}
+
+
+def test_what_is_locked_for_nobody_else_is_seen() -> None:
+    text = "a==1 \\\n    # via ticketsvc (pyproject.toml)\nb==2\n    # via\n    #   a\n"
+    assert asked_for(text) == {"a"}
+
+
+def test_an_unlocked_dependency_is_caught() -> None:
+    locked = {"a-b": Version("1.5")}
+    assert unlocked(["A_b>=1.5"], locked) == []
+    assert unlocked(["a-b>=2", "c"], locked) == ["a-b>=2", "c"]
+
+
+def unlocked(lines: Iterable[str], locked: dict[str, Version]) -> list[str]:
+    """Return the requirements that *locked* does not satisfy."""
+    wanted = {line: Requirement(line) for line in lines}
+    return [
+        line
+        for line, requirement in wanted.items()
+        if (version := locked.get(canonicalize_name(requirement.name))) is None
+        or version not in requirement.specifier
+    ]
+
+
+def test_conda_takes_python_and_the_lock() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, last = environment["dependencies"]
+    specs = {spec.name.normalized: spec for spec in map(MatchSpec, conda)}
+    assert environment["name"] == PACKAGE
+    assert specs.keys() == {"python", "pip"}
+    assert str(specs["python"].version) == PROJECT["requires-python"]
+    assert last == {"pip": ["-r requirements-lab.lock"]}
+
+
+# Containers
+
+
+def test_compose_gives_the_database_of_the_original() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert "name" not in compose  # docker-compose 1 rejects it
+    db = compose["services"]["db"]
+    assert db["image"] == "postgres:15"
+    assert db["ports"] == ["127.0.0.1:5433:5432"]
+    assert db["environment"] == {
+        "POSTGRES_DB": "tickets",
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD": "postgres",
+        "SERVICE_PASSWORD": "service",
+    }
+    assert "./sql:/docker-entrypoint-initdb.d:ro" in db["volumes"]
+    assert db["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+
+
+def test_compose_runs_the_service_on_that_database() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    service, owner = services["service"], services["owner"]
+    assert service["environment"]["DATABASE_URL"] == (
+        "postgresql://ticketsvc_service:service@db:5432/tickets"
+    )
+    assert owner["environment"]["DATABASE_URL"] == "postgresql://postgres:postgres@db:5432/tickets"
+    assert service["depends_on"] == {"db": {"condition": "service_healthy"}}
+    assert service["ports"] == ["127.0.0.1:3000:3000"]
+
+
+def test_compose_file_follows_the_specification(tmp_path: Path) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    broken = tmp_path / "broken.yml"
+    broken.write_text(text.replace("healthcheck:", "health:"))
+    assert broken.read_text() != text
+    assert _validates(ROOT / "docker-compose.yml")
+    assert not _validates(broken)
+
+
+def _validates(compose: Path) -> bool:
+    command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(compose)]
+    return not subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, check=False
+    ).returncode
+
+
+def test_the_image_takes_its_packages_from_the_service_lock() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "--require-hashes -r requirements-service.lock" in dockerfile
+    assert 'ENTRYPOINT ["python", "-m", "ticketsvc"]' in dockerfile
+    assert re.search(r"^USER (?!root)", dockerfile, flags=re.MULTILINE)
