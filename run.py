@@ -76,6 +76,7 @@ def make_venv():
     # Not the Python of the .venv that is about to go, when that is the one which runs this.
     python = getattr(sys, "_base_executable", None) or sys.executable
     shutil.rmtree(VENV, ignore_errors=True)
+    print("run.py: making {} (once)".format(VENV.name), file=sys.stderr, flush=True)
     code, words = run_child([python, "-m", "venv", str(VENV)])
     if code:
         reason = words.strip() or "no reason given"
@@ -134,7 +135,7 @@ def progress_shown(total):
     before = len(list(site.glob("*.dist-info")))
     began = time.monotonic()
     print(
-        "run.py: installing {} packages into {} (once, about a minute)".format(total, VENV.name),
+        "run.py: installing {} packages into {} (about a minute)".format(total, VENV.name),
         file=sys.stderr,
         flush=True,
     )
