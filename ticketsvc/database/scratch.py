@@ -13,7 +13,9 @@ from ticketsvc.errors import UsageError
 
 
 @contextlib.contextmanager
-def scratch_database(conninfo: str, purpose: str, changes: Sequence[str] = ()) -> Iterator[str]:
+def scratch_database(
+    conninfo: str, purpose: str, changes: Sequence[str] = (), *, schemas: bool = True
+) -> Iterator[str]:
     """Make a database beside *conninfo*, with both schemas and *changes* of their DDL; drop it.
 
     Its name contains *purpose*, the command that needs it. Databases that killed runs of the same
@@ -38,7 +40,8 @@ def scratch_database(conninfo: str, purpose: str, changes: Sequence[str] = ()) -
         try:
             address = make_conninfo(conninfo, dbname=name)
             with psycopg.connect(address, autocommit=True) as connection:
-                ensure_schemas(connection)
+                if schemas:
+                    ensure_schemas(connection)
                 for change in changes:
                     connection.execute(change.encode())
             yield address

@@ -30,6 +30,14 @@ class Footprints:
         return self._known[query]
 
     async def _ask(self, query: bytes, parameters: Any) -> Footprint:
+        cursor = await self._connection.execute(
+            b"EXPLAIN (VERBOSE, FORMAT JSON) " + query, parameters
+        )
+        row = await cursor.fetchone()
+        return await self.of_plan(query, row[0][0]["Plan"] if row else {})
+
+    async def of_plan(self, query: bytes, plan: Mapping[str, Any]) -> Footprint:
+        """Return the footprint of *query* by its *plan*, as EXPLAIN (VERBOSE) returns it."""
         if not self._triggered:
             statements = load("explore")
             self._guarded = await self._tables(statements["guarded_tables"])
@@ -37,11 +45,7 @@ class Footprints:
                 kind: await self._tables(statements["triggered_tables"], kind=bit)
                 for kind, bit in _TRIGGER_KINDS.items()
             }
-        cursor = await self._connection.execute(
-            b"EXPLAIN (VERBOSE, FORMAT JSON) " + query, parameters
-        )
-        row = await cursor.fetchone()
-        nodes = list(_nodes(row[0][0]["Plan"])) if row else []
+        nodes = list(_nodes(plan)) if plan else []
         # The plan does not show a lock that a function takes.
         if b"advisory" in query or not any("Relation Name" in node for node in nodes):
             return _UNKNOWN

@@ -1,0 +1,210 @@
+"""Explore a scenario: every schedule of its clients, one of each class, or a sample; and count."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from ticketsvc.database.embedded import free_port
+from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+from ticketsvc.lab.explore.turns import ClientGate, CouldNotTell, Turns
+from ticketsvc.lab.explore.wire_footprints import WireFootprints
+from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, WireScheduler
+from ticketsvc.lab.scenarios.clients import actors_of, open_runner
+from ticketsvc.lab.scenarios.filling import database_words, through
+from ticketsvc.lab.scenarios.sandbox import open_sandbox
+from ticketsvc.lab.scenarios.service import running_service
+from ticketsvc.lab.scenarios.spec import Scenario
+from ticketsvc.lab.wire.proxy import open_proxy
+
+DEFAULT_LIMIT = 20_000
+
+
+@dataclass
+class ScenarioExploration:
+    """What came of a scenario's schedules. Every count is of schedules, but *classes*.
+
+    *classes*: how many were executed, each standing for itself and its equals. *refused*: a
+    client did not succeed. *blocked*: a step waited for a lock. *retries*: a client went on after
+    a step that failed. *succeeded*: a client did succeed. *reasons*: why nothing can be told.
+    """
+
+    scenario: Scenario
+    schedules: int = 0
+    classes: int = 0
+    clean: int = 0
+    refused: int = 0
+    blocked: int = 0
+    retries: int = 0
+    succeeded: int = 0
+    violations: Counter[str] = field(default_factory=Counter)
+    sqlstates: Counter[str] = field(default_factory=Counter)
+    complete: bool = False
+    sampled: bool = False
+    seconds: float = 0.0
+    examples: dict[str, str] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    smallest: ScenarioRun | None = None
+    """The violating schedule with the fewest steps and switches."""
+    runs: list[ScenarioRun] = field(default_factory=list, repr=False)
+
+    @property
+    def violating(self) -> int:
+        """How many schedules break an invariant."""
+        return self.schedules - self.clean
+
+    def count(self, run: ScenarioRun) -> None:
+        """Add *run*, for all the schedules that it stands for."""
+        times = run.stands_for
+        self.classes += 1
+        self.schedules += times
+        self.clean += times * run.clean
+        self.refused += times * run.refused
+        self.blocked += times * run.blocked
+        self.retries += times * bool(run.retries)
+        self.succeeded += times * any(one.ending == "success" for one in run.results)
+        for violated in run.violated:
+            self.violations[violated.name] += times
+            self.examples.setdefault(violated.name, run.id)
+        for sqlstate in {step.error for step in run.steps if step.error}:
+            self.sqlstates[sqlstate] += times
+        if run.clean:
+            self.examples.setdefault("clean", run.id)
+        elif self.smallest is None or _size(run) < _size(self.smallest):
+            self.smallest = run
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, for JSON."""
+        return {
+            "schedules": self.schedules,
+            "classes": self.classes,
+            "clean": self.clean,
+            "violating": self.violating,
+            "violations": dict(self.violations),
+            "refused": self.refused,
+            "blocked": self.blocked,
+            "retries": self.retries,
+            "sqlstates": dict(sorted(self.sqlstates.items())),
+            "complete": self.complete,
+            "executed_per_second": round(self.classes / self.seconds, 1) if self.seconds else None,
+            "examples": self.examples,
+            "reasons": self.reasons,
+        }
+
+
+def _size(run: ScenarioRun) -> tuple[int, int]:
+    switches = sum(a != b for a, b in zip(run.choices, run.choices[1:], strict=False))
+    return len(run.steps), switches
+
+
+async def explore_scenario(
+    conninfo: str,
+    scenario: Scenario,
+    psql: str,
+    *,
+    full: bool = False,
+    sample: int = 0,
+    seed: int = 1,
+    limit: int = DEFAULT_LIMIT,
+    hold_commits: bool = True,
+    fixes: Sequence[str] = (),
+    keep: bool = False,
+    on_run: Callable[[ScenarioRun], object] = lambda _: None,
+) -> ScenarioExploration:
+    """Explore *scenario* in a scratch database beside *conninfo*.
+
+    One schedule of each class; with *full* every one, with *sample* so many drawn by *seed*; at
+    most *limit* are executed. *hold_commits*: a statement that commits by itself is two steps.
+    *fixes*: SQL that is run after the schema. What could not be seen becomes one of the reasons.
+    """
+    found = ScenarioExploration(scenario, sampled=sample > 0)
+    async with open_scheduler(
+        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes
+    ) as scheduler:
+        began = time.perf_counter()
+        try:
+            strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed)
+            while not strategy.finished and found.classes < limit:
+                run = await scheduler.run(strategy)
+                if run is None:
+                    continue
+                found.count(run)
+                on_run(run)
+                if keep:
+                    found.runs.append(run)
+            found.complete = strategy.finished and strategy.exhaustive
+        except CouldNotTell as problem:
+            found.reasons.append(str(problem))
+        found.seconds = time.perf_counter() - began
+    if not found.complete and not found.sampled and not found.reasons:
+        found.reasons.append(f"not all schedules: stopped at the limit of {limit:,}")
+    if found.schedules and not found.succeeded:
+        found.reasons.append("no client succeeded in any schedule: that shows nothing")
+    return found
+
+
+async def replay_scenario(
+    conninfo: str,
+    scenario: Scenario,
+    psql: str,
+    choices: Sequence[int],
+    *,
+    hold_commits: bool = True,
+    fixes: Sequence[str] = (),
+) -> ScenarioRun | None:
+    """Run one schedule again; return None when there is no such schedule."""
+    async with open_scheduler(
+        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes
+    ) as scheduler:
+        strategy = Fixed(choices)
+        run = await scheduler.run(strategy)
+        return run if strategy.followed else None
+
+
+@contextlib.asynccontextmanager
+async def open_scheduler(
+    conninfo: str, scenario: Scenario, psql: str, *, hold_commits: bool, fixes: Sequence[str] = ()
+) -> AsyncIterator[WireScheduler]:
+    """Make the sandbox, the proxies and the service of *scenario*, ready to run schedules."""
+    actors = actors_of(scenario)
+    async with contextlib.AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
+        turns = Turns(
+            [actor.name for actor in actors],
+            WireFootprints(sandbox.control),
+            hold_commits=hold_commits,
+        )
+        server = conninfo_to_dict(sandbox.url)
+        target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
+        runner = await stack.enter_async_context(open_runner(scenario, psql))
+        url = ""
+        if scenario.service is not None:
+            port = await stack.enter_async_context(open_proxy(*target, ClientGate(turns)))
+            words = database_words(through(sandbox.url, port))
+            words["port"] = str(free_port())
+            url = await stack.enter_async_context(running_service(scenario, words))
+        places = []
+        for client, actor in zip(turns.clients, actors, strict=True):
+            if actor.client.request is not None:
+                places.append({"url": url})
+                continue
+            gate = ClientGate(turns, client)
+            port = await stack.enter_async_context(open_proxy(*target, gate))
+            own = through(sandbox.url, port)
+            places.append({**database_words(own), "port": str(port), "url": url})
+        yield WireScheduler(sandbox, runner, actors, places, turns)
+
+
+async def _strategy(scheduler: WireScheduler, *, full: bool, sample: int, seed: int) -> Strategy:
+    if not sample:
+        return Exhaustive() if full else Reduced()
+    serial = await scheduler.run(Exhaustive())
+    choices = serial.choices if serial else (0,)
+    lengths = [
+        max(1, choices.count(index)) for index in range(len(serial.names if serial else "a"))
+    ]
+    return Sampled(sample, seed, [max(lengths)] * len(lengths))

@@ -1,0 +1,290 @@
+"""Where each client of a schedule stands: it runs, asks for a turn, is at the server, or ended.
+
+The proxies ask here before a statement goes to the server, and before its answer goes back. So at
+any time at most one client's own code runs, and the next statement is that client's.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from ticketsvc.errors import TicketsvcError
+from ticketsvc.lab.explore.effects import (
+    NOTHING,
+    Effect,
+    Relations,
+    end_of_transaction,
+    statement,
+)
+from ticketsvc.lab.explore.schedules import Event as Step
+from ticketsvc.lab.explore.wire_footprints import WireFootprints
+from ticketsvc.lab.wire.session import FAILED, IDLE, Session, Unit
+from ticketsvc.lab.wire.statements import without_comments
+
+_KEEPS_SNAPSHOT = ("repeatable read", "serializable")
+_TAG_ROWS = re.compile(r"(\d+)$")
+_RELATION = re.compile(r"\b(?:from|into|update|join|table)\s+(?:only\s+)?([\w.\"]+)", re.IGNORECASE)
+
+
+class CouldNotTell(TicketsvcError):
+    """The schedules could not be driven, or not be seen: nothing can be said of them."""
+
+    code = "could_not_tell"
+
+
+class Phase(Enum):
+    """What a client is doing."""
+
+    RUNS = "runs its own code"
+    ASKS = "asks for a turn"
+    AT_SERVER = "is at the server"
+    ANSWERED = "has an answer that waits"
+    ENDED = "has ended"
+
+
+@dataclass(eq=False)
+class ClientTurn:
+    """One client, and the step that it asks for or takes."""
+
+    index: int
+    name: str
+    phase: Phase = Phase.ENDED
+    session: Session | None = None
+    step: Step | None = None
+    going: "asyncio.Future[None] | None" = None
+
+    @property
+    def pid(self) -> int:
+        """The server process that its step runs in."""
+        return self.session.pid if self.session else 0
+
+
+@dataclass
+class _Block:
+    """What a session's open transaction has done so far."""
+
+    level: str = ""
+    touched: Relations = NOTHING
+    locked: Relations = NOTHING
+    begun: bool = False
+    owner: ClientTurn | None = None
+    split: bool = field(default=False)
+
+
+class Turns:
+    """The clients of one exploration, and the gate that their statements pass."""
+
+    def __init__(self, names: list[str], footprints: WireFootprints, *, hold_commits: bool) -> None:
+        self.clients = [ClientTurn(index, name) for index, name in enumerate(names)]
+        self._footprints = footprints
+        self._hold_commits = hold_commits
+        self._blocks: dict[Session, _Block] = {}
+        self._active = False
+        self.problem: CouldNotTell | None = None
+        self.changed = asyncio.Event()
+
+    # What the scheduler does
+
+    def begin(self) -> None:
+        """Hold statements from now on."""
+        self._active, self.problem = True, None
+
+    def let_run(self) -> None:
+        """Let every statement and answer pass from now on."""
+        self._active = False
+        for client in self.clients:
+            if client.going and not client.going.done():
+                client.going.set_result(None)
+
+    def go(self, client: ClientTurn) -> None:
+        """Let *client*'s step go to the server, or its answer back to it."""
+        assert client.going  # noqa: S101 - only who waits is let go
+        client.phase = Phase.AT_SERVER if client.phase is Phase.ASKS else Phase.RUNS
+        client.going.set_result(None)
+
+    def started(self, client: ClientTurn) -> None:
+        """Take note that *client* begins to act."""
+        client.phase, client.session, client.step = Phase.RUNS, None, None
+
+    def ended(self, client: ClientTurn) -> None:
+        """Take note that *client* has ended."""
+        client.phase = Phase.ENDED
+        self.changed.set()
+
+    def locked_by(self, client: ClientTurn) -> Relations:
+        """Return the relations that *client*'s open transaction holds locks of."""
+        block = self._blocks.get(client.session) if client.session else None
+        return block.locked if block else NOTHING
+
+    def owner_of(self, pid: int) -> ClientTurn | None:
+        """Return whose transaction runs in the server process *pid*; None: nobody's here."""
+        for session, block in self._blocks.items():
+            if session.pid == pid:
+                return block.owner
+        return None
+
+    # What a gate does
+
+    async def release(self, session: Session, unit: Unit, client: ClientTurn | None) -> bool:
+        """Return when *unit* may go to the server; *client*: whose it is, if that is known."""
+        if not self._active or unit.state == FAILED:
+            return False  # what comes after an error in a transaction does nothing
+        block = self._blocks.setdefault(session, _Block())
+        owner = client or block.owner or self._running()
+        if owner is None or owner.phase is not Phase.RUNS:
+            who = f"{owner.name} sends two statements at a time" if owner else "nobody acts"
+            self._fail(f"a statement came that cannot be attributed: {who}: {_short(unit)}")
+            return False
+        owner.session, block.owner = session, owner
+        if not block.level:
+            answer = await session.ask("SHOW transaction_isolation")
+            block.level = (answer.first_row or ("",))[0] or ""
+        ends = unit.kinds == {"end"}
+        footprint = None if ends else await self._footprints.of(unit.texts)
+        split = bool(self._hold_commits and footprint and footprint.changes and unit.splittable)
+        alone = unit.state == IDLE and not split
+        if footprint is None:
+            effect = self._end_effect(block)
+        else:
+            effect = statement(
+                footprint,
+                ends=alone,
+                snapshot=not alone and block.level in _KEEPS_SNAPSHOT and not block.begun,
+                serializable=block.level == "serializable",
+            )
+            if alone and block.level == "serializable":
+                order = end_of_transaction(NOTHING, serializable=True)
+                effect = replace(
+                    effect,
+                    sees=effect.sees | order.sees,
+                    publishes=effect.publishes | order.publishes,
+                )
+            if not alone:
+                block.begun = True
+                block.touched |= footprint.changes
+                block.locked |= footprint.writes
+        await self._ask(owner, Step(owner.index, name_of(unit), unit.text, effect))
+        return split
+
+    async def release_commit(self, session: Session, unit: Unit) -> None:
+        """Return when the commit of a split *unit* may go."""
+        block = self._blocks.get(session)
+        if not self._active or block is None or block.owner is None:
+            return
+        owner = block.owner
+        _record(owner.step, unit)
+        await self._ask(
+            owner, Step(owner.index, "COMMIT", "COMMIT", self._end_effect(block), rows=-1)
+        )
+
+    async def release_answer(self, session: Session, unit: Unit, state: bytes) -> None:
+        """Return when the client may have the answer to *unit*."""
+        block = self._blocks.get(session)
+        owner = block.owner if block else None
+        if state == IDLE:
+            self._blocks[session] = _Block()
+        if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
+            return
+        step = owner.step
+        if step is not None and step.name != "COMMIT":
+            _record(step, unit)
+        if step is not None and unit.answer.sqlstate is not None:
+            step.error = unit.answer.sqlstate
+            step.effect = replace(step.effect, publishes=step.effect.publishes | block.touched)
+        if state == FAILED:  # its locks are gone, the block is not
+            self._blocks[session] = _Block(owner=owner)
+        if not self._active:
+            return
+        owner.phase = Phase.ANSWERED
+        owner.going = asyncio.get_running_loop().create_future()
+        self.changed.set()
+        await owner.going
+
+    def closed(self, session: Session) -> None:
+        """Forget a connection that has gone."""
+        self._blocks.pop(session, None)
+
+    async def _ask(self, owner: ClientTurn, step: Step) -> None:
+        if not self._active:
+            return
+        owner.step, owner.phase = step, Phase.ASKS
+        owner.going = asyncio.get_running_loop().create_future()
+        self.changed.set()
+        await owner.going
+
+    def _end_effect(self, block: _Block) -> Effect:
+        return end_of_transaction(block.touched, serializable=block.level == "serializable")
+
+    def _running(self) -> ClientTurn | None:
+        running = [client for client in self.clients if client.phase is Phase.RUNS]
+        return running[0] if len(running) == 1 else None
+
+    def _fail(self, reason: str) -> None:
+        if self.problem is None:
+            self.problem = CouldNotTell(reason)
+        self.changed.set()
+
+
+class ClientGate:
+    """The gate of one proxy: of a client's own connections, or of a service's for all of them."""
+
+    def __init__(self, turns: Turns, client: ClientTurn | None = None) -> None:
+        self._turns = turns
+        self._client = client
+
+    async def opened(self, session: Session) -> None:
+        """A connection alone matters to nobody."""
+
+    async def release(self, unit: Unit) -> bool:
+        """As `Turns.release`."""
+        return await self._turns.release(unit.session, unit, self._client)
+
+    async def release_commit(self, unit: Unit) -> None:
+        """As `Turns.release_commit`."""
+        await self._turns.release_commit(unit.session, unit)
+
+    async def release_answer(self, unit: Unit, state: bytes) -> None:
+        """As `Turns.release_answer`."""
+        await self._turns.release_answer(unit.session, unit, state)
+
+    def closed(self, session: Session) -> None:
+        """As `Turns.closed`."""
+        self._turns.closed(session)
+
+
+def name_of(unit: Unit) -> str:
+    """Return a short name for a step: the first word of its SQL and the first relation in it."""
+    bare = without_comments(unit.texts[0]) if unit.texts else "statement"
+    word = bare.split(None, 1)[0].upper().rstrip(";") if bare.split() else "statement"
+    if word == "WITH":
+        return "WITH …"
+    found = _RELATION.search(bare)
+    more = f" (+{len(unit.texts) - 1})" if len(unit.texts) > 1 else ""
+    return f"{word} {found[1]}{more}" if found else word + more
+
+
+def _record(step: Step | None, unit: Unit) -> None:
+    """Note in *step* what the server answered."""
+    if step is None:
+        return
+    answer = unit.answer
+    step.rows = _rows(answer.tags[-1]) if answer.tags else -1
+    if answer.first_row is not None:
+        step.read = dict(zip(answer.columns, answer.first_row, strict=False))
+
+
+def _rows(tag: str) -> int:
+    found = _TAG_ROWS.search(tag)
+    return int(found[1]) if found else -1
+
+
+def _short(unit: Unit) -> str:
+    text = " ".join(unit.text.split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def shown_values(values: tuple[Any, ...]) -> str:
+    """Return bound values as a transcript shows them."""
+    return ", ".join("NULL" if value is None else str(value) for value in values)

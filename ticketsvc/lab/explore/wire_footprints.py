@@ -1,0 +1,75 @@
+"""Ask the server what a foreign statement touches, by the plan that it would make of it."""
+
+import re
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from ticketsvc.database.statements import load
+from ticketsvc.lab.explore.effects import ANYTHING, Footprint
+from ticketsvc.lab.explore.footprints import Footprints
+
+_ANYTHING = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
+_PARAMETER = re.compile(r"\$(\d+)")
+_NAME = "ticketsvc_planned"
+
+
+class WireFootprints:
+    """What statements touch, each asked for once, by its text.
+
+    What cannot be planned, or calls a function whose body no plan shows, may touch anything.
+    """
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._plans = Footprints(connection)
+        self._known: dict[str, Footprint] = {}
+        self._functions: re.Pattern[str] | None = None
+
+    async def of(self, texts: tuple[str, ...]) -> Footprint:
+        """Return the footprint of *texts* together."""
+        found = [await self._one(text) for text in texts]
+        return Footprint(
+            reads=frozenset().union(*(one.reads for one in found)),
+            writes=frozenset().union(*(one.writes for one in found)),
+            inserts=frozenset().union(*(one.inserts for one in found)),
+        )
+
+    async def _one(self, text: str) -> Footprint:
+        if text not in self._known:
+            self._known[text] = await self._ask(text)
+        return self._known[text]
+
+    async def _ask(self, text: str) -> Footprint:
+        if self._functions is None:
+            await self._connection.execute(b"SET plan_cache_mode = force_generic_plan")
+            cursor = await self._connection.execute(load("scenarios")["functions"].query)
+            names = [re.escape(row[0]) for row in await cursor.fetchall()]
+            self._functions = re.compile(rf"\b({'|'.join(names) or '(?!)'})\(")
+        try:
+            plan = await self._plan(text)
+        except psycopg.Error:
+            return _ANYTHING
+        if self._functions.search(str(plan)):
+            return _ANYTHING
+        footprint = await self._plans.of_plan(text.encode(), plan)
+        # Numbers of a sequence go to whoever comes first.
+        if "nextval(" in str(plan):
+            order = frozenset({"(numbers of sequences)"})
+            return Footprint(footprint.reads, footprint.writes | order, footprint.inserts)
+        return footprint
+
+    async def _plan(self, text: str) -> Any:
+        """Return the generic plan of *text*, whatever the values of its parameters."""
+        number = max(map(int, _PARAMETER.findall(text)), default=0)
+        values = f"({', '.join(['NULL'] * number)})" if number else ""
+        await self._connection.execute(f"PREPARE {_NAME} AS {text}".encode())
+        try:
+            cursor = await self._connection.execute(
+                f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {_NAME}{values}".encode()
+            )
+            row = await cursor.fetchone()
+        finally:
+            await self._connection.execute(f"DEALLOCATE {_NAME}".encode())
+        return row[0][0]["Plan"] if row else {}

@@ -1,0 +1,345 @@
+"""Run schedules of a scenario's clients: each statement waits at the proxy for its turn.
+
+One step is released; then the scheduler waits until every client asks for its next turn, has
+ended, or is seen by the server to wait for another's lock. No timer decides anything: a client
+that does none of these for long makes the exploration say that it could not tell.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ticketsvc.database.statements import load
+from ticketsvc.lab.explore.effects import overlap
+from ticketsvc.lab.explore.lock_watch import Overtaken
+from ticketsvc.lab.explore.schedules import Event as Step
+from ticketsvc.lab.explore.schedules import schedule_id
+from ticketsvc.lab.explore.strategies import Strategy
+from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
+from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
+from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
+
+SETTLE_S = 5.0
+"""How long a client may do nothing that could be seen, before that is called a wait elsewhere."""
+
+_STATEMENT_S = 60.0
+_LOOK_SOON_S, _LOOK_LATE_S = 0.0005, 0.02
+# A session that waits and holds locks looks for a deadlock itself first; by then it has looked.
+_LOOK_IS_OVER_S = 0.003
+_TRIES = 50
+
+
+@dataclass(frozen=True)
+class ScenarioRun:
+    """One schedule of a scenario, executed: its steps, how clients ended, what is violated.
+
+    *stands_for*: so many schedules differ from it only in the order of independent steps.
+    """
+
+    names: tuple[str, ...]
+    steps: tuple[Step, ...] = field(repr=False)
+    results: tuple[ClientResult, ...]
+    violated: tuple[ViolatedInvariant, ...]
+    stands_for: int = 1
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The clients in the order of their steps."""
+        return tuple(step.session for step in self.steps)
+
+    @property
+    def id(self) -> str:
+        """The schedule's short name."""
+        return schedule_id(self.choices, len(self.names))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every invariant holds."""
+        return not self.violated
+
+    @property
+    def kind(self) -> str:
+        """The first invariant that is violated, or clean."""
+        return self.violated[0].name if self.violated else "clean"
+
+    @property
+    def refused(self) -> bool:
+        """Whether a client did not succeed."""
+        return any(result.ending != "success" for result in self.results)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a step had to wait for another client's lock."""
+        return any(step.waited_for for step in self.steps)
+
+    @property
+    def retries(self) -> int:
+        """How many steps failed after which their client went on."""
+        last = {step.session: place for place, step in enumerate(self.steps)}
+        return sum(
+            step.error is not None
+            and any(
+                later.session == step.session and later.name not in ("ROLLBACK",)
+                for later in self.steps[place + 1 : last[step.session] + 1]
+            )
+            for place, step in enumerate(self.steps)
+        )
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """All that a schedule can differ in, as a key to compare."""
+        return (
+            tuple((result.ending, result.numbers) for result in self.results),
+            tuple((one.name, one.rows) for one in self.violated),
+            self.blocked,
+            self.retries,
+        )
+
+
+class WireScheduler:
+    """Runs the schedules of one scenario in its sandbox."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        runner: Runner,
+        actors: Sequence[Actor],
+        words: Sequence[Mapping[str, str]],
+        turns: Turns,
+    ) -> None:
+        self._sandbox = sandbox
+        self._runner = runner
+        self._actors = actors
+        self._words = words
+        self._turns = turns
+        self._steps: list[Step] = []
+        self._seen: dict[tuple[int, ...], tuple[tuple[int, str], ...]] = {}
+        self._blockers = load("scenarios")["blockers"].query
+        self.replayed = 0
+        """How many runs were started again because the server changed the order of waiters."""
+
+    async def run(self, strategy: Strategy) -> ScenarioRun | None:
+        """Run one schedule as *strategy* chooses; None when it calls the run redundant.
+
+        Raise `CouldNotTell` when the clients cannot be driven or seen.
+        """
+        for _ in range(_TRIES):
+            strategy.begin()
+            with contextlib.suppress(Overtaken):
+                complete, results = await self._perform(strategy)
+                break
+            self.replayed += 1
+        else:
+            raise CouldNotTell(f"the server took the same steps another way, {_TRIES} times")
+        stands_for = strategy.learn(self._steps)
+        if not complete or not stands_for:
+            return None
+        return ScenarioRun(
+            names=tuple(actor.name for actor in self._actors),
+            steps=tuple(self._steps),
+            results=results,
+            violated=await self._judge(results),
+            stands_for=stands_for,
+        )
+
+    async def _judge(self, results: Sequence[ClientResult]) -> tuple[ViolatedInvariant, ...]:
+        sold = [number for result in results for number in result.numbers]
+        again = sorted({number for number in sold if sold.count(number) > 1})
+        found = await self._sandbox.judge()
+        if again:
+            rows = tuple((number, sold.count(number)) for number in again)
+            told = ViolatedInvariant("no number sold twice", ("number", "times"), rows, len(rows))
+            found = (told, *found)
+        return found
+
+    async def _perform(self, strategy: Strategy) -> tuple[bool, tuple[ClientResult, ...]]:
+        await self._sandbox.reset()
+        self._steps = []
+        self._turns.begin()
+        tasks: list[asyncio.Task[ClientResult]] = []
+        try:
+            for client, actor, words in zip(
+                self._turns.clients, self._actors, self._words, strict=True
+            ):
+                self._turns.started(client)
+                task = asyncio.create_task(self._runner.run(actor, words))
+                tasks.append(task)
+                task.add_done_callback(partial(self._ended, client))
+                await self._settle(client)
+            complete = await self._take_steps(strategy)
+        finally:  # whatever happened: nothing of it runs on into the next schedule
+            self._turns.let_run()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return complete, tuple(one for one in results if isinstance(one, ClientResult))
+
+    def _ended(self, client: ClientTurn, _: object) -> None:
+        self._turns.ended(client)
+
+    async def _take_steps(self, strategy: Strategy) -> bool:
+        while ready := [c for c in self._turns.clients if c.phase is Phase.ASKS]:
+            self._require_same(ready)
+            chosen = strategy.choose(self._steps, [client.index for client in ready])
+            if chosen is None:
+                return False
+            client = self._turns.clients[chosen]
+            if client not in ready or client.step is None:
+                raise Overtaken
+            self._steps.append(client.step)
+            self._turns.go(client)
+            await self._settle(client)
+        stuck = [c.name for c in self._turns.clients if c.phase is not Phase.ENDED]
+        if stuck:
+            raise CouldNotTell(
+                f"{', '.join(stuck)} waits for a lock that nobody who acts will give back: "
+                "a transaction was left open"
+            )
+        return True
+
+    def _require_same(self, ready: Sequence[ClientTurn]) -> None:
+        """Refuse to go on when the steps so far have led to other statements than before."""
+        path = tuple(step.session for step in self._steps)
+        found = tuple((client.index, client.step.text) for client in ready if client.step)
+        before = self._seen.setdefault(path, found)
+        if before == found:
+            return
+        if [index for index, _ in before] != [index for index, _ in found]:
+            raise Overtaken
+        for (index, one), (_, other) in zip(before, found, strict=True):
+            if one != other:
+                raise CouldNotTell(
+                    f"not repeatable: after the same {len(path)} steps {self._actors[index].name} "
+                    f"sent first {_short(one)!r}, then {_short(other)!r}"
+                )
+
+    # Waiting until a step has had its effect
+
+    async def _settle(self, mover: ClientTurn) -> None:
+        waiting = {c for c in self._turns.clients if c.step and self._is_blocked(c)}
+        since: dict[ClientTurn, float] = {}
+        while True:
+            if self._turns.problem:
+                raise self._turns.problem
+            for client in [c for c in waiting if c.phase is not Phase.AT_SERVER]:
+                waiting.discard(client)
+                step = self._last_step(client)
+                step.released_by = len(self._steps) - 1
+            if any(c.phase is Phase.RUNS for c in self._turns.clients):
+                await self._until_seen()
+                continue
+            at_server = [c for c in self._turns.clients if c.phase is Phase.AT_SERVER]
+            if at_server and not await self._all_blocked(at_server, waiting, since):
+                continue
+            answered = [c for c in self._turns.clients if c.phase is Phase.ANSWERED]
+            if not answered:
+                return
+            self._turns.go(mover if mover in answered else answered[0])
+
+    def _is_blocked(self, client: ClientTurn) -> bool:
+        return client.phase is Phase.AT_SERVER and bool(client.step and client.step.waited_for)
+
+    def _last_step(self, client: ClientTurn) -> Step:
+        return next(step for step in reversed(self._steps) if step.session == client.index)
+
+    async def _until_seen(self) -> None:
+        """Wait for a client whose own code runs; where it does nothing visible, say so."""
+        if not await self._change(SETTLE_S):
+            names = [c.name for c in self._turns.clients if c.phase is Phase.RUNS]
+            raise CouldNotTell(
+                f"{', '.join(names)} waits for something that PostgreSQL does not know of, such as "
+                "a pool without a free connection, a lock elsewhere, or another service: give the "
+                "service a connection for each client, or look at that lock"
+            )
+
+    async def _all_blocked(
+        self,
+        at_server: Sequence[ClientTurn],
+        waiting: set[ClientTurn],
+        since: dict[ClientTurn, float],
+    ) -> bool:
+        """Wait a moment for answers; return whether all of *at_server* wait for locks."""
+        now = asyncio.get_running_loop().time()
+        fresh = [client for client in at_server if client not in waiting]
+        if fresh and await self._change(_LOOK_SOON_S if self._may_block(fresh) else _LOOK_LATE_S):
+            return False
+        pids = [client.pid for client in at_server]
+        cursor = await self._sandbox.control.execute(self._blockers, {"pids": pids})
+        by_pid = {client.pid: client for client in at_server}
+        blocked: dict[int, tuple[int, ...]] = {}
+        for pid, blockers in await cursor.fetchall():
+            owners = [self._turns.owner_of(blocker) for blocker in blockers]
+            if not owners or any(owner is None for owner in owners):
+                self._require_time(by_pid[pid], since, now)
+                return False
+            blocked[by_pid[pid].index] = tuple(sorted({o.index for o in owners if o}))
+        if not _leads_out(blocked):
+            return False  # a cycle: the server will end it
+        for client in fresh:
+            began = since.setdefault(client, now)
+            if self._turns.locked_by(client) and now - began < _LOOK_IS_OVER_S:
+                return False
+        self._refuse_overtaking(blocked)
+        for client in at_server:
+            if client.step:
+                client.step.waited_for = blocked[client.index]
+            waiting.add(client)
+        return True
+
+    def _may_block(self, fresh: Sequence[ClientTurn]) -> bool:
+        return any(
+            client.step and overlap(client.step.effect.locks, self._turns.locked_by(other))
+            for client in fresh
+            for other in self._turns.clients
+            if other is not client
+        )
+
+    def _require_time(self, client: ClientTurn, since: dict[ClientTurn, float], now: float) -> None:
+        if now - since.setdefault(client, now) > _STATEMENT_S:
+            raise CouldNotTell(
+                f"{client.name}: a statement has not ended after {_STATEMENT_S:.0f} s, and "
+                "waits for no other client"
+            )
+
+    def _refuse_overtaking(self, blocked: Mapping[int, tuple[int, ...]]) -> None:
+        """Raise `Overtaken` when somebody waits for one who came to the same lock later."""
+        places = {step.session: place for place, step in enumerate(self._steps)}
+        for index, by in blocked.items():
+            for other in by:
+                if other not in places or index not in places:
+                    continue
+                passed = self._steps[places[other]]
+                if passed.waited_for and other not in blocked and places[other] > places[index]:
+                    raise Overtaken
+
+    async def _change(self, timeout_s: float) -> bool:
+        """Wait until a client asks, is answered or ends; return False when none did in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._turns.changed.wait()
+        except TimeoutError:
+            return False
+        self._turns.changed.clear()
+        return True
+
+
+def _leads_out(blocked: Mapping[int, tuple[int, ...]]) -> bool:
+    """Tell whether everybody waits, in the end, for somebody who does not."""
+    free: set[int] = set()
+    while True:
+        more = {
+            index
+            for index, by in blocked.items()
+            if index not in free and all(one not in blocked or one in free for one in by)
+        }
+        if not more:
+            return len(free) == len(blocked)
+        free |= more
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"

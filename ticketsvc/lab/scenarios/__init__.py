@@ -1,0 +1,1 @@
+"""Somebody else's system in one file: read it, run its clients, judge its invariants."""

@@ -1,0 +1,233 @@
+"""Run a scenario's clients: a request, a script for psql, a Python function, any command."""
+
+import asyncio
+import contextlib
+import importlib.util
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment
+from ticketsvc.lab.scenarios.spec import Client, Scenario
+
+Ending = Literal["success", "refused", "failed"]
+"""success: as the scenario says. refused: answered otherwise. failed: an error that a user sees."""
+
+_MESSAGE_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class ClientResult:
+    """How one client ended, what it was told, and the numbers that it was sold."""
+
+    ending: Ending
+    message: str = ""
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One client that acts: which of its kind (*n*, from 1), and what it is called."""
+
+    client: Client
+    n: int
+
+    @property
+    def name(self) -> str:
+        """Its name, with its number where there are several."""
+        return self.client.name if self.client.count == 1 else f"{self.client.name} {self.n}"
+
+
+def actors_of(scenario: Scenario) -> list[Actor]:
+    """Return every client of *scenario*, in the order of the file."""
+    return [Actor(client, n + 1) for client in scenario.client for n in range(client.count)]
+
+
+class Runner:
+    """Runs the clients of one scenario."""
+
+    def __init__(
+        self, scenario: Scenario, psql: str, session: aiohttp.ClientSession, timeout_s: float
+    ) -> None:
+        self._scenario = scenario
+        self._psql = psql
+        self._http = session
+        self._timeout_s = timeout_s
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self.processes: set[asyncio.subprocess.Process] = set()
+        for client in scenario.client:
+            if client.python:  # what cannot be imported is said before anything starts
+                self._functions[client.python] = _function(scenario, client.python)
+
+    async def run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
+        """Let *actor* act, with *words* for what the scenario leaves open; return how it ended."""
+        client = actor.client
+        filled = {**words, "n": str(actor.n)}
+        if client.request is not None:
+            return await self._request(client, filled)
+        if client.python is not None:
+            return await self._call(client.python, words["database_url"], actor.n)
+        if client.sql is not None:
+            script = self._scenario.sql_of(client.sql)
+            command = [self._psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"n={actor.n}"]
+            return await self._process(command, words["database_url"], script)
+        command = list(fill_in(client.command or (), filled))
+        return await self._process(command, words["database_url"])
+
+    def end(self) -> None:
+        """Kill what is still running."""
+        for process in self.processes:
+            _kill(process)
+
+    async def _request(self, client: Client, words: Mapping[str, str]) -> ClientResult:
+        asked = client.request
+        assert asked  # noqa: S101 - for the type checker
+        url = words["url"].rstrip("/") + fill_in(asked.path, words)
+        body = None if asked.json_ is None else json.dumps(fill_in(asked.json_, words))
+        headers = fill_in(asked.headers, words)
+        if body is not None and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._http.request(
+                    asked.method, url, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                text = await response.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            return ClientResult("failed", _one_line(problem))
+        return judge_answer(client, response.status, text)
+
+    async def _call(self, name: str, url: str, n: int) -> ClientResult:
+        function = self._functions[name]
+        try:
+            if inspect.iscoroutinefunction(function):
+                await function(url, n)
+            else:
+                await asyncio.to_thread(function, url, n)
+        except Exception as problem:  # whatever a foreign function raises is how it ended
+            return ClientResult("failed", _one_line(problem))
+        return ClientResult("success")
+
+    async def _process(self, command: list[str], url: str, told: str = "") -> ClientResult:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._scenario.folder,
+                env={**os.environ, **libpq_environment(url)},
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise UsageError(
+                f"{self._scenario.file}: {command[0]} cannot be started: {problem.strerror}"
+            ) from None
+        self.processes.add(process)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                said, complained = await process.communicate(told.encode() or None)
+        except TimeoutError:
+            return ClientResult("failed", "it did not end in time")
+        finally:
+            _kill(process)
+            self.processes.discard(process)
+        words = (complained or said).decode(errors="replace").strip()
+        if process.returncode:
+            return ClientResult("failed", words.splitlines()[-1][:_MESSAGE_LENGTH] if words else "")
+        return ClientResult("success", words.splitlines()[-1][:_MESSAGE_LENGTH] if words else "")
+
+
+def judge_answer(client: Client, status: int, text: str) -> ClientResult:
+    """Return how a request ended that was answered with *status* and *text*."""
+    wanted = client.success or range(200, 300)
+    message = f"{status} {' '.join(text.split())}"[:_MESSAGE_LENGTH]
+    if status not in wanted:
+        return ClientResult("failed" if status >= 500 else "refused", message)
+    if client.numbers is None:
+        return ClientResult("success", message)
+    numbers = numbers_in(text, client.numbers)
+    if numbers is None:
+        raise UsageError(
+            f"client {client.name}: numbers {client.numbers!r}: the answer has no such list: "
+            f"{message}"
+        )
+    return ClientResult("success", message, numbers)
+
+
+def numbers_in(text: str, path: str) -> tuple[str, ...] | None:
+    """Return the numbers at a dotted *path* of a JSON answer, as text; None: there are none."""
+    try:
+        value = json.loads(text)
+        for part in path.split("."):
+            value = value[int(part)] if isinstance(value, list) else value[part]
+    except (ValueError, LookupError, TypeError):
+        return None
+    if isinstance(value, list):
+        return tuple(map(str, value))
+    return None if isinstance(value, dict | None) else (str(value),)
+
+
+@contextlib.asynccontextmanager
+async def open_runner(
+    scenario: Scenario, psql: str, timeout_s: float = 60.0
+) -> AsyncIterator[Runner]:
+    """Make a runner whose processes and connections end with it."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        runner = Runner(scenario, psql, session, timeout_s)
+        try:
+            yield runner
+        finally:
+            runner.end()
+
+
+def _function(scenario: Scenario, name: str) -> Callable[..., Any]:
+    module_name, _, function_name = name.partition(":")
+    file = scenario.folder / Path(*module_name.split(".")).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise UsageError(f"{scenario.file}: python {name!r}: there is no {file.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(scenario.folder))  # for what it imports from beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        raise UsageError(f"{scenario.file}: python {name!r}: {_one_line(problem)}") from None
+    finally:
+        sys.path.remove(str(scenario.folder))
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UsageError(f"{scenario.file}: python {name!r}: no function {function_name}")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            if os.name == "nt":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _one_line(problem: BaseException) -> str:
+    words = str(problem).strip().splitlines()
+    return (
+        f"{type(problem).__name__}: {words[0]}"[:_MESSAGE_LENGTH]
+        if words
+        else type(problem).__name__
+    )

@@ -1,0 +1,56 @@
+"""Fill in what a scenario leaves open: where the database and the service are, and who acts."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_OPEN = re.compile(r"\{(database_url|port|host|database|user|password|n)\}")
+
+
+def database_words(url: str) -> dict[str, str]:
+    """Return what `{database_url}`, `{host}`, `{database}`, `{user}` and `{password}` stand for."""
+    parts = conninfo_to_dict(url)
+    return {
+        "database_url": url,
+        "host": str(parts.get("host") or "127.0.0.1"),
+        "database": str(parts.get("dbname") or ""),
+        "user": str(parts.get("user") or ""),
+        "password": str(parts.get("password") or ""),
+    }
+
+
+def through(url: str, port: int) -> str:
+    """Return *url* with its server replaced by a proxy on *port* of this machine."""
+    parts = {
+        name: value
+        for name, value in conninfo_to_dict(url).items()
+        if value is not None and name not in ("hostaddr", "sslmode", "options")
+    }
+    user, password = parts.pop("user", ""), parts.pop("password", "")
+    name = parts.pop("dbname", "")
+    parts.pop("host", None)
+    parts.pop("port", None)
+    login = f"{user}:{password}@" if password else f"{user}@"
+    return f"postgresql://{login}127.0.0.1:{port}/{name}"
+
+
+def fill_in(value: Any, words: Mapping[str, str]) -> Any:
+    """Return *value* with each `{word}` that *words* has replaced, in all its text."""
+    if isinstance(value, str):
+        return _OPEN.sub(lambda found: words.get(found[1], found[0]), value)
+    if isinstance(value, Mapping):
+        return {name: fill_in(part, words) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(fill_in(part, words) for part in value)
+    return value
+
+
+def libpq_environment(url: str) -> dict[str, str]:
+    """Return the variables by which libpq and most drivers find the database at *url*."""
+    parts = conninfo_to_dict(make_conninfo(url))
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    names["dbname"] = "PGDATABASE"
+    found = {names[key]: str(value) for key, value in parts.items() if key in names and value}
+    return {**found, "PGSSLMODE": "disable", "DATABASE_URL": url}

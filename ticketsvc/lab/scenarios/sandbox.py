@@ -1,0 +1,169 @@
+"""The scratch database of a scenario: filled once, put back before every run, judged after it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+
+from ticketsvc.database.scratch import scratch_database
+from ticketsvc.database.statements import load
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.scenarios.spec import Scenario
+
+DEADLOCK_TIMEOUT_MS = 1
+_VACUUM_EVERY = 20
+_ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ViolatedInvariant:
+    """An invariant that does not hold: its name, and the first rows that its SQL returned."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    count: int
+
+
+class Sandbox:
+    """A database with a scenario's schema, and a connection of its own to look at it."""
+
+    def __init__(self, url: str, control: AsyncConnection[Any], scenario: Scenario) -> None:
+        self.url = url
+        self.control = control
+        self._scenario = scenario
+        self._restore = ""
+        self._vacuum = ""
+        self._runs = 0
+
+    async def fill(self, fixes: Sequence[str]) -> None:
+        """Run the schema, then *fixes*; remember the data if the scenario does not reset them.
+
+        Raise `UsageError` naming the key that fails.
+        """
+        database = self._scenario.database
+        for text in database.schema_:
+            await self._run(self._scenario.sql_of(text), "database.schema", shown=text)
+        for text in fixes:
+            await self._run(self._scenario.sql_of(text), "fix.sql")
+        statements = load("scenarios")
+        tables = await self._rows(statements["tables"].query)
+        self._vacuum = f"VACUUM {', '.join(name for name, _ in tables)}" if tables else ""
+        if database.reset is None:
+            await self._save(tables, await self._rows(statements["sequences"].query))
+
+    async def reset(self) -> None:
+        """Put the data back as they are before every run."""
+        if self._vacuum and self._runs % _VACUUM_EVERY == _VACUUM_EVERY - 1:
+            await self.control.execute(self._vacuum.encode())
+        self._runs += 1
+        if self._scenario.database.reset is not None:
+            await self._run(self._scenario.sql_of(self._scenario.database.reset), "database.reset")
+        elif self._restore:
+            await self.control.execute(self._restore.encode())
+
+    async def judge(self) -> tuple[ViolatedInvariant, ...]:
+        """Return the invariants that do not hold now; raise `UsageError` for one that fails."""
+        return await judge_invariants(self.control, self._scenario)
+
+    async def _run(self, text: str, key: str, shown: str = "") -> None:
+        try:
+            await self.control.execute(text.encode())
+        except psycopg.Error as problem:
+            where = f" ({shown})" if shown.endswith(".sql") else ""
+            raise UsageError(f"{self._scenario.file}: {key}{where}: {_one_line(problem)}") from None
+
+    async def _rows(self, query: bytes) -> list[tuple[Any, ...]]:
+        return await (await self.control.execute(query)).fetchall()
+
+    async def _save(
+        self, tables: Sequence[tuple[Any, ...]], sequences: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Copy every table, and write the text that puts the copies back."""
+        steps = ["BEGIN", "SET LOCAL session_replication_role = replica"]  # no trigger, no key
+        await self.control.execute(b"CREATE SCHEMA ticketsvc_saved")
+        for number, (name, columns) in enumerate(tables):
+            copy = f'ticketsvc_saved."{number}"'
+            # Names and columns come quoted from the server.
+            make = f"CREATE TABLE {copy} AS SELECT {columns} FROM {name}"  # noqa: S608
+            await self.control.execute(make.encode())
+            back = f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {copy}"  # noqa: S608
+            steps += [f"DELETE FROM {name}", back]  # noqa: S608
+        steps += [
+            f"SELECT setval('{name}', {value}, {str(called).lower()})"
+            for name, value, called in sequences
+        ]
+        self._restore = "; ".join([*steps, "COMMIT"])
+        try:
+            await self.control.execute(self._restore.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            await self.control.execute(b"ROLLBACK")
+            raise UsageError(
+                f"{self._scenario.file}: database.reset is missing: this role may not put the data "
+                "back by itself; give the SQL that does"
+            ) from None
+
+
+async def judge_invariants(
+    connection: AsyncConnection[Any], scenario: Scenario
+) -> tuple[ViolatedInvariant, ...]:
+    """Return the invariants that do not hold; raise `UsageError` naming one whose SQL fails."""
+    violated = []
+    for invariant in scenario.invariant:
+        try:
+            cursor = await connection.execute(scenario.sql_of(invariant.sql).encode())
+            rows = await cursor.fetchall() if cursor.description else None
+        except psycopg.Error as problem:
+            raise UsageError(
+                f"{scenario.file}: invariant {invariant.name!r}: {_one_line(problem)}"
+            ) from None
+        if rows is None:
+            raise UsageError(
+                f"{scenario.file}: invariant {invariant.name!r}: it must be a SELECT: every row "
+                "that it returns is a violation"
+            )
+        if rows:
+            columns = tuple(column.name for column in cursor.description or ())
+            violated.append(
+                ViolatedInvariant(
+                    invariant.name, columns, tuple(map(tuple, rows[:_ROWS_SHOWN])), len(rows)
+                )
+            )
+    return tuple(violated)
+
+
+@contextlib.asynccontextmanager
+async def open_sandbox(
+    conninfo: str, scenario: Scenario, fixes: Sequence[str] = ()
+) -> AsyncIterator[Sandbox]:
+    """Make a scratch database beside *conninfo* with the scenario's schema and *fixes*; drop it."""
+    with scratch_database(conninfo, "explore", schemas=False) as url:
+        async with await AsyncConnection.connect(
+            url, autocommit=True, row_factory=tuple_row, application_name="ticketsvc-explore"
+        ) as control:
+            await _set_defaults(control, scenario)
+            sandbox = Sandbox(url, control, scenario)
+            await sandbox.fill(fixes)
+            yield sandbox
+
+
+async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> None:
+    """Set what sessions of the scratch database start with."""
+    name = control.info.dbname
+    settings = {
+        "default_transaction_isolation": scenario.database.isolation,
+        "synchronous_commit": "off",
+        "deadlock_timeout": f"{DEADLOCK_TIMEOUT_MS}ms",
+    }
+    for setting, value in settings.items():
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # the last one: slower
+            await control.execute(f"ALTER DATABASE \"{name}\" SET {setting} = '{value}'".encode())
+    await control.execute(b"SET default_transaction_isolation = 'read committed'")
+
+
+def _one_line(problem: psycopg.Error) -> str:
+    return (problem.diag.message_primary or str(problem)).strip().splitlines()[0]

@@ -1,0 +1,90 @@
+"""Start a scenario's service, and end it with all that it started."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+from yarl import URL
+
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.scenarios.filling import fill_in
+from ticketsvc.lab.scenarios.spec import Scenario, Service
+
+START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 5.0
+_LOOK_S = 0.02
+
+
+@contextlib.asynccontextmanager
+async def running_service(scenario: Scenario, words: Mapping[str, str]) -> AsyncIterator[str]:
+    """Run the service with *words* filled in; yield its address once it is ready.
+
+    Raise `UsageError` with its last words when it does not start, or does not get ready in time.
+    """
+    service = scenario.service
+    assert service  # noqa: S101 - only for scenarios that have one
+    command = list(fill_in(service.command, words))
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220 - started before the loop has other work
+                command,
+                cwd=scenario.folder,
+                env={**os.environ, **fill_in(service.environment, words)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise UsageError(
+                f"{scenario.file}: service.command: {command[0]}: {problem.strerror}"
+            ) from None
+        try:
+            url = fill_in(service.url, words)
+            if not await _ready(process, service, url):
+                output.seek(0)
+                said = output.read().decode(errors="replace").strip().splitlines()
+                reason = said[-1] if said else "it said nothing"
+                how = "did not start" if process.poll() is not None else "did not get ready"
+                raise UsageError(f"{scenario.file}: service.command: it {how}: {reason}")
+            yield url
+        finally:
+            await asyncio.shield(asyncio.to_thread(_stop, process))
+
+
+async def _ready(process: "subprocess.Popen[bytes]", service: Service, url: str) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    address = URL(url)
+    async with aiohttp.ClientSession() as session:
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                if service.ready is None:
+                    _, writer = await asyncio.open_connection(address.host, address.port)
+                    writer.close()
+                    return True
+                async with session.get(address.with_path(service.ready)) as response:
+                    if response.ok:
+                        return True
+            await asyncio.sleep(_LOOK_S)
+    return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the process and its children: asked first, killed if that does not help."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "nt":
+                process.terminate()
+            else:
+                os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_TIMEOUT_S)
+    if process.poll() is None:
+        process.kill()
+        process.wait()

@@ -1,0 +1,178 @@
+"""Messages of PostgreSQL's protocol 3: read them, take apart what matters, make a few.
+
+A message is a type byte, its length as four bytes (themselves included), and its content. Only a
+connection's first packets have no type byte.
+"""
+
+import asyncio
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
+PROTOCOL_3 = 3 << 16
+MAX_STARTUP_BYTES = 10_000
+MAX_MESSAGE_BYTES = 2**30
+
+
+class ProtocolError(Exception):
+    """What was sent is not PostgreSQL's protocol 3, or a part of it that is refused here."""
+
+
+class Message(NamedTuple):
+    """One message: its type, and the bytes after the length."""
+
+    kind: bytes
+    content: bytes
+
+    def encode(self) -> bytes:
+        """Return the message as it is sent."""
+        return self.kind + struct.pack("!I", len(self.content) + 4) + self.content
+
+
+async def read_startup(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Return the code and the content of a packet without a type byte.
+
+    Raise `ProtocolError` for TLS that begins at once, and for what has no plausible length.
+    """
+    head = await reader.readexactly(8)
+    length, code = struct.unpack("!II", head)
+    if head[0] == 0x16:
+        raise ProtocolError("TLS is not spoken here: connect with sslmode=disable")
+    if not 8 <= length <= MAX_STARTUP_BYTES:
+        raise ProtocolError("not a PostgreSQL client")
+    return code, await reader.readexactly(length - 8)
+
+
+def startup_packet(code: int, content: bytes) -> bytes:
+    """Return the packet that `read_startup` reads."""
+    return struct.pack("!II", len(content) + 8, code) + content
+
+
+def startup_parameters(content: bytes) -> dict[str, str]:
+    """Return the parameters of a StartupMessage: user, database, options and so on."""
+    words = content.rstrip(b"\0").split(b"\0")
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return {name.decode(): value.decode(errors="replace") for name, value in pairs}
+
+
+async def read_message(reader: asyncio.StreamReader) -> Message:
+    """Return the next message; raise `ProtocolError` when it cannot be one."""
+    head = await reader.readexactly(5)
+    (length,) = struct.unpack("!I", head[1:])
+    if not 4 <= length <= MAX_MESSAGE_BYTES or not (head[:1].isalpha() or head[:1] in b"123"):
+        raise ProtocolError("not a message of PostgreSQL's protocol 3")
+    return Message(head[:1], await reader.readexactly(length - 4))
+
+
+# What clients send
+
+
+def query(text: str) -> Message:
+    """Return a simple query."""
+    return Message(b"Q", text.encode() + b"\0")
+
+
+def execute_once(text: str, name: bytes) -> bytes:
+    """Return messages that run *text* through the extended protocol, up to and with Sync.
+
+    They leave the unnamed statement and portal alone, which a simple query would drop.
+    """
+    close = [Message(b"C", b"P" + name + b"\0"), Message(b"C", b"S" + name + b"\0")]
+    messages = [
+        *close,  # what an earlier one that failed has left
+        Message(b"P", name + b"\0" + text.encode() + b"\0\0\0"),
+        Message(b"B", name + b"\0" + name + b"\0" + b"\0\0" * 3),
+        Message(b"E", name + b"\0" + b"\0\0\0\0"),
+        *close,
+        Message(b"S", b""),
+    ]
+    return b"".join(message.encode() for message in messages)
+
+
+def cut_string(content: bytes) -> tuple[str, bytes]:
+    """Return the zero-terminated text at the start of *content*, and the rest."""
+    text, _, rest = content.partition(b"\0")
+    return text.decode(errors="replace"), rest
+
+
+def bound_values(content: bytes) -> tuple[str, list[str | None]]:
+    """Return the statement's name and the values of a Bind; a binary value is shown as hex."""
+    _, rest = cut_string(content)
+    name, rest = cut_string(rest)
+    (formats,) = struct.unpack_from("!H", rest)
+    codes = struct.unpack_from(f"!{formats}H", rest, 2)
+    place = 2 + 2 * formats
+    (number,) = struct.unpack_from("!H", rest, place)
+    place += 2
+    values: list[str | None] = []
+    for index in range(number):
+        (size,) = struct.unpack_from("!i", rest, place)
+        place += 4
+        if size < 0:
+            values.append(None)
+            continue
+        value = rest[place : place + size]
+        place += size
+        code = codes[index if len(codes) > 1 else 0] if codes else 0
+        values.append(_as_text(value, binary=bool(code)))
+    return name, values
+
+
+def _as_text(value: bytes, *, binary: bool) -> str:
+    if binary and len(value) in (2, 4, 8):  # most likely an integer
+        return str(int.from_bytes(value, signed=True))
+    if binary and not value.isascii():
+        return "0x" + value.hex()
+    return value.decode(errors="replace")
+
+
+# What servers answer
+
+
+def ready(state: bytes) -> bytes:
+    """Return a ReadyForQuery with the transaction's *state*: I, T or E."""
+    return Message(b"Z", state).encode()
+
+
+def error_response(sqlstate: str, text: str) -> bytes:
+    """Return an ErrorResponse that ends the connection."""
+    fields = f"SFATAL\0VFATAL\0C{sqlstate}\0M{text}\0\0"
+    return Message(b"E", fields.encode()).encode()
+
+
+def error_fields(content: bytes) -> dict[str, str]:
+    """Return the fields of an ErrorResponse by their letters: C is the SQLSTATE, M the message."""
+    return {
+        part[:1].decode(): part[1:].decode(errors="replace")
+        for part in content.split(b"\0")
+        if part
+    }
+
+
+def column_names(content: bytes) -> tuple[list[str], list[bool]]:
+    """Return the column names of a RowDescription, and which come in binary."""
+    (number,) = struct.unpack_from("!H", content)
+    rest = content[2:]
+    names, binary = [], []
+    for _ in range(number):
+        name, rest = cut_string(rest)
+        names.append(name)
+        binary.append(rest[16:18] == b"\0\1")
+        rest = rest[18:]
+    return names, binary
+
+
+def row_values(content: bytes, binary: Sequence[bool]) -> Iterator[str | None]:
+    """Yield the values of a DataRow; *binary*: by column, as `column_names` returns it."""
+    (number,) = struct.unpack_from("!H", content)
+    place = 2
+    for index in range(number):
+        (size,) = struct.unpack_from("!i", content, place)
+        place += 4
+        if size < 0:
+            yield None
+            continue
+        in_binary = binary[index] if index < len(binary) else False
+        yield _as_text(content[place : place + size], binary=in_binary)
+        place += size

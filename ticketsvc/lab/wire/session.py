@@ -1,0 +1,322 @@
+"""One client's connection through the proxy: what it sends is held, released and answered."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ticketsvc.lab.wire import frames
+from ticketsvc.lab.wire.frames import Message
+from ticketsvc.lab.wire.statements import kind_of, parts
+
+IDLE, IN_BLOCK, FAILED = b"I", b"T", b"E"
+
+
+@dataclass
+class Answer:
+    """What the server answered to one unit: the first row, how many there were, tag or error."""
+
+    columns: tuple[str, ...] = ()
+    first_row: tuple[str | None, ...] | None = None
+    rows: int = 0
+    tags: list[str] = field(default_factory=list)
+    sqlstate: str | None = None
+    message: str = ""
+
+
+@dataclass
+class Unit:
+    """What a client sent up to a Sync, or as one simple query: the server answers it as one.
+
+    *texts*: its statements, *values* those bound to the last one. *state*: of the transaction
+    before it, I (none), T (in a block) or E (in a failed block).
+    """
+
+    session: "Session"
+    messages: tuple[Message, ...]
+    texts: tuple[str, ...]
+    values: tuple[str | None, ...]
+    state: bytes
+    executes: int
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def text(self) -> str:
+        """The statements as one text."""
+        return "; ".join(self.texts)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What its statements are, as `statements.kind_of` has them."""
+        return frozenset(map(kind_of, self.texts))
+
+    @property
+    def splittable(self) -> bool:
+        """Whether its commit can be made a step of its own: it is one transaction by itself."""
+        return self.state == IDLE and self.kinds == {"statement"}
+
+
+class Gate(Protocol):
+    """Decides when a unit goes on, and when its answer does. It knows no protocol."""
+
+    async def opened(self, session: "Session") -> None:
+        """Take note of a client that has logged in."""
+
+    async def release(self, unit: Unit) -> bool:
+        """Return when *unit* may go to the server; true: its commit is to be a step of its own."""
+
+    async def release_commit(self, unit: Unit) -> None:
+        """Return when the commit of a split *unit* may go; its answer is known."""
+
+    async def release_answer(self, unit: Unit, state: bytes) -> None:
+        """Return when the client may have the answer; *state*: of the transaction after it."""
+
+    def closed(self, session: "Session") -> None:
+        """Take note of a client that has gone."""
+
+
+class Session:
+    """A logged-in client and its server process."""
+
+    def __init__(
+        self,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        gate: Gate,
+    ) -> None:
+        self._from_client, self._to_client = client
+        self._from_server, self._to_server = server
+        self._gate = gate
+        self.pid = 0
+        """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
+        self.application = ""
+        self._state = IDLE
+        self._texts: dict[str, str] = {}  # of prepared statements, by name
+        self._columns: tuple[list[str], list[bool]] = ([], [])
+        self._unit: Unit | None = None
+        self._kept: list[Message] | None = None  # an answer that waits
+        self._own: Answer | None = None  # to a message of ours
+        self._errors: list[Message] = []
+        self._quiet = asyncio.Event()  # the server owes no answer
+        self._quiet.set()
+        self._copying = asyncio.Event()
+
+    async def log_in(self, startup: bytes) -> bool:
+        """Pass the start-up and the authentication; return whether the client is in."""
+        self._to_server.write(startup)
+        passing = asyncio.create_task(self._pass_passwords())
+        try:
+            while True:
+                message = await frames.read_message(self._from_server)
+                if message.kind == b"K":
+                    self.pid = int.from_bytes(message.content[:4])
+                self._to_client.write(message.encode())
+                await self._to_client.drain()
+                if message.kind == b"Z":
+                    return True
+                if message.kind == b"E":
+                    return False
+        finally:
+            passing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError, EOFError):
+                await passing
+
+    async def _pass_passwords(self) -> None:
+        # A client sends nothing else before it is ready, so no byte of a statement is lost here.
+        while data := await self._from_client.read(1):
+            rest = await self._from_client.readexactly(4)
+            content = await self._from_client.readexactly(int.from_bytes(rest) - 4)
+            self._to_server.write(data + rest + content)
+
+    async def run(self) -> None:
+        """Pass statements and answers until one side ends."""
+        answers = asyncio.create_task(self._pass_answers())
+        asking = asyncio.create_task(self._pass_units())
+        try:
+            await asyncio.wait({answers, asking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (answers, asking):
+                task.cancel()
+            found = await asyncio.gather(answers, asking, return_exceptions=True)
+        for problem in found:
+            if isinstance(problem, Exception) and not isinstance(problem, OSError | EOFError):
+                raise problem
+
+    # From the client
+
+    async def _pass_units(self) -> None:
+        gathered: list[Message] = []
+        while True:
+            message = await frames.read_message(self._from_client)
+            if message.kind == b"X":
+                self._to_server.write(message.encode())
+                await self._to_server.drain()
+                return
+            gathered.append(message)
+            executes = sum(one.kind == b"E" for one in gathered)
+            if message.kind == b"H" and not executes:  # only prepares: nothing to hold
+                self._learn(gathered)
+                await self._forward(gathered)
+                gathered = []
+            elif message.kind in b"QFSH":
+                await self._take_turn(self._unit_of(gathered, executes))
+                gathered = []
+            elif message.kind in b"dcf":  # of a COPY that has ended meanwhile
+                await self._forward(gathered)
+                gathered = []
+
+    def _learn(self, messages: list[Message]) -> None:
+        for message in messages:
+            if message.kind == b"P":
+                name, rest = frames.cut_string(message.content)
+                self._texts[name], _ = frames.cut_string(rest)
+
+    def _unit_of(self, messages: list[Message], executes: int) -> Unit:
+        texts: list[str] = []
+        values: list[str | None] = []
+        for message in messages:
+            self._learn([message])
+            if message.kind == b"Q":
+                text, _ = frames.cut_string(message.content)
+                texts += parts(text)
+                executes += 1
+            elif message.kind == b"F":
+                texts.append("a function call of the protocol")
+                executes += 1
+            elif message.kind == b"B":
+                name, values = frames.bound_values(message.content)
+                texts.append(self._texts.get(name, ""))
+        return Unit(self, tuple(messages), tuple(texts), tuple(values), self._state, executes)
+
+    async def _take_turn(self, unit: Unit) -> None:
+        if not unit.executes or unit.kinds <= {"passes", "begin"}:
+            await self._answer(unit)
+            return
+        split = await self._gate.release(unit) and unit.splittable
+        self._kept = kept = list[Message]()
+        if split:
+            await self.ask("BEGIN")
+        await self._answer(unit)
+        if split:
+            if self._state == FAILED:
+                await self.ask("ROLLBACK")
+            else:
+                await self._gate.release_commit(unit)
+                await self._commit(unit, kept)
+            kept[-1] = Message(b"Z", IDLE)
+        await self._gate.release_answer(unit, self._state)
+        self._kept = None
+        for message in kept:
+            self._to_client.write(message.encode())
+        await self._to_client.drain()
+
+    async def _commit(self, unit: Unit, kept: list[Message]) -> None:
+        """End the transaction of a split unit; its error takes the place of the answer's end."""
+        ended = await self.ask("COMMIT")
+        if ended.sqlstate is not None:
+            unit.answer.sqlstate, unit.answer.message = ended.sqlstate, ended.message
+            kept[:] = [one for one in kept if one.kind in b"123tTn"]
+            kept += [*self._errors, Message(b"Z", IDLE)]
+
+    async def _answer(self, unit: Unit) -> None:
+        """Send *unit* and wait for the whole answer; let a COPY's data through meanwhile."""
+        self._unit = unit
+        self._quiet.clear()
+        await self._forward(unit.messages)
+        waiting = asyncio.create_task(self._quiet.wait())
+        try:
+            while not self._quiet.is_set():
+                copying = asyncio.create_task(self._copying.wait())
+                await asyncio.wait({waiting, copying}, return_when=asyncio.FIRST_COMPLETED)
+                copying.cancel()
+                if self._copying.is_set():
+                    self._copying.clear()
+                    await self._pass_copy()
+        finally:
+            waiting.cancel()
+            self._unit = None
+
+    async def _pass_copy(self) -> None:
+        while True:
+            message = await frames.read_message(self._from_client)
+            await self._forward([message])
+            if message.kind in b"cfS":
+                return
+
+    async def ask(self, text: str) -> Answer:
+        """Run *text* on the client's connection, unseen by the client; the server must be idle."""
+        self._own = answer = Answer()
+        self._errors = []
+        self._quiet.clear()
+        self._to_server.write(frames.execute_once(text, b"ticketsvc"))
+        await self._to_server.drain()
+        await self._quiet.wait()
+        self._own = None
+        return answer
+
+    async def _forward(self, messages: "list[Message] | tuple[Message, ...]") -> None:
+        self._to_server.write(b"".join(message.encode() for message in messages))
+        await self._to_server.drain()
+
+    # From the server
+
+    async def _pass_answers(self) -> None:
+        while True:
+            message = await frames.read_message(self._from_server)
+            if message.kind == b"W":
+                raise frames.ProtocolError("replication is not passed on by this proxy")
+            if message.kind == b"Z":
+                self._state = message.content
+            if message.kind in b"NAS":  # notices, notifications, settings: they do not wait
+                self._to_client.write(message.encode())
+                continue
+            if self._own is not None:
+                if message.kind == b"E":
+                    self._errors.append(message)
+                self._hear(self._own, message)
+            else:
+                if self._unit is not None:
+                    self._hear(self._unit.answer, message)
+                await self._pass_on(message)
+            if message.kind == b"Z" or self._flushed():
+                self._quiet.set()
+
+    async def _pass_on(self, message: Message) -> None:
+        if message.kind in b"GH":  # a COPY: its client has to act now
+            self._flow()
+        if self._kept is None:
+            self._to_client.write(message.encode())
+            await self._to_client.drain()
+        else:
+            self._kept.append(message)
+        if message.kind == b"G":
+            self._copying.set()
+
+    def _flow(self) -> None:
+        """Send what was kept of the answer, and keep no more of it."""
+        if self._kept is not None:
+            self._to_client.write(b"".join(message.encode() for message in self._kept))
+            self._kept.clear()
+        self._kept = None
+
+    def _hear(self, answer: Answer, message: Message) -> None:
+        if message.kind == b"T":
+            self._columns = frames.column_names(message.content)
+            answer.columns, answer.first_row, answer.rows = tuple(self._columns[0]), None, 0
+        elif message.kind == b"D":
+            if not answer.rows:
+                answer.columns = answer.columns or tuple(self._columns[0])
+                answer.first_row = tuple(frames.row_values(message.content, self._columns[1]))
+            answer.rows += 1
+        elif message.kind == b"C":
+            answer.tags.append(frames.cut_string(message.content)[0])
+        elif message.kind == b"E":
+            found = frames.error_fields(message.content)
+            answer.sqlstate, answer.message = found.get("C", ""), found.get("M", "")
+
+    def _flushed(self) -> bool:
+        """Tell whether a unit that ended in a Flush, and so gets no ReadyForQuery, is answered."""
+        unit = self._unit
+        if unit is None or unit.messages[-1].kind != b"H":
+            return False
+        return unit.answer.sqlstate is not None or len(unit.answer.tags) >= unit.executes
