@@ -27,3 +27,11 @@ SELECT pid, pg_blocking_pids(pid) FROM unnest(%(pids)s::int[]) AS pid
 SELECT DISTINCT proname FROM pg_proc
 JOIN pg_namespace ON pg_namespace.oid = pronamespace
 WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND provolatile <> 'i'
+
+-- name: numbered_columns
+-- Columns that a sequence fills: their values tell in which order rows were inserted.
+SELECT DISTINCT attname FROM pg_attrdef
+JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+WHERE pg_get_expr(adbin, adrelid) LIKE 'nextval(%%'
+UNION
+SELECT attname FROM pg_attribute WHERE attidentity <> ''

@@ -10,10 +10,11 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from ticketsvc.database.embedded import free_port
+from ticketsvc.lab.explore.rewriting import locking_reads
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
 from ticketsvc.lab.explore.turns import ClientGate, CouldNotTell, Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
-from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, WireScheduler
+from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
 from ticketsvc.lab.scenarios.clients import actors_of, open_runner
 from ticketsvc.lab.scenarios.filling import database_words, through
 from ticketsvc.lab.scenarios.sandbox import open_sandbox
@@ -22,6 +23,7 @@ from ticketsvc.lab.scenarios.spec import Scenario
 from ticketsvc.lab.wire.proxy import open_proxy
 
 DEFAULT_LIMIT = 20_000
+AS_IT_IS = Ways()
 
 
 @dataclass
@@ -112,6 +114,7 @@ async def explore_scenario(
     limit: int = DEFAULT_LIMIT,
     hold_commits: bool = True,
     fixes: Sequence[str] = (),
+    ways: Ways = AS_IT_IS,
     keep: bool = False,
     on_run: Callable[[ScenarioRun], object] = lambda _: None,
 ) -> ScenarioExploration:
@@ -123,7 +126,7 @@ async def explore_scenario(
     """
     found = ScenarioExploration(scenario, sampled=sample > 0)
     async with open_scheduler(
-        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes
+        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes, ways=ways
     ) as scheduler:
         began = time.perf_counter()
         try:
@@ -167,16 +170,27 @@ async def replay_scenario(
 
 @contextlib.asynccontextmanager
 async def open_scheduler(
-    conninfo: str, scenario: Scenario, psql: str, *, hold_commits: bool, fixes: Sequence[str] = ()
+    conninfo: str,
+    scenario: Scenario,
+    psql: str,
+    *,
+    hold_commits: bool,
+    fixes: Sequence[str] = (),
+    ways: Ways = AS_IT_IS,
 ) -> AsyncIterator[WireScheduler]:
     """Make the sandbox, the proxies and the service of *scenario*, ready to run schedules."""
+    if ways.isolation is not None:
+        scenario = scenario.with_counts({}, ways.isolation)
     actors = actors_of(scenario)
     async with contextlib.AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
+        watched = [scenario.sql_of(invariant.sql) for invariant in scenario.invariant]
+        footprints = WireFootprints(sandbox.control, watched)
         turns = Turns(
             [actor.name for actor in actors],
-            WireFootprints(sandbox.control),
+            footprints,
             hold_commits=hold_commits,
+            rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
         server = conninfo_to_dict(sandbox.url)
         target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
@@ -188,15 +202,13 @@ async def open_scheduler(
             words["port"] = str(free_port())
             url = await stack.enter_async_context(running_service(scenario, words))
         places = []
-        for client, actor in zip(turns.clients, actors, strict=True):
-            if actor.client.request is not None:
-                places.append({"url": url})
-                continue
+        for client in turns.clients:
             gate = ClientGate(turns, client)
             port = await stack.enter_async_context(open_proxy(*target, gate))
             own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": str(port), "url": url})
-        yield WireScheduler(sandbox, runner, actors, places, turns)
+            words = {**database_words(own), "port": str(port)}
+            places.append({**words, "url": url, "own_url": own})
+        yield WireScheduler(sandbox, runner, actors, places, turns=turns, ways=ways)
 
 
 async def _strategy(scheduler: WireScheduler, *, full: bool, sample: int, seed: int) -> Strategy:

@@ -6,6 +6,7 @@ any time at most one client's own code runs, and the next statement is that clie
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -14,6 +15,7 @@ from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.explore.effects import (
     NOTHING,
     Effect,
+    Footprint,
     Relations,
     end_of_transaction,
     statement,
@@ -73,23 +75,49 @@ class _Block:
     split: bool = field(default=False)
 
 
+@dataclass
+class Note:
+    """What is known of a step beside the step itself: for the search for causes.
+
+    *alone*: it commits by itself. *ends*: it ends its session's transaction.
+    """
+
+    session: Session
+    values: tuple[str | None, ...] = ()
+    footprint: Footprint = field(default_factory=Footprint)
+    alone: bool = False
+    ends: bool = False
+
+
 class Turns:
     """The clients of one exploration, and the gate that their statements pass."""
 
-    def __init__(self, names: list[str], footprints: WireFootprints, *, hold_commits: bool) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        footprints: WireFootprints,
+        *,
+        hold_commits: bool,
+        rewrite: Callable[[str], str] = str,
+    ) -> None:
         self.clients = [ClientTurn(index, name) for index, name in enumerate(names)]
         self._footprints = footprints
         self._hold_commits = hold_commits
         self._blocks: dict[Session, _Block] = {}
+        self._own: dict[Session, ClientTurn] = {}  # connections that only one client uses
+        self._rewrite = rewrite
         self._active = False
         self.problem: CouldNotTell | None = None
         self.changed = asyncio.Event()
+        self.notes: dict[int, Note] = {}
+        """Of each step of this run, by its identity."""
 
     # What the scheduler does
 
     def begin(self) -> None:
         """Hold statements from now on."""
         self._active, self.problem = True, None
+        self.notes = {}
 
     def let_run(self) -> None:
         """Let every statement and answer pass from now on."""
@@ -120,6 +148,9 @@ class Turns:
 
     def owner_of(self, pid: int) -> ClientTurn | None:
         """Return whose transaction runs in the server process *pid*; None: nobody's here."""
+        for session, client in self._own.items():
+            if session.pid == pid:
+                return client
         for session, block in self._blocks.items():
             if session.pid == pid:
                 return block.owner
@@ -127,12 +158,21 @@ class Turns:
 
     # What a gate does
 
-    async def release(self, session: Session, unit: Unit, client: ClientTurn | None) -> bool:
-        """Return when *unit* may go to the server; *client*: whose it is, if that is known."""
+    def opened(self, session: Session, client: ClientTurn | None) -> None:
+        """Take note of a connection; *client*: who alone uses it, if that is so."""
+        if client is not None:
+            self._own[session] = client
+
+    def rewrite(self, text: str) -> str:
+        """Return what goes to the server instead of *text*, a client's SQL."""
+        return self._rewrite(text)
+
+    async def release(self, session: Session, unit: Unit) -> bool:
+        """Return when *unit* may go to the server; true: its commit is a step of its own."""
         if not self._active or unit.state == FAILED:
             return False  # what comes after an error in a transaction does nothing
         block = self._blocks.setdefault(session, _Block())
-        owner = client or block.owner or self._running()
+        owner = self._own.get(session) or block.owner or self._running()
         if owner is None or owner.phase is not Phase.RUNS:
             who = f"{owner.name} sends two statements at a time" if owner else "nobody acts"
             self._fail(f"a statement came that cannot be attributed: {who}: {_short(unit)}")
@@ -165,7 +205,11 @@ class Turns:
                 block.begun = True
                 block.touched |= footprint.changes
                 block.locked |= footprint.writes
-        await self._ask(owner, Step(owner.index, name_of(unit), unit.text, effect))
+        step = Step(owner.index, name_of(unit), unit.text, effect)
+        self.notes[id(step)] = Note(
+            session, unit.values, footprint or Footprint(), alone=alone, ends=ends
+        )
+        await self._ask(owner, step)
         return split
 
     async def release_commit(self, session: Session, unit: Unit) -> None:
@@ -175,9 +219,9 @@ class Turns:
             return
         owner = block.owner
         _record(owner.step, unit)
-        await self._ask(
-            owner, Step(owner.index, "COMMIT", "COMMIT", self._end_effect(block), rows=-1)
-        )
+        step = Step(owner.index, "COMMIT", "COMMIT", self._end_effect(block), rows=-1)
+        self.notes[id(step)] = Note(session, ends=True)
+        await self._ask(owner, step)
 
     async def release_answer(self, session: Session, unit: Unit, state: bytes) -> None:
         """Return when the client may have the answer to *unit*."""
@@ -205,6 +249,7 @@ class Turns:
     def closed(self, session: Session) -> None:
         """Forget a connection that has gone."""
         self._blocks.pop(session, None)
+        self._own.pop(session, None)
 
     async def _ask(self, owner: ClientTurn, step: Step) -> None:
         if not self._active:
@@ -235,11 +280,16 @@ class ClientGate:
         self._client = client
 
     async def opened(self, session: Session) -> None:
-        """A connection alone matters to nobody."""
+        """As `Turns.opened`."""
+        self._turns.opened(session, self._client)
+
+    def rewrite(self, text: str) -> str:
+        """As `Turns.rewrite`."""
+        return self._turns.rewrite(text)
 
     async def release(self, unit: Unit) -> bool:
         """As `Turns.release`."""
-        return await self._turns.release(unit.session, unit, self._client)
+        return await self._turns.release(unit.session, unit)
 
     async def release_commit(self, unit: Unit) -> None:
         """As `Turns.release_commit`."""

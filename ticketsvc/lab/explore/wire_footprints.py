@@ -1,6 +1,7 @@
 """Ask the server what a foreign statement touches, by the plan that it would make of it."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -13,6 +14,9 @@ from ticketsvc.lab.explore.footprints import Footprints
 _ANYTHING = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
 _PARAMETER = re.compile(r"\$(\d+)")
 _NAME = "ticketsvc_planned"
+_SEQUENCES = frozenset({"(numbers of sequences)"})
+_NEXTVAL = re.compile(r"nextval\([^)]*\)")
+_COUNT = re.compile(r"count\s*\(\s*\*\s*\)", re.IGNORECASE)
 
 
 class WireFootprints:
@@ -21,18 +25,26 @@ class WireFootprints:
     What cannot be planned, or calls a function whose body no plan shows, may touch anything.
     """
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    def __init__(self, connection: AsyncConnection[Any], watched: Sequence[str] = ()) -> None:
+        """*watched*: SQL that looks at the data after a run; it may look at numbers, too."""
         self._connection = connection
+        self._watched = watched
+        self._numbered: re.Pattern[str] | None = None
+        self.numbers_matter = False
+        """Whether anything looks at the numbers that sequences give: then inserts that draw
+        numbers depend on each other."""
         self._plans = Footprints(connection)
         self._known: dict[str, Footprint] = {}
         self._functions: re.Pattern[str] | None = None
+        self._drawing: set[str] = set()
 
     async def of(self, texts: tuple[str, ...]) -> Footprint:
         """Return the footprint of *texts* together."""
         found = [await self._one(text) for text in texts]
+        draws = self.numbers_matter and any(text in self._drawing for text in texts)
         return Footprint(
             reads=frozenset().union(*(one.reads for one in found)),
-            writes=frozenset().union(*(one.writes for one in found)),
+            writes=frozenset(_SEQUENCES if draws else ()).union(*(one.writes for one in found)),
             inserts=frozenset().union(*(one.inserts for one in found)),
         )
 
@@ -54,11 +66,21 @@ class WireFootprints:
         if self._functions.search(str(plan)):
             return _ANYTHING
         footprint = await self._plans.of_plan(text.encode(), plan)
-        # Numbers of a sequence go to whoever comes first.
-        if "nextval(" in str(plan):
-            order = frozenset({"(numbers of sequences)"})
-            return Footprint(footprint.reads, footprint.writes | order, footprint.inserts)
+        await self._look_for_numbers(plan)
+        if "nextval(" in str(plan):  # numbers go to whoever comes first
+            self._drawing.add(text)
         return footprint
+
+    async def _look_for_numbers(self, plan: Any) -> None:
+        if self._numbered is None:
+            cursor = await self._connection.execute(load("scenarios")["numbered_columns"].query)
+            names = [re.escape(row[0]) for row in await cursor.fetchall()]
+            self._numbered = re.compile(rf"\b({'|'.join(names) or '(?!)'})\b")
+            self.numbers_matter = any(
+                self._numbered.search(text) or "*" in _COUNT.sub("", text) for text in self._watched
+            )
+        if self._numbered.search(_NEXTVAL.sub("", str(plan))):
+            self.numbers_matter = True
 
     async def _plan(self, text: str) -> Any:
         """Return the generic plan of *text*, whatever the values of its parameters."""

@@ -7,12 +7,16 @@ that does none of these for long makes the exploration say that it could not tel
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+
+from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.explore.effects import overlap
+from ticketsvc.lab.explore.causes import Act, Cause, cause_of
+from ticketsvc.lab.explore.effects import NOTHING, overlap
 from ticketsvc.lab.explore.lock_watch import Overtaken
 from ticketsvc.lab.explore.schedules import Event as Step
 from ticketsvc.lab.explore.schedules import schedule_id
@@ -29,6 +33,27 @@ _LOOK_SOON_S, _LOOK_LATE_S = 0.0005, 0.02
 # A session that waits and holds locks looks for a deadlock itself first; by then it has looked.
 _LOOK_IS_OVER_S = 0.003
 _TRIES = 50
+WRITES = re.compile(
+    r"\b(insert\s+into|(?<!for )update\s|delete\s+from|merge\s+into)", re.IGNORECASE
+)
+MAX_RETRIES = 10
+CONFLICTS = ("40001", "40P01")
+"""SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What is changed about how clients act, to see whether that is a fix.
+
+    *retry*: a client whose statement failed by a conflict acts again. *advisory_lock*: each holds
+    one lock while it acts. *lock_reads_of*: relations whose reads become `SELECT … FOR UPDATE`.
+    *isolation*: the level of every session; None: the scenario's.
+    """
+
+    isolation: str | None = None
+    retry: bool = False
+    advisory_lock: bool = False
+    lock_reads_of: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -42,7 +67,13 @@ class ScenarioRun:
     steps: tuple[Step, ...] = field(repr=False)
     results: tuple[ClientResult, ...]
     violated: tuple[ViolatedInvariant, ...]
+    acts: tuple[Act, ...] = field(default=(), repr=False)
     stands_for: int = 1
+
+    @cached_property
+    def cause(self) -> Cause | None:
+        """The cause of its violation, where the evidence shows one."""
+        return cause_of(self.acts, self.names) if self.violated else None
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -107,13 +138,16 @@ class WireScheduler:
         runner: Runner,
         actors: Sequence[Actor],
         words: Sequence[Mapping[str, str]],
+        *,
         turns: Turns,
+        ways: "Ways",
     ) -> None:
         self._sandbox = sandbox
         self._runner = runner
         self._actors = actors
         self._words = words
         self._turns = turns
+        self._ways = ways
         self._steps: list[Step] = []
         self._seen: dict[tuple[int, ...], tuple[tuple[int, str], ...]] = {}
         self._blockers = load("scenarios")["blockers"].query
@@ -141,8 +175,41 @@ class WireScheduler:
             steps=tuple(self._steps),
             results=results,
             violated=await self._judge(results),
+            acts=tuple(self._acts()),
             stands_for=stands_for,
         )
+
+    def _acts(self) -> Iterator[Act]:
+        notes = [self._turns.notes[id(step)] for step in self._steps]
+        for place, (step, note) in enumerate(zip(self._steps, notes, strict=True)):
+            if note.ends:
+                continue
+            committed: int | None = place if note.alone and not step.error else None
+            if not note.alone and not step.error:
+                end = next(
+                    (
+                        later
+                        for later in range(place + 1, len(notes))
+                        if notes[later].session is note.session
+                        and (notes[later].ends or self._steps[later].error)
+                    ),
+                    None,
+                )
+                if end is not None and _commits(self._steps[end]):
+                    committed = end
+            yield Act(
+                place,
+                step.session,
+                step.text,
+                note.values,
+                note.footprint.reads,
+                note.footprint.changes if WRITES.search(step.text) else NOTHING,
+                committed,
+                step.read,
+                step.rows,
+                step.waited_for,
+                step.error,
+            )
 
     async def _judge(self, results: Sequence[ClientResult]) -> tuple[ViolatedInvariant, ...]:
         sold = [number for result in results for number in result.numbers]
@@ -164,7 +231,7 @@ class WireScheduler:
                 self._turns.clients, self._actors, self._words, strict=True
             ):
                 self._turns.started(client)
-                task = asyncio.create_task(self._runner.run(actor, words))
+                task = asyncio.create_task(self._act(client, actor, words))
                 tasks.append(task)
                 task.add_done_callback(partial(self._ended, client))
                 await self._settle(client)
@@ -176,6 +243,26 @@ class WireScheduler:
             if isinstance(result, BaseException):
                 raise result
         return complete, tuple(one for one in results if isinstance(one, ClientResult))
+
+    async def _act(
+        self, client: ClientTurn, actor: Actor, words: Mapping[str, str]
+    ) -> ClientResult:
+        """Let a client act, again after a conflict if it retries, under a lock if it takes one."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._ways.advisory_lock:
+                url = words["own_url"]
+                connection = await stack.enter_async_context(
+                    await AsyncConnection.connect(url, autocommit=True)
+                )
+                await connection.execute(b"SELECT pg_advisory_lock(1)")
+                stack.push_async_callback(connection.execute, b"SELECT pg_advisory_unlock(1)")
+            for _ in range(MAX_RETRIES if self._ways.retry else 0):
+                place = len(self._steps)
+                result = await self._runner.run(actor, words)
+                mine = [step for step in self._steps[place:] if step.session == client.index]
+                if result.ending == "success" or not any(step.error in CONFLICTS for step in mine):
+                    return result
+            return await self._runner.run(actor, words)
 
     def _ended(self, client: ClientTurn, _: object) -> None:
         self._turns.ended(client)
@@ -324,6 +411,10 @@ class WireScheduler:
             return False
         self._turns.changed.clear()
         return True
+
+
+def _commits(step: Step) -> bool:
+    return step.error is None and not step.text.lstrip().lower().startswith(("rollback", "abort"))
 
 
 def _leads_out(blocked: Mapping[int, tuple[int, ...]]) -> bool:

@@ -62,6 +62,9 @@ class Gate(Protocol):
     async def opened(self, session: "Session") -> None:
         """Take note of a client that has logged in."""
 
+    def rewrite(self, text: str) -> str:
+        """Return the SQL that goes to the server instead of *text*."""
+
     async def release(self, unit: Unit) -> bool:
         """Return when *unit* may go to the server; true: its commit is to be a step of its own."""
 
@@ -152,7 +155,7 @@ class Session:
                 self._to_server.write(message.encode())
                 await self._to_server.drain()
                 return
-            gathered.append(message)
+            gathered.append(self._rewritten(message))
             executes = sum(one.kind == b"E" for one in gathered)
             if message.kind == b"H" and not executes:  # only prepares: nothing to hold
                 self._learn(gathered)
@@ -164,6 +167,19 @@ class Session:
             elif message.kind in b"dcf":  # of a COPY that has ended meanwhile
                 await self._forward(gathered)
                 gathered = []
+
+    def _rewritten(self, message: Message) -> Message:
+        if message.kind == b"Q":
+            text, _ = frames.cut_string(message.content)
+            new = self._gate.rewrite(text)
+            return message if new == text else frames.query(new)
+        if message.kind == b"P":
+            name, rest = frames.cut_string(message.content)
+            text, types = frames.cut_string(rest)
+            new = self._gate.rewrite(text)
+            content = b"\0".join([name.encode(), new.encode(), types])
+            return message if new == text else Message(b"P", content)
+        return message
 
     def _learn(self, messages: list[Message]) -> None:
         for message in messages:
