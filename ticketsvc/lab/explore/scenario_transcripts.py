@@ -23,7 +23,7 @@ _SQLSTATES = {
 
 def rows(run: ScenarioRun) -> list[tuple[str, ...]]:
     """Return one row per step, as `COLUMNS` names them."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for place, step in enumerate(run.steps, start=1):
         waited = ", ".join(run.names[client] for client in step.waited_for)
         if waited and step.released_by is not None:
