@@ -1,0 +1,174 @@
+"""Let all clients of a scenario act at once, without control; record what they send; judge."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from ticketsvc.database.embedded import free_port
+from ticketsvc.lab.scenarios.clients import Actor, ClientResult, actors_of, open_runner
+from ticketsvc.lab.scenarios.filling import database_words, through
+from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant, open_sandbox
+from ticketsvc.lab.scenarios.service import running_service
+from ticketsvc.lab.scenarios.spec import Scenario
+from ticketsvc.lab.wire.proxy import open_proxy
+from ticketsvc.lab.wire.session import Session, Unit
+
+
+@dataclass(frozen=True)
+class RecordedStatement:
+    """One statement as it passed the proxy. Times are seconds on the monotonic clock.
+
+    *client*: who sent it; "" where clients share a service's connections.
+    """
+
+    client: str
+    pid: int
+    text: str
+    values: tuple[str | None, ...]
+    began_s: float
+    ended_s: float
+    columns: tuple[str, ...]
+    first_row: tuple[str | None, ...] | None
+    rows: int
+    sqlstate: str | None
+
+
+@dataclass(frozen=True)
+class ScenarioBurst:
+    """One burst: how clients ended, what was violated before and after it, what was sent."""
+
+    actors: tuple[Actor, ...]
+    results: tuple[ClientResult, ...]
+    before: tuple[ViolatedInvariant, ...]
+    after: tuple[ViolatedInvariant, ...]
+    statements: tuple[RecordedStatement, ...] = field(repr=False)
+
+    @property
+    def duplicates(self) -> int:
+        """How many of the numbers that clients were told had been told before."""
+        told = [number for result in self.results for number in result.numbers]
+        return len(told) - len(set(told))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every invariant holds, and no number was told twice."""
+        return not self.after and not self.duplicates
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, for JSON."""
+        endings = Counter(result.ending for result in self.results)
+        first = next((one.message for one in self.results if one.ending != "success"), "")
+        return {
+            "clients": len(self.results),
+            "success": endings["success"],
+            "refused": endings["refused"],
+            "failed": endings["failed"],
+            "first_refusal": first,
+            "numbers": sum(len(result.numbers) for result in self.results),
+            "duplicates": self.duplicates,
+            "violated_before": [one.name for one in self.before],
+            "violations": {one.name: one.count for one in self.after},
+            "clean": self.clean,
+        }
+
+
+class Recorder:
+    """A gate that lets everything pass at once, and notes when it went and what came back."""
+
+    def __init__(self, client: str = "") -> None:
+        self.statements: list[RecordedStatement] = []
+        self._client = client
+        self._began: dict[int, float] = {}
+
+    async def opened(self, session: Session) -> None:
+        """Connections alone are not recorded."""
+
+    def rewrite(self, text: str) -> str:
+        """Return *text* as it is."""
+        return text
+
+    async def release(self, unit: Unit) -> bool:
+        """Note that *unit* goes."""
+        self._began[id(unit)] = time.monotonic()
+        return False
+
+    async def release_commit(self, unit: Unit) -> None:
+        """Never asked: nothing is split."""
+
+    async def release_answer(self, unit: Unit, state: bytes) -> None:
+        """Note the answer to *unit*."""
+        answer = unit.answer
+        now = time.monotonic()
+        self.statements.append(
+            RecordedStatement(
+                self._client,
+                unit.session.pid,
+                unit.text,
+                unit.values,
+                self._began.pop(id(unit), now),
+                now,
+                answer.columns,
+                answer.first_row,
+                answer.rows,
+                answer.sqlstate,
+            )
+        )
+
+    def closed(self, session: Session) -> None:
+        """Connections alone are not recorded."""
+
+
+async def run_bursts(
+    conninfo: str,
+    scenario: Scenario,
+    psql: str,
+    *,
+    repeat: int = 1,
+    fixes: Sequence[str] = (),
+    on_burst: Callable[[], object] = lambda: None,
+) -> list[ScenarioBurst]:
+    """Run *repeat* bursts in a scratch database beside *conninfo*, reset before each."""
+    actors = actors_of(scenario)
+    bursts = []
+    async with contextlib.AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
+        server = conninfo_to_dict(sandbox.url)
+        target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
+        runner = await stack.enter_async_context(open_runner(scenario, psql))
+        shared = Recorder()
+        recorders = [shared]
+        url = ""
+        if scenario.service is not None:
+            port = await stack.enter_async_context(open_proxy(*target, shared))
+            words = {**database_words(through(sandbox.url, port)), "port": str(free_port())}
+            url = await stack.enter_async_context(running_service(scenario, words))
+        places = []
+        for actor in actors:
+            recorder = Recorder(actor.name)
+            recorders.append(recorder)
+            port = await stack.enter_async_context(open_proxy(*target, recorder))
+            own = through(sandbox.url, port)
+            places.append({**database_words(own), "port": str(port), "url": url})
+        for _ in range(repeat):
+            await sandbox.reset()
+            before = await sandbox.judge()
+            for recorder in recorders:
+                recorder.statements.clear()
+            results = await asyncio.gather(*map(runner.run, actors, places))
+            statements = sorted(
+                (one for recorder in recorders for one in recorder.statements),
+                key=lambda one: one.began_s,
+            )
+            bursts.append(
+                ScenarioBurst(
+                    tuple(actors), tuple(results), before, await sandbox.judge(), tuple(statements)
+                )
+            )
+            on_burst()
+    return bursts
