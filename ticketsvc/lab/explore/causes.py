@@ -25,6 +25,7 @@ CauseName = Literal[
 _UNLOCKS = re.compile(r"pg_advisory_unlock", re.IGNORECASE)
 _SET = re.compile(r"\bset\s+(.*?)(?:\bwhere\b|\breturning\b|$)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"\"?(\w+)\"?\s*=\s*([^,]+)")
+_INSERT = re.compile(r"\binsert\s+into\b", re.IGNORECASE)
 _UPDATE = re.compile(r"\b(update|delete)\b", re.IGNORECASE)
 
 
@@ -118,7 +119,7 @@ def _stale(misses: Sequence[_Miss], names: Sequence[str]) -> Cause | None:
         )
         if back is None and not overwrote:
             continue
-        if _empty(miss.read) and miss.relation in miss.act.changes:
+        if _both_insert(miss) and _empty(miss.read) and not miss.read.waited_for:
             return _say("phantom", miss, names, _phantom(miss, names))
         if _sets_what_it_read(miss.act, miss.relation) and _sets_what_it_read(
             miss.change, miss.relation
@@ -245,6 +246,12 @@ def _empty(read: Act) -> bool:
     if read.row is None:
         return read.rows == 0
     return set(map(str, read.row.values())) <= {"0", "f", "false", "None"}
+
+
+def _both_insert(miss: _Miss) -> bool:
+    """Tell whether both clients put new rows where the reader had looked."""
+    acts = (miss.act, miss.change)
+    return all(_INSERT.search(act.text) and miss.relation in act.changes for act in acts)
 
 
 def _sets_what_it_read(act: Act, relation: str) -> bool:

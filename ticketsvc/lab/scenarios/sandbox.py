@@ -151,6 +151,15 @@ async def open_sandbox(
             yield sandbox
 
 
+async def audit_database(url: str, scenario: Scenario) -> tuple[ViolatedInvariant, ...]:
+    """Return the invariants that do not hold at *url* now: read-only, in one snapshot."""
+    async with await AsyncConnection.connect(url, row_factory=tuple_row) as connection:
+        await connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        found = await judge_invariants(connection, scenario)
+        await connection.rollback()
+        return found
+
+
 async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> None:
     """Set what sessions of the scratch database start with."""
     name = control.info.dbname

@@ -96,8 +96,16 @@ def cut_string(content: bytes) -> tuple[str, bytes]:
     return text.decode(errors="replace"), rest
 
 
-def bound_values(content: bytes) -> tuple[str, list[str | None]]:
-    """Return the statement's name and the values of a Bind; a binary value is shown as hex."""
+class Bound(NamedTuple):
+    """What a Bind says: the statement's name, the values, and the formats of the answer."""
+
+    name: str
+    values: tuple[str | None, ...]
+    formats: tuple[int, ...]
+
+
+def read_bind(content: bytes) -> Bound:
+    """Return what a Bind says; a binary value that is no text and no integer is shown as hex."""
     _, rest = cut_string(content)
     name, rest = cut_string(rest)
     (formats,) = struct.unpack_from("!H", rest)
@@ -116,7 +124,8 @@ def bound_values(content: bytes) -> tuple[str, list[str | None]]:
         place += size
         code = codes[index if len(codes) > 1 else 0] if codes else 0
         values.append(_as_text(value, binary=bool(code)))
-    return name, values
+    (wanted,) = struct.unpack_from("!H", rest, place)
+    return Bound(name, tuple(values), struct.unpack_from(f"!{wanted}H", rest, place + 2))
 
 
 def _as_text(value: bytes, *, binary: bool) -> str:
@@ -150,21 +159,35 @@ def error_fields(content: bytes) -> dict[str, str]:
     }
 
 
-def column_names(content: bytes) -> tuple[list[str], list[bool]]:
-    """Return the column names of a RowDescription, and which come in binary."""
+class Columns(NamedTuple):
+    """The columns of an answer: their names, their types, and which are said to be in binary."""
+
+    names: tuple[str, ...] = ()
+    types: tuple[int, ...] = ()
+    binary: tuple[bool, ...] = ()
+
+
+def read_columns(content: bytes) -> Columns:
+    """Return what a RowDescription says."""
     (number,) = struct.unpack_from("!H", content)
     rest = content[2:]
-    names, binary = [], []
+    names, types, binary = [], [], []
     for _ in range(number):
         name, rest = cut_string(rest)
         names.append(name)
+        types.append(int.from_bytes(rest[6:10]))
         binary.append(rest[16:18] == b"\0\1")
         rest = rest[18:]
-    return names, binary
+    return Columns(tuple(names), tuple(types), tuple(binary))
 
 
-def row_values(content: bytes, binary: Sequence[bool]) -> Iterator[str | None]:
-    """Yield the values of a DataRow; *binary*: by column, as `column_names` returns it."""
+def row_values(
+    content: bytes, columns: Columns, formats: Sequence[int] = ()
+) -> Iterator[str | None]:
+    """Yield the values of a DataRow as text; a binary value of a type not known here as hex.
+
+    *formats*: what a Bind asked for, one for all columns or one for each; () is what *columns* say.
+    """
     (number,) = struct.unpack_from("!H", content)
     place = 2
     for index in range(number):
@@ -173,6 +196,23 @@ def row_values(content: bytes, binary: Sequence[bool]) -> Iterator[str | None]:
         if size < 0:
             yield None
             continue
-        in_binary = binary[index] if index < len(binary) else False
-        yield _as_text(content[place : place + size], binary=in_binary)
+        if formats:
+            in_binary = bool(formats[index if index < len(formats) else 0])
+        else:
+            in_binary = columns.binary[index] if index < len(columns.binary) else False
+        kind = columns.types[index] if index < len(columns.types) else 0
+        yield _row_text(content[place : place + size], kind if in_binary else 0)
         place += size
+
+
+_BOOLEAN, _INTEGERS, _TEXTS = 16, (20, 21, 23, 26), (0, 18, 19, 25, 1042, 1043)
+
+
+def _row_text(value: bytes, binary_type: int) -> str:
+    if binary_type in _TEXTS:
+        return value.decode(errors="replace")
+    if binary_type in _INTEGERS:
+        return str(int.from_bytes(value, signed=True))
+    if binary_type == _BOOLEAN:
+        return "t" if value == b"\1" else "f"
+    return "0x" + value.hex()

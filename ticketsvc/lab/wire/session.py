@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ticketsvc.lab.wire import frames
-from ticketsvc.lab.wire.frames import Message
+from ticketsvc.lab.wire.frames import Columns, Message
 from ticketsvc.lab.wire.statements import kind_of, parts
 
 IDLE, IN_BLOCK, FAILED = b"I", b"T", b"E"
@@ -38,6 +39,10 @@ class Unit:
     values: tuple[str | None, ...]
     state: bytes
     executes: int
+    prepared: str = ""
+    """The name of its prepared statement."""
+    formats: tuple[int, ...] = ()
+    """What it asked for the answer to be in, as a Bind says it."""
     answer: Answer = field(default_factory=Answer)
 
     @property
@@ -95,7 +100,8 @@ class Session:
         self.application = ""
         self._state = IDLE
         self._texts: dict[str, str] = {}  # of prepared statements, by name
-        self._columns: tuple[list[str], list[bool]] = ([], [])
+        self._columns: dict[str, Columns] = {}  # likewise; "" also of what is not prepared
+        self._describing: deque[str] = deque()  # of whom the columns are asked for
         self._unit: Unit | None = None
         self._kept: list[Message] | None = None  # an answer that waits
         self._own: Answer | None = None  # to a message of ours
@@ -186,10 +192,14 @@ class Session:
             if message.kind == b"P":
                 name, rest = frames.cut_string(message.content)
                 self._texts[name], _ = frames.cut_string(rest)
+                self._columns.pop(name, None)
+            elif message.kind == b"D":
+                name, _ = frames.cut_string(message.content[1:])
+                self._describing.append(name if message.content[:1] == b"S" else "")
 
     def _unit_of(self, messages: list[Message], executes: int) -> Unit:
         texts: list[str] = []
-        values: list[str | None] = []
+        bound = frames.Bound("", (), ())
         for message in messages:
             self._learn([message])
             if message.kind == b"Q":
@@ -200,9 +210,18 @@ class Session:
                 texts.append("a function call of the protocol")
                 executes += 1
             elif message.kind == b"B":
-                name, values = frames.bound_values(message.content)
-                texts.append(self._texts.get(name, ""))
-        return Unit(self, tuple(messages), tuple(texts), tuple(values), self._state, executes)
+                bound = frames.read_bind(message.content)
+                texts.append(self._texts.get(bound.name, ""))
+        return Unit(
+            self,
+            tuple(messages),
+            tuple(texts),
+            bound.values,
+            self._state,
+            executes,
+            bound.name,
+            bound.formats,
+        )
 
     async def _take_turn(self, unit: Unit) -> None:
         if not unit.executes or unit.kinds <= {"passes", "begin"}:
@@ -289,10 +308,13 @@ class Session:
             if self._own is not None:
                 if message.kind == b"E":
                     self._errors.append(message)
-                self._hear(self._own, message)
+                self._hear(self._own, message, Columns())
             else:
+                if message.kind in b"Tn":
+                    self._learn_columns(message)
                 if self._unit is not None:
-                    self._hear(self._unit.answer, message)
+                    columns = self._columns.get(self._unit.prepared, Columns())
+                    self._hear(self._unit.answer, message, columns, self._unit.formats)
                 await self._pass_on(message)
             if message.kind == b"Z" or self._flushed():
                 self._quiet.set()
@@ -315,14 +337,27 @@ class Session:
             self._kept.clear()
         self._kept = None
 
-    def _hear(self, answer: Answer, message: Message) -> None:
+    def _learn_columns(self, message: Message) -> None:
+        name = self._describing.popleft() if self._describing else ""
+        if not name and self._unit is not None:
+            name = self._unit.prepared
+        self._columns[name] = (
+            frames.read_columns(message.content) if message.kind == b"T" else Columns()
+        )
+
+    def _hear(
+        self,
+        answer: Answer,
+        message: Message,
+        columns: Columns,
+        formats: tuple[int, ...] = (),
+    ) -> None:
         if message.kind == b"T":
-            self._columns = frames.column_names(message.content)
-            answer.columns, answer.first_row, answer.rows = tuple(self._columns[0]), None, 0
+            answer.first_row, answer.rows = None, 0
         elif message.kind == b"D":
             if not answer.rows:
-                answer.columns = answer.columns or tuple(self._columns[0])
-                answer.first_row = tuple(frames.row_values(message.content, self._columns[1]))
+                answer.columns = columns.names
+                answer.first_row = tuple(frames.row_values(message.content, columns, formats))
             answer.rows += 1
         elif message.kind == b"C":
             answer.tags.append(frames.cut_string(message.content)[0])
