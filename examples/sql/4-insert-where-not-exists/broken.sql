@@ -1,0 +1,2 @@
+INSERT INTO reservations (seat, guest)
+SELECT 1, :'n' WHERE NOT EXISTS (SELECT FROM reservations WHERE seat = 1);

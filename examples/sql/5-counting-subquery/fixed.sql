@@ -1,0 +1,6 @@
+BEGIN;
+WITH allowed AS (
+    UPDATE events SET touched = touched + 1 WHERE id = 1 AND most > touched RETURNING id
+)
+INSERT INTO bookings (event, guest) SELECT id, :'n' FROM allowed;
+COMMIT;

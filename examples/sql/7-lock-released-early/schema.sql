@@ -1,0 +1,1 @@
+CREATE TABLE reservations (id serial PRIMARY KEY, seat integer, guest text);
