@@ -104,6 +104,7 @@ class Turns:
         self._footprints = footprints
         self._hold_commits = hold_commits
         self._blocks: dict[Session, _Block] = {}
+        self._levels: dict[Session, str] = {}
         self._own: dict[Session, ClientTurn] = {}  # connections that only one client uses
         self._rewrite = rewrite
         self._active = False
@@ -178,9 +179,7 @@ class Turns:
             self._fail(f"a statement came that cannot be attributed: {who}: {_short(unit)}")
             return False
         owner.session, block.owner = session, owner
-        if not block.level:
-            answer = await session.ask("SHOW transaction_isolation")
-            block.level = (answer.first_row or ("",))[0] or ""
+        block.level = await self._level_of(session)
         ends = unit.kinds == {"end"}
         footprint = None if ends else await self._footprints.of(unit.texts)
         split = bool(self._hold_commits and footprint and footprint.changes and unit.splittable)
@@ -229,6 +228,9 @@ class Turns:
         owner = block.owner if block else None
         if state == IDLE:
             self._blocks[session] = _Block()
+            if session.isolation_may_differ:  # it was set in the transaction that ends here
+                self._levels.pop(session, None)
+                session.isolation_may_differ = False
         if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
             return
         step = owner.step
@@ -250,6 +252,17 @@ class Turns:
         """Forget a connection that has gone."""
         self._blocks.pop(session, None)
         self._own.pop(session, None)
+        self._levels.pop(session, None)
+
+    async def _level_of(self, session: Session) -> str:
+        """Return the isolation level of the session's transaction, asked again when it may differ.
+
+        A level of one transaction alone is forgotten with the transaction.
+        """
+        if session.isolation_may_differ or session not in self._levels:
+            answer = await session.ask("SHOW transaction_isolation")
+            self._levels[session] = (answer.first_row or ("",))[0] or ""
+        return self._levels[session]
 
     async def _ask(self, owner: ClientTurn, step: Step) -> None:
         if not self._active:

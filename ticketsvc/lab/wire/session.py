@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +11,10 @@ from ticketsvc.lab.wire import frames
 from ticketsvc.lab.wire.frames import Columns, Message
 from ticketsvc.lab.wire.statements import kind_of, parts
 
+_MAY_SET_ISOLATION = re.compile(
+    r"isolation|characteristics|default_transaction|\b(reset|discard|role|authorization)\b",
+    re.IGNORECASE,
+)
 IDLE, IN_BLOCK, FAILED = b"I", b"T", b"E"
 
 
@@ -98,6 +103,8 @@ class Session:
         self.pid = 0
         """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
         self.application = ""
+        self.isolation_may_differ = True
+        """Whether the isolation level may be another than when it was last asked for."""
         self._state = IDLE
         self._texts: dict[str, str] = {}  # of prepared statements, by name
         self._columns: dict[str, Columns] = {}  # likewise; "" also of what is not prepared
@@ -225,6 +232,8 @@ class Session:
 
     async def _take_turn(self, unit: Unit) -> None:
         if not unit.executes or unit.kinds <= {"passes", "begin"}:
+            if _MAY_SET_ISOLATION.search(unit.text):
+                self.isolation_may_differ = True
             await self._answer(unit)
             return
         split = await self._gate.release(unit) and unit.splittable
