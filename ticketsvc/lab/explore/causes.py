@@ -26,6 +26,8 @@ _UNLOCKS = re.compile(r"pg_advisory_unlock", re.IGNORECASE)
 _SET = re.compile(r"\bset\s+(.*?)(?:\bwhere\b|\breturning\b|$)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"\"?(\w+)\"?\s*=\s*([^,]+)")
 _INSERT = re.compile(r"\binsert\s+into\b", re.IGNORECASE)
+_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
+_PARAMETER = re.compile(r"\$(\d+)")
 _UPDATE = re.compile(r"\b(update|delete)\b", re.IGNORECASE)
 
 
@@ -72,7 +74,8 @@ class _Miss:
 
 def cause_of(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
     """Return the cause that the evidence in *acts* shows; None when it shows none."""
-    misses = list(_misses(acts))
+    # A read that waited first: what it waited for, and did not see, says most.
+    misses = sorted(_misses(acts), key=lambda miss: not miss.read.waited_for)
     return _early_unlock(acts, misses, names) or _stale(misses, names) or _unguarded(acts, names)
 
 
@@ -119,13 +122,13 @@ def _stale(misses: Sequence[_Miss], names: Sequence[str]) -> Cause | None:
         )
         if back is None and not overwrote:
             continue
-        if _both_insert(miss) and _empty(miss.read) and not miss.read.waited_for:
+        if _both_insert(miss) and not miss.read.waited_for:
             return _say("phantom", miss, names, _phantom(miss, names))
         if _sets_what_it_read(miss.act, miss.relation) and _sets_what_it_read(
             miss.change, miss.relation
         ):
             return _say("lost update", miss, names, _lost(miss, names))
-        if back and _different_rows(miss):
+        if back and not miss.read.waited_for and _different_rows(miss):
             return _say("write skew", miss, names, _skew(miss, names))
         return _say("check-then-act on a stale read", miss, names, _checked(miss, names))
     return None
@@ -210,7 +213,8 @@ def _unguarded(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
         for other in acts:
             if (
                 one.client < other.client
-                and one.text == other.text
+                and _template(one.text) == _template(other.text)
+                and _condition(one) == _condition(other)
                 and _UPDATE.search(one.text)
                 and one.changes
                 and one.committed is not None
@@ -239,15 +243,6 @@ def _unguarded(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
     return None
 
 
-def _empty(read: Act) -> bool:
-    """Tell whether a read found nothing: no row, or a count of zero, or false."""
-    if read.changes and read.reads:  # it looked and wrote in one statement
-        return True
-    if read.row is None:
-        return read.rows == 0
-    return set(map(str, read.row.values())) <= {"0", "f", "false", "None"}
-
-
 def _both_insert(miss: _Miss) -> bool:
     """Tell whether both clients put new rows where the reader had looked."""
     acts = (miss.act, miss.change)
@@ -268,16 +263,26 @@ def _sets_what_it_read(act: Act, relation: str) -> bool:
 
 
 def _different_rows(miss: _Miss) -> bool:
-    """Tell whether the two changes name different rows, by what they are bound to or say."""
+    """Tell whether the two changes name different rows, by their conditions."""
     one, other = miss.act, miss.change
     if not (_UPDATE.search(one.text) and _UPDATE.search(other.text)):
         return False
-    return _where(one) != _where(other)
+    return _condition(one) != _condition(other)
 
 
-def _where(act: Act) -> tuple[str, tuple[str | None, ...]]:
+def _template(text: str) -> str:
+    """Return *text* with every literal value replaced, to compare what two clients sent."""
+    return _LITERAL.sub("?", " ".join(text.split()).lower())
+
+
+def _condition(act: Act) -> str:
+    """Return what comes after WHERE, with the values that are bound in it."""
     _, _, condition = re.sub(r"\s+", " ", act.text).lower().partition(" where ")
-    return condition, act.values
+    return _PARAMETER.sub(lambda found: repr(_value(act, int(found[1]))), condition)
+
+
+def _value(act: Act, number: int) -> str | None:
+    return act.values[number - 1] if number <= len(act.values) else None
 
 
 def _table(relation: str) -> str:

@@ -1,0 +1,96 @@
+"""The cause of a violation is named with its evidence, or not at all."""
+
+from ticketsvc.lab.explore.causes import Act, cause_of
+
+NAMES = ("A", "B")
+POOL, TICKETS = frozenset({"public.pool"}), frozenset({"public.tickets"})
+NONE = frozenset()
+
+
+def acts(*rows):
+    """Make acts of (client, text, reads, changes, committed, more)."""
+    return [
+        Act(place, client, text, (), reads, changes, committed, **more)
+        for place, (client, text, reads, changes, committed, more) in enumerate(rows)
+    ]
+
+
+def name_of(*rows):
+    found = cause_of(acts(*rows), NAMES)
+    return found and found.name
+
+
+def test_a_stale_read_that_was_acted_upon():
+    rows = (
+        (0, "SELECT available FROM pool", POOL, NONE, 0, {"row": {"available": 8}, "rows": 1}),
+        (1, "SELECT available FROM pool", POOL, NONE, 1, {"row": {"available": 8}, "rows": 1}),
+        (1, "UPDATE pool SET available = available - 8", POOL, POOL, 2, {"rows": 1}),
+        (0, "UPDATE pool SET available = available - 8", POOL, POOL, 3, {"rows": 1}),
+    )
+    found = cause_of(acts(*rows), NAMES)
+    assert found.name == "check-then-act on a stale read"
+    assert "A read pool (available = 8) at step 1; B changed it at step 3" in found.sentence
+    assert found.places == (0, 2, 3)
+
+
+def test_a_value_written_back_is_a_lost_update():
+    rows = (
+        (0, "SELECT v FROM pool", POOL, NONE, 0, {"row": {"v": 0}, "rows": 1}),
+        (1, "SELECT v FROM pool", POOL, NONE, 1, {"row": {"v": 0}, "rows": 1}),
+        (1, "UPDATE pool SET v = $1 WHERE id = 1", POOL, POOL, 2, {"rows": 1}),
+        (0, "UPDATE pool SET v = $1 WHERE id = 1", POOL, POOL, 3, {"rows": 1}),
+    )
+    assert name_of(*rows) == "lost update"
+
+
+def test_a_row_that_was_not_there_to_lock_is_a_phantom():
+    look = "SELECT 1 FROM tickets WHERE seat = 1"
+    rows = (
+        (0, look, TICKETS, NONE, 2, {"rows": 0}),
+        (1, look, TICKETS, NONE, 5, {"rows": 0}),
+        (0, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 4, {"rows": 1}),
+        (1, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 5, {"rows": 1}),
+    )
+    assert name_of(*rows) == "phantom"
+
+
+def test_each_keeping_to_its_snapshot_and_changing_another_row_is_write_skew():
+    look = "SELECT count(*) FROM pool WHERE on_call"
+    rows = (
+        (0, look, POOL, NONE, 4, {"row": {"count": 2}, "rows": 1}),
+        (1, look, POOL, NONE, 5, {"row": {"count": 2}, "rows": 1}),
+        (0, "UPDATE pool SET on_call = false WHERE id = 1", POOL, POOL, 4, {"rows": 1}),
+        (1, "UPDATE pool SET on_call = false WHERE id = 2", POOL, POOL, 5, {"rows": 1}),
+    )
+    assert name_of(*rows) == "write skew"
+
+
+def test_a_change_that_asks_nothing_is_unguarded():
+    rows = (
+        (0, "UPDATE pool SET guest = $1 WHERE id = 1", POOL, POOL, 0, {"rows": 1}),
+        (1, "UPDATE pool SET guest = $1 WHERE id = 1", POOL, POOL, 1, {"rows": 1}),
+    )
+    differing = [Act(**{**vars(act), "values": (str(act.client),)}) for act in acts(*rows)]
+    assert cause_of(differing, NAMES).name == "unguarded update"
+    assert name_of(*rows) == "repeated request"
+
+
+def test_a_lock_given_back_before_the_commit():
+    rows = (
+        (0, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 4, {"rows": 1}),
+        (0, "SELECT pg_advisory_unlock(1)", NONE, NONE, 4, {"rows": 1}),
+        (1, "SELECT count(*) FROM tickets", TICKETS, NONE, 5, {"row": {"count": 0}, "rows": 1}),
+        (1, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 5, {"rows": 1}),
+    )
+    assert name_of(*rows) == "lock released before commit"
+
+
+def test_what_the_evidence_does_not_show_is_unexplained():
+    serial = (
+        (0, "SELECT available FROM pool", POOL, NONE, 0, {"rows": 1}),
+        (0, "UPDATE pool SET available = available - 8", POOL, POOL, 1, {"rows": 1}),
+        (1, "SELECT available FROM pool", POOL, NONE, 2, {"rows": 1}),
+        (1, "UPDATE pool SET available = available - 8", POOL, POOL, 3, {"rows": 1}),
+    )
+    assert name_of(*serial[:2]) is None
+    assert name_of(*[(*row[:4], None, row[5]) for row in serial]) is None
