@@ -3,7 +3,7 @@
 import shutil
 
 from ticketsvc.database.binaries import find_binaries
-from ticketsvc.database.embedded import home
+from ticketsvc.database.home import home
 from ticketsvc.errors import NoDatabase
 from ticketsvc.settings import load_settings
 
