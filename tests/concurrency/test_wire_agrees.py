@@ -53,7 +53,7 @@ def write_scenario(folder, name, schema):
     (folder / "client.py").write_text(CLIENT.format(name=name, schema=schema))
     (folder / "schema.sql").write_text(ddl(schema))
     (folder / "stock.sql").write_text(
-        f"INSERT INTO {schema}.ticket_pools VALUES {stock};\n{constraint};\n"
+        f"INSERT INTO {schema}.ticket_pools VALUES {stock};\n{constraint};\n"  # noqa: S608
         "DO $$ BEGIN EXECUTE format("
         "'ALTER DATABASE %I SET enable_seqscan = off', current_database()); END $$;\n"
     )

@@ -86,7 +86,7 @@ def explore_file(
                         chosen,
                         psql,
                         keep=try_fixes,
-                        on_run=lambda run: advance(run.stands_for),
+                        on_run=lambda run: advance(run.represents),
                         **options,
                         **more,
                     )

@@ -93,9 +93,9 @@ async def try_fixes(
         on_fix(candidate)
         found = await explore(candidate.ways, candidate.sql)
         alone = serial_successes(found)
-        needless = sum(run.stands_for for run in found.runs if _successes(run) < alone)
+        needless = sum(run.represents for run in found.runs if _successes(run) < alone)
         errors = sum(
-            run.stands_for
+            run.represents
             for run in found.runs
             if any(result.ending == "failed" for result in run.results)
             and any(step.error for step in run.steps)

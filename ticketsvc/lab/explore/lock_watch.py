@@ -76,7 +76,7 @@ class LockWatch:
                 continue
             waits = await self._ask_server(moving)
             if waits and not self._may_deadlock(moving, waiting, seen_since):
-                _require_lock_order(steps, waits)
+                require_lock_order(steps, waits)
                 return Settled(waits, released)
             await self._changes.wait(_ASK_SOON_S)
 
@@ -98,7 +98,7 @@ class LockWatch:
         waits = {
             place: tuple(sorted(self._by_pid[pid] for pid in by)) for place, by in blockers.items()
         }
-        return waits if _acyclic(waits) else {}  # the server ends a cycle
+        return waits if acyclic(waits) else {}  # the server ends a cycle
 
     def _may_deadlock(
         self, moving: Sequence[Session], waiting: Collection[int], seen_since: dict[int, float]
@@ -113,7 +113,7 @@ class LockWatch:
         return False
 
 
-def _require_lock_order(steps: Sequence[Step], waits: Waits) -> None:
+def require_lock_order(steps: Sequence[Step], waits: Waits) -> None:
     """Raise `LockOrderChanged` when a session waits for one that came to the same lock later.
 
     Of several that wait for a row, the server does not always let the first go first. The run
@@ -123,12 +123,14 @@ def _require_lock_order(steps: Sequence[Step], waits: Waits) -> None:
     latest = {step.session: place for place, step in enumerate(steps)}
     for session, by in waits.items():
         for other in by:
+            if other not in latest or session not in latest:
+                continue
             passed = steps[latest[other]]
             if passed.waited_for and other not in waits and latest[other] > latest[session]:
                 raise LockOrderChanged
 
 
-def _acyclic(waits: Waits) -> bool:
+def acyclic(waits: Waits) -> bool:
     """Tell whether every waiting session waits, in the end, for one that does not wait."""
     free: set[int] = set()
     while True:

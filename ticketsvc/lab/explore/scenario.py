@@ -61,7 +61,7 @@ class ScenarioExploration:
 
     def count(self, run: ScenarioRun) -> None:
         """Add *run*, for all the schedules that it stands for."""
-        times = run.stands_for
+        times = run.represents
         self.classes += 1
         self.schedules += times
         self.clean += times * run.clean

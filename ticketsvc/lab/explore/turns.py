@@ -20,7 +20,7 @@ from ticketsvc.lab.explore.effects import (
     end_of_transaction,
     statement,
 )
-from ticketsvc.lab.explore.schedules import Event as Step
+from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.wire.session import FAILED, IDLE, Session, Unit
 from ticketsvc.lab.wire.statements import without_comments
@@ -46,15 +46,33 @@ class Phase(Enum):
     ENDED = "has ended"
 
 
+@dataclass
+class Note:
+    """What is known of a step beside the step itself: for the search for causes.
+
+    *alone*: it commits by itself. *ends*: it ends its session's transaction.
+    """
+
+    session: Session
+    values: tuple[str | None, ...] = ()
+    footprint: Footprint = field(default_factory=Footprint)
+    alone: bool = False
+    ends: bool = False
+
+
 @dataclass(eq=False)
 class ClientTurn:
-    """One client, and the step that it asks for or takes."""
+    """One client: what it does, the step that it asks for, and where its last one stands.
+
+    *going* is set when the step, or the answer, may go. *place*: of its last step in the schedule.
+    """
 
     index: int
     name: str
     phase: Phase = Phase.ENDED
     session: Session | None = None
-    step: Step | None = None
+    asked: tuple[Step, Note] | None = None
+    place: int | None = None
     going: "asyncio.Future[None] | None" = None
 
     @property
@@ -73,20 +91,6 @@ class _Block:
     begun: bool = False
     owner: ClientTurn | None = None
     split: bool = field(default=False)
-
-
-@dataclass
-class Note:
-    """What is known of a step beside the step itself: for the search for causes.
-
-    *alone*: it commits by itself. *ends*: it ends its session's transaction.
-    """
-
-    session: Session
-    values: tuple[str | None, ...] = ()
-    footprint: Footprint = field(default_factory=Footprint)
-    alone: bool = False
-    ends: bool = False
 
 
 class Turns:
@@ -110,15 +114,17 @@ class Turns:
         self._active = False
         self.problem: CouldNotTell | None = None
         self.changed = asyncio.Event()
-        self.notes: dict[int, Note] = {}
-        """Of each step of this run, by its identity."""
+        self.steps: list[Step] = []
+        """The steps of this run so far."""
+        self.notes: list[Note] = []
+        """What is known beside each of them."""
 
     # What the scheduler does
 
     def begin(self) -> None:
         """Hold statements from now on."""
         self._active, self.problem = True, None
-        self.notes = {}
+        self.steps, self.notes = [], []
 
     def let_run(self) -> None:
         """Let every statement and answer pass from now on."""
@@ -130,12 +136,38 @@ class Turns:
     def go(self, client: ClientTurn) -> None:
         """Let *client*'s step go to the server, or its answer back to it."""
         assert client.going  # noqa: S101 - only who waits is let go
-        client.phase = Phase.AT_SERVER if client.phase is Phase.ASKS else Phase.RUNS
+        if client.phase is Phase.ASKS and client.asked:
+            step, note = client.asked
+            client.place = len(self.steps)
+            self.steps.append(step)
+            self.notes.append(note)
+            client.phase = Phase.AT_SERVER
+        else:
+            client.phase = Phase.RUNS
         client.going.set_result(None)
 
     def started(self, client: ClientTurn) -> None:
         """Take note that *client* begins to act."""
-        client.phase, client.session, client.step = Phase.RUNS, None, None
+        client.phase, client.session = Phase.RUNS, None
+        client.asked = client.place = None
+
+    def waits(self, client: ClientTurn, blockers: tuple[int, ...]) -> None:
+        """Note whose locks *client*'s step waits for."""
+        self._update(client, waited_for=blockers)
+
+    def released(self, client: ClientTurn) -> None:
+        """Note that the last step let *client*'s step go on."""
+        self._update(client, released_by=len(self.steps) - 1)
+
+    def step_of(self, client: ClientTurn) -> Step | None:
+        """Return the step that *client* asks for, or else its last one."""
+        if client.phase is Phase.ASKS and client.asked:
+            return client.asked[0]
+        return None if client.place is None else self.steps[client.place]
+
+    def _update(self, client: ClientTurn, **changes: Any) -> None:
+        if client.place is not None:
+            self.steps[client.place] = replace(self.steps[client.place], **changes)
 
     def ended(self, client: ClientTurn) -> None:
         """Take note that *client* has ended."""
@@ -205,10 +237,8 @@ class Turns:
                 block.touched |= footprint.changes
                 block.locked |= footprint.writes
         step = Step(owner.index, name_of(unit), unit.text, effect)
-        self.notes[id(step)] = Note(
-            session, unit.values, footprint or Footprint(), alone=alone, ends=ends
-        )
-        await self._ask(owner, step)
+        note = Note(session, unit.values, footprint or Footprint(), alone=alone, ends=ends)
+        await self._ask(owner, step, note)
         return split
 
     async def release_commit(self, session: Session, unit: Unit) -> None:
@@ -217,10 +247,9 @@ class Turns:
         if not self._active or block is None or block.owner is None:
             return
         owner = block.owner
-        _record(owner.step, unit)
+        self._record(owner, unit)
         step = Step(owner.index, "COMMIT", "COMMIT", self._end_effect(block), rows=-1)
-        self.notes[id(step)] = Note(session, ends=True)
-        await self._ask(owner, step)
+        await self._ask(owner, step, Note(session, ends=True))
 
     async def release_answer(self, session: Session, unit: Unit, state: bytes) -> None:
         """Return when the client may have the answer to *unit*."""
@@ -233,12 +262,14 @@ class Turns:
                 session.isolation_may_differ = False
         if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
             return
-        step = owner.step
+        step = self.step_of(owner)
         if step is not None and step.name != "COMMIT":
-            _record(step, unit)
+            self._record(owner, unit)
         if step is not None and unit.answer.sqlstate is not None:
-            step.error = unit.answer.sqlstate
-            step.effect = replace(step.effect, publishes=step.effect.publishes | block.touched)
+            # Its transaction is gone, and with it the locks: whoever waits for them sees that.
+            published = step.effect.publishes | block.touched
+            effect = replace(step.effect, publishes=published)
+            self._update(owner, error=unit.answer.sqlstate, effect=effect)
         if state == FAILED:  # its locks are gone, the block is not
             self._blocks[session] = _Block(owner=owner)
         if not self._active:
@@ -264,13 +295,22 @@ class Turns:
             self._levels[session] = (answer.first_row or ("",))[0] or ""
         return self._levels[session]
 
-    async def _ask(self, owner: ClientTurn, step: Step) -> None:
+    async def _ask(self, owner: ClientTurn, step: Step, note: Note) -> None:
         if not self._active:
             return
-        owner.step, owner.phase = step, Phase.ASKS
+        owner.asked, owner.phase = (step, note), Phase.ASKS
         owner.going = asyncio.get_running_loop().create_future()
         self.changed.set()
         await owner.going
+
+    def _record(self, owner: ClientTurn, unit: Unit) -> None:
+        """Note what the server answered to *owner*'s step."""
+        answer = unit.answer
+        rows = _rows(answer.tags[-1]) if answer.tags else -1
+        read = None
+        if answer.first_row is not None:
+            read = dict(zip(answer.columns, answer.first_row, strict=False))
+        self._update(owner, rows=rows, read=read)
 
     def _end_effect(self, block: _Block) -> Effect:
         return end_of_transaction(block.touched, serializable=block.level == "serializable")
@@ -326,16 +366,6 @@ def name_of(unit: Unit) -> str:
     found = _RELATION.search(bare)
     more = f" (+{len(unit.texts) - 1})" if len(unit.texts) > 1 else ""
     return f"{word} {found[1]}{more}" if found else word + more
-
-
-def _record(step: Step | None, unit: Unit) -> None:
-    """Note in *step* what the server answered."""
-    if step is None:
-        return
-    answer = unit.answer
-    step.rows = _rows(answer.tags[-1]) if answer.tags else -1
-    if answer.first_row is not None:
-        step.read = dict(zip(answer.columns, answer.first_row, strict=False))
 
 
 def _rows(tag: str) -> int:

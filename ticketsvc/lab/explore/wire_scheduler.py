@@ -17,9 +17,8 @@ from psycopg import AsyncConnection
 from ticketsvc.database.statements import load
 from ticketsvc.lab.explore.causes import Act, Cause, cause_of
 from ticketsvc.lab.explore.effects import NOTHING, overlap
-from ticketsvc.lab.explore.lock_watch import Overtaken
-from ticketsvc.lab.explore.schedules import Event as Step
-from ticketsvc.lab.explore.schedules import schedule_id
+from ticketsvc.lab.explore.lock_watch import LockOrderChanged, acyclic, require_lock_order
+from ticketsvc.lab.explore.schedules import Step, schedule_id
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
@@ -60,7 +59,7 @@ class Ways:
 class ScenarioRun:
     """One schedule of a scenario, executed: its steps, how clients ended, what is violated.
 
-    *stands_for*: so many schedules differ from it only in the order of independent steps.
+    *represents*: so many schedules differ from it only in the order of independent steps.
     """
 
     names: tuple[str, ...]
@@ -68,7 +67,7 @@ class ScenarioRun:
     results: tuple[ClientResult, ...]
     violated: tuple[ViolatedInvariant, ...]
     acts: tuple[Act, ...] = field(default=(), repr=False)
-    stands_for: int = 1
+    represents: int = 1
 
     @cached_property
     def cause(self) -> Cause | None:
@@ -148,7 +147,6 @@ class WireScheduler:
         self._words = words
         self._turns = turns
         self._ways = ways
-        self._steps: list[Step] = []
         self._seen: dict[tuple[int, ...], tuple[tuple[int, str], ...]] = {}
         self._blockers = load("scenarios")["blockers"].query
         self.replayed = 0
@@ -161,27 +159,27 @@ class WireScheduler:
         """
         for _ in range(_TRIES):
             strategy.begin()
-            with contextlib.suppress(Overtaken):
+            with contextlib.suppress(LockOrderChanged):
                 complete, results = await self._perform(strategy)
                 break
             self.replayed += 1
         else:
             raise CouldNotTell(f"the server took the same steps another way, {_TRIES} times")
-        stands_for = strategy.learn(self._steps)
-        if not complete or not stands_for:
+        represents = strategy.learn(self._turns.steps)
+        if not complete or not represents:
             return None
         return ScenarioRun(
             names=tuple(actor.name for actor in self._actors),
-            steps=tuple(self._steps),
+            steps=tuple(self._turns.steps),
             results=results,
             violated=await self._judge(results),
             acts=tuple(self._acts()),
-            stands_for=stands_for,
+            represents=represents,
         )
 
     def _acts(self) -> Iterator[Act]:
-        notes = [self._turns.notes[id(step)] for step in self._steps]
-        for place, (step, note) in enumerate(zip(self._steps, notes, strict=True)):
+        notes = self._turns.notes
+        for place, (step, note) in enumerate(zip(self._turns.steps, notes, strict=True)):
             if note.ends:
                 continue
             committed: int | None = place if note.alone and not step.error else None
@@ -191,11 +189,11 @@ class WireScheduler:
                         later
                         for later in range(place + 1, len(notes))
                         if notes[later].session is note.session
-                        and (notes[later].ends or self._steps[later].error)
+                        and (notes[later].ends or self._turns.steps[later].error)
                     ),
                     None,
                 )
-                if end is not None and _commits(self._steps[end]):
+                if end is not None and _commits(self._turns.steps[end]):
                     committed = end
             yield Act(
                 place,
@@ -223,7 +221,6 @@ class WireScheduler:
 
     async def _perform(self, strategy: Strategy) -> tuple[bool, tuple[ClientResult, ...]]:
         await self._sandbox.reset()
-        self._steps = []
         self._turns.begin()
         tasks: list[asyncio.Task[ClientResult]] = []
         try:
@@ -257,9 +254,9 @@ class WireScheduler:
                 await connection.execute(b"SELECT pg_advisory_lock(1)")
                 stack.push_async_callback(connection.execute, b"SELECT pg_advisory_unlock(1)")
             for _ in range(MAX_RETRIES if self._ways.retry else 0):
-                place = len(self._steps)
+                place = len(self._turns.steps)
                 result = await self._runner.run(actor, words)
-                mine = [step for step in self._steps[place:] if step.session == client.index]
+                mine = [step for step in self._turns.steps[place:] if step.session == client.index]
                 if result.ending == "success" or not any(step.error in CONFLICTS for step in mine):
                     return result
             return await self._runner.run(actor, words)
@@ -270,13 +267,12 @@ class WireScheduler:
     async def _take_steps(self, strategy: Strategy) -> bool:
         while ready := [c for c in self._turns.clients if c.phase is Phase.ASKS]:
             self._require_same(ready)
-            chosen = strategy.choose(self._steps, [client.index for client in ready])
+            chosen = strategy.choose(self._turns.steps, [client.index for client in ready])
             if chosen is None:
                 return False
             client = self._turns.clients[chosen]
-            if client not in ready or client.step is None:
-                raise Overtaken
-            self._steps.append(client.step)
+            if client not in ready:
+                raise LockOrderChanged
             self._turns.go(client)
             await self._settle(client)
         stuck = [c.name for c in self._turns.clients if c.phase is not Phase.ENDED]
@@ -289,13 +285,13 @@ class WireScheduler:
 
     def _require_same(self, ready: Sequence[ClientTurn]) -> None:
         """Refuse to go on when the steps so far have led to other statements than before."""
-        path = tuple(step.session for step in self._steps)
-        found = tuple((client.index, client.step.text) for client in ready if client.step)
+        path = tuple(step.session for step in self._turns.steps)
+        found = tuple((c.index, step.text) for c in ready if (step := self._turns.step_of(c)))
         before = self._seen.setdefault(path, found)
         if before == found:
             return
         if [index for index, _ in before] != [index for index, _ in found]:
-            raise Overtaken
+            raise LockOrderChanged
         for (index, one), (_, other) in zip(before, found, strict=True):
             if one != other:
                 raise CouldNotTell(
@@ -306,15 +302,14 @@ class WireScheduler:
     # Waiting until a step has had its effect
 
     async def _settle(self, mover: ClientTurn) -> None:
-        waiting = {c for c in self._turns.clients if c.step and self._is_blocked(c)}
+        waiting = {c for c in self._turns.clients if self._is_blocked(c)}
         since: dict[ClientTurn, float] = {}
         while True:
             if self._turns.problem:
                 raise self._turns.problem
             for client in [c for c in waiting if c.phase is not Phase.AT_SERVER]:
                 waiting.discard(client)
-                step = self._last_step(client)
-                step.released_by = len(self._steps) - 1
+                self._turns.released(client)
             if any(c.phase is Phase.RUNS for c in self._turns.clients):
                 await self._until_seen()
                 continue
@@ -327,10 +322,8 @@ class WireScheduler:
             self._turns.go(mover if mover in answered else answered[0])
 
     def _is_blocked(self, client: ClientTurn) -> bool:
-        return client.phase is Phase.AT_SERVER and bool(client.step and client.step.waited_for)
-
-    def _last_step(self, client: ClientTurn) -> Step:
-        return next(step for step in reversed(self._steps) if step.session == client.index)
+        step = self._turns.step_of(client)
+        return client.phase is Phase.AT_SERVER and step is not None and bool(step.waited_for)
 
     async def _until_seen(self) -> None:
         """Wait for a client whose own code runs; where it does nothing visible, say so."""
@@ -363,23 +356,23 @@ class WireScheduler:
                 self._require_time(by_pid[pid], since, now)
                 return False
             blocked[by_pid[pid].index] = tuple(sorted({o.index for o in owners if o}))
-        if not _leads_out(blocked):
+        if not acyclic(blocked):
             return False  # a cycle: the server will end it
         for client in fresh:
             began = since.setdefault(client, now)
             if self._turns.locked_by(client) and now - began < _LOOK_IS_OVER_S:
                 return False
-        self._refuse_overtaking(blocked)
+        require_lock_order(self._turns.steps, blocked)
         for client in at_server:
-            if client.step:
-                client.step.waited_for = blocked[client.index]
+            self._turns.waits(client, blocked[client.index])
             waiting.add(client)
         return True
 
     def _may_block(self, fresh: Sequence[ClientTurn]) -> bool:
         return any(
-            client.step and overlap(client.step.effect.locks, self._turns.locked_by(other))
+            step and overlap(step.effect.locks, self._turns.locked_by(other))
             for client in fresh
+            for step in [self._turns.step_of(client)]
             for other in self._turns.clients
             if other is not client
         )
@@ -390,17 +383,6 @@ class WireScheduler:
                 f"{client.name}: a statement has not ended after {_STATEMENT_S:.0f} s, and "
                 "waits for no other client"
             )
-
-    def _refuse_overtaking(self, blocked: Mapping[int, tuple[int, ...]]) -> None:
-        """Raise `Overtaken` when somebody waits for one who came to the same lock later."""
-        places = {step.session: place for place, step in enumerate(self._steps)}
-        for index, by in blocked.items():
-            for other in by:
-                if other not in places or index not in places:
-                    continue
-                passed = self._steps[places[other]]
-                if passed.waited_for and other not in blocked and places[other] > places[index]:
-                    raise Overtaken
 
     async def _change(self, timeout_s: float) -> bool:
         """Wait until a client asks, is answered or ends; return False when none did in time."""
@@ -415,20 +397,6 @@ class WireScheduler:
 
 def _commits(step: Step) -> bool:
     return step.error is None and not step.text.lstrip().lower().startswith(("rollback", "abort"))
-
-
-def _leads_out(blocked: Mapping[int, tuple[int, ...]]) -> bool:
-    """Tell whether everybody waits, in the end, for somebody who does not."""
-    free: set[int] = set()
-    while True:
-        more = {
-            index
-            for index, by in blocked.items()
-            if index not in free and all(one not in blocked or one in free for one in by)
-        }
-        if not more:
-            return len(free) == len(blocked)
-        free |= more
 
 
 def _short(text: str) -> str:
