@@ -5,7 +5,7 @@ import pytest
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import ddl
 from ticketsvc.lab.explore.cases import Case
-from ticketsvc.lab.explore.exploration import explore
+from ticketsvc.lab.explore.explorer import explore
 from ticketsvc.lab.explore.scenario import explore_scenario
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario

@@ -125,6 +125,8 @@ class Turns:
         """Hold statements from now on."""
         self._active, self.problem = True, None
         self.steps, self.notes = [], []
+        for client in self.clients:
+            client.asked = client.place = None
 
     def let_run(self) -> None:
         """Let every statement and answer pass from now on."""
