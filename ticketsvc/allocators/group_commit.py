@@ -34,7 +34,8 @@ class GroupCommit:
 
     There is no timer: a lone purchase is a batch of one. The committer never waits for a lock.
     A batch whose pool row a rival holds, or that a single purchase made fail, becomes a fallback
-    batch, which waits on a connection of its own. An event has one batch in flight at a time.
+    batch, which another task sells while the committer goes on. An event has one batch in flight
+    at a time.
     """
 
     mechanism: ClassVar = Mechanism(
@@ -90,14 +91,28 @@ class GroupCommit:
             self._committer = asyncio.create_task(self._commit_until_idle())
 
     async def _commit_until_idle(self) -> None:
+        me = asyncio.current_task()
         try:
-            while self._ready:
+            while self._ready and self._committer is me:
                 await self._commit_ready()
         except Exception:
             _log.exception("a bug ended the committer of group commit")
             self._refuse_ready(Unavailable("nothing was sold: try again shortly"))
         finally:
-            self._committer = None
+            if self._committer is me:
+                self._committer = None
+
+    def _hand_over(self) -> None:
+        """Let the running task finish as a fallback; another committer serves what is ready."""
+        self._keep(self._committer)
+        self._committer = None
+        if self._ready:
+            self._ensure_committer()
+
+    def _keep(self, fallback: asyncio.Task[None] | None) -> None:
+        if fallback is not None:
+            self._fallbacks.add(fallback)
+            fallback.add_done_callback(self._fallbacks.discard)
 
     async def _commit_ready(self) -> None:
         """Sell to the queues that are ready, in one statement on a connection of the pool."""
@@ -108,6 +123,10 @@ class GroupCommit:
                 batches = self._take_ready()  # after the wait, with all who came meanwhile
                 if batches:
                     postponed = await self._commit(connection, batches)
+                if postponed and len(batches) == 1:  # it can wait on this connection
+                    postponed = []
+                    self._hand_over()
+                    await self._commit_alone(connection, batches[0])
         except Unavailable as problem:
             self._refuse_ready(problem)
         finally:
@@ -115,9 +134,7 @@ class GroupCommit:
                 if batch not in postponed:
                     self._finish(batch)
         for batch in postponed:
-            fallback = asyncio.create_task(self._commit_fallback(batch))
-            self._fallbacks.add(fallback)
-            fallback.add_done_callback(self._fallbacks.discard)
+            self._keep(asyncio.create_task(self._commit_fallback(batch)))
 
     async def _commit_fallback(self, batch: Batch) -> None:
         try:
