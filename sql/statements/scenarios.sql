@@ -13,6 +13,7 @@ GROUP BY nspname, relname
 ORDER BY 1
 
 -- name: sequences
+-- Every sequence with its position.
 SELECT format('%I.%I', schemaname, sequencename) AS name,
        COALESCE(last_value, start_value) AS value,
        last_value IS NOT NULL AS is_called
@@ -20,6 +21,7 @@ FROM pg_sequences
 WHERE schemaname <> 'ticketsvc_saved'
 
 -- name: blockers
+-- For each session, the sessions that it waits for.
 SELECT pid, pg_blocking_pids(pid) FROM unnest(%(pids)s::int[]) AS pid
 
 -- name: functions
