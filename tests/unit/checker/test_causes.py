@@ -1,22 +1,19 @@
 """Which purchases show a violation, and what caused it: a table of situations, and its limits.
 
-A line of `SITUATIONS` is `TOTAL/AVAILABLE: LEDGER | HISTORY | VIOLATIONS`. The ledger lists who
-holds what (`A 1-8` is a range, `A 1..8` one row per ticket). The history lists the attempts:
-purchase `a` of buyer `A` was told `1-8`, had the outcome `unknown`, … , and was sent and answered
-at the times behind `@`. A violation names the purchases that show it, and in brackets its cause.
+`SITUATIONS` is in the language of `tests.support.situations`. It expects violations, each with the
+purchases that show it and, in brackets, its cause.
 """
 
 import itertools
-import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.situations import read_situation, situations
 from ticketsvc.lab.checker.check import check_event, listed
 from ticketsvc.lab.checker.spans import overlapping_pairs
 from ticketsvc.lab.ledger.records import EventLedger, Issue
-from ticketsvc.lab.workload.history import Attempt
 
 SITUATIONS = """
 overlapping purchases with the same numbers raced
@@ -251,56 +248,6 @@ rows that nobody asked for are named as they lie
   9/0: A 1..3, A 4-9, A 5-5 | | oversold: A 4-9, A 1-3, A 5; duplicate: A 4-9, A 5; drift: A 4-9,
       A 1-3, A 5
 """
-LEDGER = re.compile(r"(?P<user>\w+) (?P<first>-?\d+)(?P<how>-|\.\.)(?P<last>-?\d+)")
-ATTEMPT = re.compile(
-    r"(?P<name>\w+)(?: by (?P<user>\w+))?(?: (?P<first>-?\d+)-(?P<last>-?\d+))?"
-    r"(?: of (?P<quantity>-?\d+))?(?: (?P<outcome>unknown|refused|failed))?"
-    r"(?: @(?P<sent>[\d.]+)-(?P<answered>[\d.]+))?"
-)
-
-
-def situations():
-    """Return the lines of `SITUATIONS`, each with the title above it."""
-    title, lines = "", []
-    for line in SITUATIONS.strip().splitlines():
-        if not line.startswith(" "):
-            title = line
-        elif line.startswith("      "):
-            lines[-1] = (title, f"{lines[-1][1]} {line.strip()}")
-        else:
-            lines.append((title, line.strip()))
-    return lines
-
-
-def read_situation(line):
-    """Return the ledger and the history that *line* describes, and the violations it expects."""
-    ledger, history, violations = (part.strip() for part in line.split("|"))
-    pool, _, held = ledger.partition(":")
-    total, available, *following = map(int, re.findall(r"-?\d+", pool))
-    issues = [issue for part in parts(held) for issue in read_issues(part)]
-    state = EventLedger("E", total, available, *(following or [None]), issues)
-    return state, [read_attempt(part) for part in parts(history)], violations
-
-
-def parts(text):
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def read_issues(text):
-    user, first, how, last = LEDGER.fullmatch(text).groups()
-    if how == "-":
-        return [Issue(user, int(first), int(last))]
-    return [Issue(user, number, number) for number in range(int(first), int(last) + 1)]
-
-
-def read_attempt(text):
-    found = ATTEMPT.fullmatch(text).groupdict()
-    told = range(int(found["first"]), int(found["last"]) + 1) if found["first"] else ()
-    return Attempt(
-        *(found["name"], "http://h", found["user"] or found["name"].upper(), "E"),
-        *(int(found["quantity"] or 8), float(found["sent"] or 0), float(found["answered"] or 1)),
-        *(found["outcome"] or "ok", None, tuple(told)),
-    )
 
 
 def shown(violations):
@@ -312,7 +259,7 @@ def shown(violations):
     )
 
 
-@pytest.mark.parametrize(("title", "line"), situations())
+@pytest.mark.parametrize(("title", "line"), situations(SITUATIONS))
 def test_situation(title, line):
     state, history, expected = read_situation(line)
     violations = check_event(state, history).violations
