@@ -1,4 +1,4 @@
-"""`audit`: check what a database holds."""
+"""`audit`: check what a database holds, by our rules or by those of a scenario."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,8 @@ from ticketsvc.cli.root import (
     FILE,
     VIOLATION,
     as_json_option,
+    refuse_options,
+    scenario_argument,
     ticketsvc,
 )
 from ticketsvc.cli.verdicts import audit_schemas, print_verdicts
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 
 @ticketsvc.command()
+@scenario_argument
 @click.option("--database-url", help="Another database than the suite's.")
 @click.option(
     "--schema",
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 )
 @as_json_option
 def audit(
+    scenario: Path | None,
     database_url: str | None,
     schema: str | None,
     event: str | None,
@@ -54,6 +58,8 @@ def audit(
 ) -> None:
     """Check what a database holds, and whether buyers have what they were answered.
 
+    With FILE.toml, a scenario, its invariants are checked, in one snapshot that writes nothing.
+
     \b
     Exit code:
       0  clean
@@ -61,6 +67,13 @@ def audit(
       2  wrong arguments
       3  could not tell: no database, no such event, or nothing to check
     """
+    if scenario is not None:
+        from ticketsvc.cli.scenarios import audit_file
+
+        refuse_options(
+            ("schema", "event", "history", "our_rules"), "does not go with a scenario: leave it out"
+        )
+        audit_file(scenario, database_url, as_json=as_json)
     from ticketsvc.lab.ledger.reader import LedgerUnreadable, present_schemas
     from ticketsvc.lab.workload.history import read_history
 

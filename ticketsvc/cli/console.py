@@ -52,8 +52,8 @@ def print_facts(title: str, facts: Mapping[str, Any]) -> None:
         print(f"  {name:<{width}}  {shown}")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; None shows as a dash."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int = 160) -> None:
+    """Print a table; None shows as a dash. *width*: how wide it may be where no terminal is."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -64,7 +64,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in row))
     # Elsewhere than on a terminal nothing has to be cut to fit.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else width).print(table)
 
 
 def printable(value: object) -> str:

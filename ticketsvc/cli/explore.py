@@ -1,18 +1,23 @@
-"""`explore`: every interleaving of a few purchases."""
+"""`explore`: every interleaving of a few purchases, or of the clients of a scenario."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ticketsvc.cli.console import complain, counter, print_table
+from ticketsvc.cli.console import counter, print_table
 from ticketsvc.cli.root import (
     CLEAN,
     COULD_NOT_TELL,
+    FILE,
     VIOLATION,
     as_json_option,
     chosen_schema,
+    could_not_tell,
+    refuse_options,
     run_async,
+    scenario_argument,
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
@@ -24,7 +29,13 @@ if TYPE_CHECKING:
     from ticketsvc.lab.explore.exploration import Exploration
 
 
+_OF_ALLOCATORS = ("allocator", "schema", "buyers", "total", "quantity", "together")
+_OF_SCENARIOS = ("isolation", "count", "try_fixes", "compare")
+_LIMIT, _SCENARIO_LIMIT = 250_000, 20_000
+
+
 @ticketsvc.command()
+@scenario_argument
 @click.option("--allocator", default="naive", show_default=True, help="How tickets are allocated.")
 @click.option("--schema", help="original or fixed. Default: where the allocator belongs.")
 @click.option("--buyers", type=click.IntRange(1, 6), default=2, show_default=True)
@@ -40,7 +51,8 @@ if TYPE_CHECKING:
 @click.option(
     "--hold-commits/--no-hold-commits",
     default=None,
-    help="Make a statement and its commit two steps. Default: for the right allocators.",
+    help="Make a statement and its commit two steps. Default: for scenarios, and for the right "
+    "allocators.",
 )
 @click.option("--full", is_flag=True, help="Execute every schedule, not one of each class.")
 @click.option(
@@ -50,13 +62,19 @@ if TYPE_CHECKING:
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    default=250_000,
-    show_default=True,
-    help="Execute at most this many.",
+    help=f"Execute at most this many. Default: {_SCENARIO_LIMIT:,} of a scenario, {_LIMIT:,} of an "
+    "allocator.",
 )
 @click.option("--replay", metavar="ID", help="Show one schedule, step by step.")
+@click.option("--isolation", help="Scenario: the isolation of its sessions, not the file's.")
+@click.option(
+    "--count", multiple=True, metavar="NAME=N", help="Scenario: the number of clients called NAME."
+)
+@click.option("--try-fixes", is_flag=True, help="Scenario: explore it again with each known fix.")
+@click.option("--compare", type=FILE, help="Scenario: explore this one too; show both.")
 @as_json_option
 def explore(
+    scenario: Path | None,
     allocator: str,
     schema: str | None,
     buyers: int,
@@ -67,19 +85,48 @@ def explore(
     full: bool,
     sample: int | None,
     seed: int,
-    limit: int,
+    limit: int | None,
     replay: str | None,
+    isolation: str | None,
+    count: tuple[str, ...],
+    try_fixes: bool,
+    compare: Path | None,
     as_json: bool,
 ) -> None:
-    """Run an allocator through every interleaving of a few purchases.
+    """Run the clients of a scenario, or an allocator, through every interleaving.
 
-    A schedule is one order in which the statements of all buyers can run. Schedules that differ
+    FILE.toml is a scenario: it describes a service of yours, see docs/your-own-service.md. Without
+    it, one of the suite's own allocators sells a few tickets.
+
+    A schedule is one order in which the statements of all clients can run. Schedules that differ
     only in the order of independent steps end alike and form a class: one of each class is
     executed, all of them are counted.
 
-    Exit 0: every schedule is covered, and clean. 1: some violate the invariant. 3: could not
-    tell, for example because there are too many, or nobody could buy.
+    Exit 0: every schedule is covered, and clean. 1: some violate an invariant. 3: could not
+    tell, for example because there are too many, or no client succeeded. With --compare the exit
+    code is that of the other scenario.
     """
+    if sum((full, sample is not None, replay is not None)) > 1:
+        raise UsageError("--full, --sample and --replay exclude each other")
+    if scenario is not None:
+        from ticketsvc.cli.scenarios import explore_file
+
+        refuse_options(_OF_ALLOCATORS, "belongs to an allocator: leave it out, or the scenario")
+        explore_file(
+            scenario,
+            counts=count,
+            isolation=isolation,
+            full=full,
+            sample=sample or 0,
+            seed=seed,
+            limit=limit or _SCENARIO_LIMIT,
+            hold_commits=hold_commits is not False,
+            try_fixes=try_fixes,
+            compare=compare,
+            replay=replay,
+            as_json=as_json,
+        )
+    refuse_options(_OF_SCENARIOS, "belongs to a scenario: name its file")
     from ticketsvc.allocators import ALLOCATORS
     from ticketsvc.database.locate import kept_database
     from ticketsvc.lab.explore.cases import Case, NotRepeatable
@@ -93,8 +140,6 @@ def explore(
         raise UsageError(f"--schema {used}: {allocator} works on {' or '.join(mechanism.schemas)}")
     if not is_quantity(quantity):
         raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
-    if sum((full, sample is not None, replay is not None)) > 1:
-        raise UsageError("--full, --sample and --replay exclude each other")
     held = mechanism.safe if hold_commits is None else hold_commits
     case = Case(allocator, used, buyers, total, quantity, together, held)
     with kept_database(load_settings()) as url:
@@ -109,12 +154,12 @@ def explore(
                         full=full,
                         sample=sample or 0,
                         seed=seed,
-                        limit=limit,
+                        limit=limit or _LIMIT,
                         on_run=lambda run: advance(run.represents),
                     )
                 )
             except NotRepeatable as problem:
-                _could_not_tell(str(problem), as_json)
+                could_not_tell(str(problem), as_json)
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
@@ -142,13 +187,6 @@ def _replay(url: str, case: "Case", word: str, as_json: bool) -> NoReturn:
         print_table(COLUMNS, rows(run))
         print(f"schedule {run.id}: " + "; ".join(endings(run)))
     raise click.exceptions.Exit(CLEAN if run.verdict.clean else VIOLATION)
-
-
-def _could_not_tell(reason: str, as_json: bool) -> NoReturn:
-    if as_json:
-        print(json.dumps({"error": reason, "code": "could_not_tell"}))
-    complain(f"could not tell: {reason}")
-    raise click.exceptions.Exit(COULD_NOT_TELL)
 
 
 def _print(found: "Exploration") -> None:

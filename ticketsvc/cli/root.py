@@ -1,12 +1,14 @@
 """The command `ticketsvc` itself, and what its subcommands share."""
 
+import json
 import math
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ticketsvc import __version__, interrupts
 from ticketsvc.cli.console import complain
@@ -36,6 +38,7 @@ class Finite(click.FloatRange):
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+scenario_argument = click.argument("scenario", metavar="[FILE.toml]", required=False, type=FILE)
 
 
 class Command(click.Command):
@@ -118,6 +121,25 @@ def chosen_schema(name: str) -> Any:
     if name not in SCHEMAS:
         raise UsageError(f"--schema {name!r}: must be one of {', '.join(SCHEMAS)}")
     return name
+
+
+def refuse_options(names: Iterable[str], why: str) -> None:
+    """Raise `UsageError` for the first of these options that was typed, and say *why*."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if (
+            option.name in names
+            and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        ):
+            raise UsageError(f"{option.opts[0]} {why}")
+
+
+def could_not_tell(reason: str, as_json: bool) -> NoReturn:
+    """Say that nothing could be told, and why; end the command."""
+    if as_json:
+        print(json.dumps({"error": reason, "code": "could_not_tell"}))
+    complain(f"could not tell: {reason}")
+    raise click.exceptions.Exit(COULD_NOT_TELL)
 
 
 def run_async(work: Coroutine[Any, Any, _Result]) -> _Result:

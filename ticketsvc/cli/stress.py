@@ -1,4 +1,4 @@
-"""`stress`: send purchases to a service at the same time, and count its answers."""
+"""`stress`: let buyers, or the clients of a scenario, act at the same time; count the answers."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from ticketsvc.cli.root import (
     VIOLATION,
     Finite,
     as_json_option,
+    refuse_options,
     run_async,
+    scenario_argument,
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
@@ -28,9 +30,13 @@ if TYPE_CHECKING:
 _RETRY_S = 10.0
 
 
+_OF_SCENARIOS = ("clients", "repeat")
+
+
 @ticketsvc.command()
+@scenario_argument
 @click.option("--url", "urls", multiple=True, help="A service; repeat for several.")
-@click.option("--event", required=True, help="The event to buy tickets for.")
+@click.option("--event", help="The event to buy tickets for; needed without a scenario.")
 @click.option("--purchases", type=click.IntRange(1, 1_000_000), default=30, show_default=True)
 @click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
 @click.option(
@@ -60,10 +66,23 @@ _RETRY_S = 10.0
     "0 without.",
 )
 @click.option("--history", type=FILE, help="The file for the history. Default: one in runs/.")
+@click.option(
+    "--clients",
+    type=click.IntRange(1, 1000),
+    help="Scenario: the number of clients of its first [[client]]. Default: as the file says.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Scenario: bursts, each on fresh data.",
+)
 @as_json_option
 def stress(
+    scenario: Path | None,
     urls: tuple[str, ...],
-    event: str,
+    event: str | None,
     purchases: int,
     quantity: int,
     concurrency: int,
@@ -71,9 +90,14 @@ def stress(
     keys: bool | None,
     retry_for: float | None,
     history: Path | None,
+    clients: int | None,
+    repeat: int,
     as_json: bool,
 ) -> None:
     """Send purchases to a service at the same time, and count its answers.
+
+    With FILE.toml, a scenario, its service is started, its clients act all at once, and its
+    invariants are judged before and after (exit 1: one is violated).
 
     A purchase is POST URL/purchase with userId, eventId and quantity in JSON. Any 2xx means sold;
     the numbers are taken from the answer's field "tickets".
@@ -85,6 +109,16 @@ def stress(
       2  wrong arguments, or no purchase could be sent
       3  could not tell: some could not be sent, have no answer, or were sold without numbers
     """
+    context = click.get_current_context()
+    if scenario is not None:
+        from ticketsvc.cli.scenarios import stress_file
+
+        kept = {"scenario", "as_json", *_OF_SCENARIOS}
+        refuse_options(context.params.keys() - kept, "does not go with a scenario: leave it out")
+        stress_file(scenario, clients=clients, repeat=repeat, as_json=as_json)
+    refuse_options(_OF_SCENARIOS, "belongs to a scenario: name its file")
+    if event is None:
+        raise UsageError("stress needs the file of a scenario, or --event and --url")
     from ticketsvc.lab.workload.burst import run_workload, takes_keys
     from ticketsvc.lab.workload.history import Attempt, recording, summarise
     from ticketsvc.lab.workload.plan import Workload, purchase_url

@@ -10,12 +10,14 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from ticketsvc.database.embedded import free_port
+from ticketsvc.errors import UsageError
 from ticketsvc.lab.explore.rewriting import locking_reads
+from ticketsvc.lab.explore.scenario_transcripts import in_words
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
 from ticketsvc.lab.explore.turns import ClientGate, CouldNotTell, Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
-from ticketsvc.lab.scenarios.clients import actors_of, open_runner
+from ticketsvc.lab.scenarios.clients import Ending, actors_of, open_runner
 from ticketsvc.lab.scenarios.filling import database_words, through
 from ticketsvc.lab.scenarios.sandbox import open_sandbox
 from ticketsvc.lab.scenarios.service import running_service
@@ -45,6 +47,10 @@ class ScenarioExploration:
     succeeded: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     sqlstates: Counter[str] = field(default_factory=Counter)
+    endings: Counter[tuple[str, Ending]] = field(default_factory=Counter)
+    """How clients ended, by what the scenario calls them."""
+    complaints: dict[str, str] = field(default_factory=dict)
+    """What the first of them that did not succeed was told."""
     complete: bool = False
     sampled: bool = False
     seconds: float = 0.0
@@ -69,6 +75,11 @@ class ScenarioExploration:
         self.blocked += times * run.blocked
         self.retries += times * bool(run.retries)
         self.succeeded += times * any(one.ending == "success" for one in run.results)
+        for actor, result in zip(actors_of(self.scenario), run.results, strict=True):
+            self.endings[actor.client.name, result.ending] += times
+            if result.ending != "success":
+                said = f"{actor.name} was told: {result.message or 'nothing'}"
+                self.complaints.setdefault(actor.client.name, said)
         for violated in run.violated:
             self.violations[violated.name] += times
             self.examples.setdefault(violated.name, run.id)
@@ -96,6 +107,15 @@ class ScenarioExploration:
             "examples": self.examples,
             "reasons": self.reasons,
         }
+
+
+def _always_failing(found: ScenarioExploration) -> str:
+    """Return the name of clients that never did anything but fail; "" when there are none."""
+    for name in sorted({name for name, _ in found.endings}):
+        others = [ending for client, ending in found.endings if client == name]
+        if others == ["failed"]:
+            return name
+    return ""
 
 
 def _size(run: ScenarioRun) -> tuple[int, int]:
@@ -146,7 +166,12 @@ async def explore_scenario(
     if not found.complete and not found.sampled and not found.reasons:
         found.reasons.append(f"not all schedules: stopped at the limit of {limit:,}")
     if found.schedules and not found.succeeded:
-        found.reasons.append("no client succeeded in any schedule: that shows nothing")
+        found.reasons.append(
+            "no client succeeded in any schedule: that shows nothing; "
+            + next(iter(found.complaints.values()))
+        )
+    elif failing := _always_failing(found):
+        found.reasons.append(f"{failing} failed in every schedule: {found.complaints[failing]}")
     return found
 
 
@@ -184,6 +209,12 @@ async def open_scheduler(
     actors = actors_of(scenario)
     async with contextlib.AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
+        await sandbox.reset()
+        for violated in await sandbox.judge():
+            raise UsageError(
+                f"{scenario.file}: invariant {violated.name!r} does not hold before any client "
+                f"acts: {in_words(violated)}"
+            )
         watched = [scenario.sql_of(invariant.sql) for invariant in scenario.invariant]
         footprints = WireFootprints(sandbox.control, watched)
         turns = Turns(
@@ -195,19 +226,18 @@ async def open_scheduler(
         server = conninfo_to_dict(sandbox.url)
         target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
         runner = await stack.enter_async_context(open_runner(scenario, psql))
-        url = ""
         if scenario.service is not None:
             port = await stack.enter_async_context(open_proxy(*target, ClientGate(turns)))
             words = database_words(through(sandbox.url, port))
             words["port"] = str(free_port())
-            url = await stack.enter_async_context(running_service(scenario, words))
+            service = running_service(scenario, words)
+            runner.service = await stack.enter_async_context(service)
         places = []
         for client in turns.clients:
             gate = ClientGate(turns, client)
             port = await stack.enter_async_context(open_proxy(*target, gate))
             own = through(sandbox.url, port)
-            words = {**database_words(own), "port": str(port)}
-            places.append({**words, "url": url, "own_url": own})
+            places.append({**database_words(own), "port": str(port), "own_url": own})
         yield WireScheduler(sandbox, runner, actors, places, turns=turns, ways=ways)
 
 

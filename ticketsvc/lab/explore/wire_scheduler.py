@@ -233,13 +233,23 @@ class WireScheduler:
                 task.add_done_callback(partial(self._ended, client))
                 await self._settle(client)
             complete = await self._take_steps(strategy)
+        except LockOrderChanged:
+            raise
+        except BaseException:  # the exploration ends: a client may hang for ever
+            for task in tasks:
+                task.cancel()
+            raise
         finally:  # whatever happened: nothing of it runs on into the next schedule
             self._turns.let_run()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return complete, tuple(one for one in results if isinstance(one, ClientResult))
+        told = tuple(one for one in results if isinstance(one, ClientResult))
+        for actor, one in zip(self._actors, told, strict=True):
+            if one.ending == "unknown":
+                raise CouldNotTell(f"{actor.name} got no answer: {one.message}")
+        return complete, told
 
     async def _act(
         self, client: ClientTurn, actor: Actor, words: Mapping[str, str]

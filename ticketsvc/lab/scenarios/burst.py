@@ -69,6 +69,7 @@ class ScenarioBurst:
             "success": endings["success"],
             "refused": endings["refused"],
             "failed": endings["failed"],
+            "unknown": endings["unknown"],
             "first_refusal": first,
             "numbers": sum(len(result.numbers) for result in self.results),
             "duplicates": self.duplicates,
@@ -143,18 +144,18 @@ async def run_bursts(
         runner = await stack.enter_async_context(open_runner(scenario, psql))
         shared = Recorder()
         recorders = [shared]
-        url = ""
         if scenario.service is not None:
             port = await stack.enter_async_context(open_proxy(*target, shared))
             words = {**database_words(through(sandbox.url, port)), "port": str(free_port())}
-            url = await stack.enter_async_context(running_service(scenario, words))
+            service = running_service(scenario, words)
+            runner.service = await stack.enter_async_context(service)
         places = []
         for actor in actors:
             recorder = Recorder(actor.name)
             recorders.append(recorder)
             port = await stack.enter_async_context(open_proxy(*target, recorder))
             own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": str(port), "url": url})
+            places.append({**database_words(own), "port": str(port)})
         for _ in range(repeat):
             await sandbox.reset()
             before = await sandbox.judge()

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,12 +19,16 @@ import aiohttp
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment
+from ticketsvc.lab.scenarios.service import RunningService
 from ticketsvc.lab.scenarios.spec import Client, Scenario
 
-Ending = Literal["success", "refused", "failed"]
-"""success: as the scenario says. refused: answered otherwise. failed: an error that a user sees."""
+Ending = Literal["success", "refused", "failed", "unknown"]
+"""success: as the scenario says. refused: answered otherwise. failed: an error that a user sees.
+unknown: no answer, so it may have happened, or not."""
 
+CLIENT_TIMEOUT_S = 60.0
 _MESSAGE_LENGTH = 200
+_ERROR = re.compile(r"\b(error|fatal|panic):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,14 @@ def actors_of(scenario: Scenario) -> list[Actor]:
 class Runner:
     """Runs the clients of one scenario."""
 
-    def __init__(
-        self, scenario: Scenario, psql: str, session: aiohttp.ClientSession, timeout_s: float
-    ) -> None:
+    def __init__(self, scenario: Scenario, psql: str, session: aiohttp.ClientSession) -> None:
         self._scenario = scenario
         self._psql = psql
         self._http = session
-        self._timeout_s = timeout_s
         self._functions: dict[str, Callable[..., Any]] = {}
         self.processes: set[asyncio.subprocess.Process] = set()
+        self.service: RunningService | None = None
+        """Where requests go."""
         for client in scenario.client:
             if client.python:  # what cannot be imported is said before anything starts
                 self._functions[client.python] = _function(scenario, client.python)
@@ -92,22 +96,28 @@ class Runner:
     async def _request(self, client: Client, words: Mapping[str, str]) -> ClientResult:
         asked = client.request
         assert asked  # noqa: S101 - for the type checker
-        url = words["url"].rstrip("/") + fill_in(asked.path, words)
+        assert self.service  # noqa: S101 - who has requests has a service
+        url = self.service.url.rstrip("/") + fill_in(asked.path, words)
         body = None if asked.json_ is None else json.dumps(fill_in(asked.json_, words))
         headers = fill_in(asked.headers, words)
         if body is not None and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
+                asyncio.timeout(CLIENT_TIMEOUT_S),
                 self._http.request(
                     asked.method, url, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 text = await response.text(errors="replace")
-        except (aiohttp.ClientError, TimeoutError) as problem:
-            return ClientResult("failed", _one_line(problem))
-        return judge_answer(client, response.status, text)
+        except TimeoutError:
+            return ClientResult("unknown", f"no answer in {CLIENT_TIMEOUT_S:g} s")
+        except aiohttp.ClientError as problem:
+            return ClientResult("unknown", await self.service.epitaph() or _one_line(problem))
+        try:
+            return judge_answer(client, response.status, text)
+        except UsageError as problem:
+            raise UsageError(f"{self._scenario.file}: {problem}") from None
 
     async def _call(self, name: str, url: str, n: int) -> ClientResult:
         function = self._functions[name]
@@ -137,17 +147,17 @@ class Runner:
             ) from None
         self.processes.add(process)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
                 said, complained = await process.communicate(told.encode() or None)
         except TimeoutError:
-            return ClientResult("failed", "it did not end in time")
+            return ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
         finally:
             _kill(process)
             self.processes.discard(process)
-        words = (complained or said).decode(errors="replace").strip()
-        if process.returncode:
-            return ClientResult("failed", words.splitlines()[-1][:_MESSAGE_LENGTH] if words else "")
-        return ClientResult("success", words.splitlines()[-1][:_MESSAGE_LENGTH] if words else "")
+        lines = (complained or said).decode(errors="replace").strip().splitlines()
+        errors = [line for line in lines if _ERROR.search(line)] if process.returncode else []
+        message = " ".join([*errors, *lines[-1:]][:1])[:_MESSAGE_LENGTH]
+        return ClientResult("failed" if process.returncode else "success", message)
 
 
 def judge_answer(client: Client, status: int, text: str) -> ClientResult:
@@ -181,13 +191,11 @@ def numbers_in(text: str, path: str) -> tuple[str, ...] | None:
 
 
 @contextlib.asynccontextmanager
-async def open_runner(
-    scenario: Scenario, psql: str, timeout_s: float = 60.0
-) -> AsyncIterator[Runner]:
+async def open_runner(scenario: Scenario, psql: str) -> AsyncIterator[Runner]:
     """Make a runner whose processes and connections end with it."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
-        runner = Runner(scenario, psql, session, timeout_s)
+        runner = Runner(scenario, psql, session)
         try:
             yield runner
         finally:
@@ -204,7 +212,7 @@ def _function(scenario: Scenario, name: str) -> Callable[..., Any]:
     sys.path.insert(0, str(scenario.folder))  # for what it imports from beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise UsageError(f"{scenario.file}: python {name!r}: {_one_line(problem)}") from None
     finally:
         sys.path.remove(str(scenario.folder))

@@ -48,8 +48,9 @@ class Sandbox:
         database = self._scenario.database
         for text in database.schema_:
             await self._run(self._scenario.sql_of(text), "database.schema", shown=text)
+        names = {fix.sql: f"fix {fix.name!r}" for fix in self._scenario.fix}
         for text in fixes:
-            await self._run(self._scenario.sql_of(text), "fix.sql")
+            await self._run(self._scenario.sql_of(text), names.get(text, "fix.sql"))
         statements = load("scenarios")
         tables = await self._rows(statements["tables"].query)
         self._vacuum = f"VACUUM {', '.join(name for name, _ in tables)}" if tables else ""
@@ -153,9 +154,13 @@ async def open_sandbox(
 
 async def audit_database(url: str, scenario: Scenario) -> tuple[ViolatedInvariant, ...]:
     """Return the invariants that do not hold at *url* now: read-only, in one snapshot."""
-    async with await AsyncConnection.connect(url, row_factory=tuple_row) as connection:
+    # Prepared, an invariant is one statement: it cannot end the transaction that only reads.
+    async with await AsyncConnection.connect(
+        url, row_factory=tuple_row, prepare_threshold=0
+    ) as connection:
         await connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         found = await judge_invariants(connection, scenario)
+        await connection.execute(b"DEALLOCATE ALL")  # a pooler may keep the session
         await connection.rollback()
         return found
 

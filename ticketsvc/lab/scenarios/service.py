@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import IO
 
 import aiohttp
 from yarl import URL
@@ -19,11 +22,37 @@ from ticketsvc.lab.scenarios.spec import Scenario, Service
 START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _LOOK_S = 0.02
+_END_IS_SEEN_S = 0.5
+_LAST_WORDS_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service that answers at *url*."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    output: IO[bytes]
+
+    async def epitaph(self) -> str:
+        """Return how it ended, and its last words; "" when it still runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = await asyncio.to_thread(self.process.wait, _END_IS_SEEN_S)
+            return f"the service has ended with code {code}: {self.last_words()}"
+        return ""
+
+    def last_words(self) -> str:
+        """Return the last line that it wrote."""
+        self.output.seek(max(0, self.output.seek(0, io.SEEK_END) - _LAST_WORDS_BYTES))
+        said = self.output.read().decode(errors="replace").strip().splitlines()
+        return said[-1].strip() if said else "it said nothing"
 
 
 @contextlib.asynccontextmanager
-async def running_service(scenario: Scenario, words: Mapping[str, str]) -> AsyncIterator[str]:
-    """Run the service with *words* filled in; yield its address once it is ready.
+async def running_service(
+    scenario: Scenario, words: Mapping[str, str]
+) -> AsyncIterator[RunningService]:
+    """Run the service with *words* filled in; yield it once it is ready.
 
     Raise `UsageError` with its last words when it does not start, or does not get ready in time.
     """
@@ -46,14 +75,19 @@ async def running_service(scenario: Scenario, words: Mapping[str, str]) -> Async
                 f"{scenario.file}: service.command: {command[0]}: {problem.strerror}"
             ) from None
         try:
-            url = fill_in(service.url, words)
-            if not await _ready(process, service, url):
-                output.seek(0)
-                said = output.read().decode(errors="replace").strip().splitlines()
-                reason = said[-1] if said else "it said nothing"
-                how = "did not start" if process.poll() is not None else "did not get ready"
-                raise UsageError(f"{scenario.file}: service.command: it {how}: {reason}")
-            yield url
+            running = RunningService(fill_in(service.url, words), process, output)
+            if not await _ready(process, service, running.url):
+                code = process.poll()
+                raise UsageError(
+                    f"{scenario.file}: service.{'ready' if code is None else 'command'}: "
+                    + (
+                        f"it was not ready after {START_TIMEOUT_S:g} s"
+                        if code is None
+                        else f"it ended with code {code} before it was ready"
+                    )
+                    + f": {running.last_words()}"
+                )
+            yield running
         finally:
             await asyncio.shield(asyncio.to_thread(_stop, process))
 
@@ -61,7 +95,8 @@ async def running_service(scenario: Scenario, words: Mapping[str, str]) -> Async
 async def _ready(process: "subprocess.Popen[bytes]", service: Service, url: str) -> bool:
     deadline = time.monotonic() + START_TIMEOUT_S
     address = URL(url)
-    async with aiohttp.ClientSession() as session:
+    timeout = aiohttp.ClientTimeout(total=START_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
         while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
                 if service.ready is None:
