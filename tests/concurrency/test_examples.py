@@ -3,11 +3,13 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ticketsvc.lab.explore import fixes
 from ticketsvc.lab.explore.scenario import explore_scenario
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
@@ -15,7 +17,7 @@ from ticketsvc.settings import ROOT
 
 EXAMPLES = ROOT / "examples"
 
-# Schedules, and how many of them violate: broken and fixed, with commits held.
+# Schedules, and how many of them violate: broken and fixed, with commits held; the cause.
 KINDS = {
     "sql/1-overlapping-bookings": ((20, 18), (8, 0), "phantom"),
     "sql/2-reserved-quantity": ((182, 180), (6, 0), "lost update"),
@@ -24,11 +26,58 @@ KINDS = {
     "sql/6-cancelled-twice": ((6, 6), (6, 0), "repeated request"),
     "sql/7-lock-released-early": ((42, 32), (8, 0), "lock released before commit"),
     "sql/8-status-without-guard": ((6, 6), (6, 0), "unguarded update"),
+    "web-and-counter": ((36, 33), (8, 0), "check-then-act on a stale read"),
 }
 SERVICES = {
-    "node-express": ((182, 180), (6, 0)),
-    "fastapi-sqlalchemy": ((24, 22), (6, 0)),
-    "flask-psycopg": ((50, 48), (8, 0)),
+    "node-express": ((182, 180), (6, 0), "check-then-act on a stale read"),
+    "fastapi-sqlalchemy": ((24, 22), (6, 0), "lost update"),
+    "flask-psycopg": ((50, 48), (8, 0), "check-then-act on a stale read"),
+    "php": ((24, 22), (6, 0), "check-then-act on a stale read"),
+    "python": ((14, 12), (4, 0), "check-then-act on a stale read"),
+}
+ENOUGH = 40  # schedules executed: what holds has fewer, what does not is found out by then
+# What is tried on which: whether it holds, and what is said of it.
+FIXES = {
+    "sql/1-overlapping-bookings/broken.toml": {
+        "exclusion constraint": (True, "a client is told of an error (23P01)"),
+        "lock the bookings that are there": (False, "not there yet, so nothing could lock it"),
+        "REPEATABLE READ, with retry": (False, "each keeps to its own snapshot"),
+        "FOR UPDATE on the reads": (False, "PostgreSQL refuses FOR UPDATE with aggregates"),
+    },
+    "sql/2-reserved-quantity/broken.toml": {
+        "FOR UPDATE on the reads": (False, "a lock in autocommit protects nothing"),
+        "REPEATABLE READ": (False, "the level protects each, not what the client decides"),
+    },
+    "sql/4-insert-where-not-exists/broken.toml": {
+        "unique seat": (True, "a client is told of an error (23505)"),
+        "SERIALIZABLE, with retry": (True, "a client tries again"),
+        "advisory lock around the client": (True, "holds in every schedule"),
+        "FOR UPDATE on the reads": (False, "was added to no statement"),
+    },
+    "sql/5-counting-subquery/broken.toml": {
+        "REPEATABLE READ, with retry": (True, "a client tries again"),
+        "REPEATABLE READ": (True, "(40001) and has to try again"),
+        "FOR UPDATE on the reads": (False, "was added to no statement"),
+    },
+    "sql/6-cancelled-twice/broken.toml": {
+        "available never above total": (True, "in 6 of 6 schedules a client is told of an error"),
+        "SERIALIZABLE, with retry": (False, "violated even when the clients act one after"),
+    },
+    "sql/7-lock-released-early/broken.toml": {
+        "advisory lock around the client": (True, "holds in every schedule"),
+        "REPEATABLE READ": (False, "gave its lock back at step"),
+    },
+    "sql/8-status-without-guard/broken.toml": {
+        "unique sale": (True, "in 6 of 6 schedules a client is told of an error (23505)"),
+        "advisory lock around the client": (False, "violated even when the clients act one after"),
+    },
+    "flask-psycopg/naive.toml": {
+        "FOR UPDATE on the reads": (True, "holds in every schedule"),
+        "REPEATABLE READ, with retry": (True, "a client tries again"),
+    },
+    "web-and-counter/broken.toml": {
+        "FOR UPDATE on the reads": (True, "holds in every schedule"),
+    },
 }
 
 
@@ -38,20 +87,29 @@ async def explored(server, file, **options):
     )
 
 
-def require_runtime(example):
-    """Skip where what the example runs on is missing; fail there in continuous integration."""
-    missing = ""
+def missing_for(example):
+    """Return what the machine lacks to run *example*, in words."""
     if example == "node-express":
         if not shutil.which("node"):
-            missing = "node is not on PATH"
-        elif not (EXAMPLES / example / "node_modules").is_dir():
-            missing = f"npm install was not run in examples/{example}"
-    else:
-        names = {"fastapi-sqlalchemy": ("fastapi", "sqlalchemy", "asyncpg", "uvicorn")}
-        wanted = names.get(example, ("flask",))
-        absent = [name for name in wanted if importlib.util.find_spec(name) is None]
-        missing = f"{', '.join(absent)} is not installed" if absent else ""
-    if missing:
+            return "node is not on PATH"
+        installed = (EXAMPLES / example / "node_modules").is_dir()
+        return "" if installed else f"npm install was not run in examples/{example}"
+    if example == "php":
+        asked = ["php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"]
+        usable = shutil.which("php") and not subprocess.run(asked, check=False).returncode
+        return "" if usable else "php with pdo_pgsql is not on PATH"
+    packages = {
+        "fastapi-sqlalchemy": ("fastapi", "sqlalchemy", "asyncpg", "uvicorn"),
+        "flask-psycopg": ("flask",),
+        "web-and-counter": ("flask",),
+    }
+    absent = [name for name in packages.get(example, ()) if not importlib.util.find_spec(name)]
+    return f"not installed: {', '.join(absent)}" if absent else ""
+
+
+def require_runtime(example):
+    """Skip where what the example runs on is missing; fail there in continuous integration."""
+    if missing := missing_for(example):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
 
 
@@ -63,15 +121,39 @@ def own_python(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_broken_kind_is_found_and_its_cause_named(server, kind):
-    found = await explored(server, f"{kind}/broken.toml")
+async def test_a_broken_kind_is_found_and_its_fixes_are_judged(
+    server, kind, own_python, monkeypatch
+):
+    require_runtime(kind)
+    found = await explored(server, f"{kind}/broken.toml", keep=True)
     (schedules, violating), _, cause = KINDS[kind]
     assert (found.schedules, found.violating, found.reasons) == (schedules, violating, [])
     assert found.smallest.cause.name == cause
+    await judge_fixes(server, f"{kind}/broken.toml", found, monkeypatch)
+
+
+async def judge_fixes(server, file, found, monkeypatch):
+    """Try what `FIXES` names of *file*; compare which hold, and what is said of them."""
+    wanted = FIXES[file]
+    every = fixes.candidates(found.scenario, found)
+    chosen = [candidate for candidate in every if candidate.name in wanted]
+    monkeypatch.setattr(fixes, "candidates", lambda *_: chosen)
+    tried = await fixes.try_fixes(
+        found.scenario,
+        found,
+        lambda ways, sql: explored(server, file, ways=ways, fixes=sql, keep=True, limit=ENOUGH),
+    )
+    assert {one.candidate.name: one.holds for one in tried} == {
+        name: holds for name, (holds, _) in wanted.items()
+    }
+    for one in tried:
+        assert wanted[one.candidate.name][1] in one.why
+        assert one.holds or one.found.smallest or one.found.reasons
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_fixed_kind_is_clean(server, kind):
+async def test_a_fixed_kind_is_clean(server, kind, own_python):
+    require_runtime(kind)
     found = await explored(server, f"{kind}/fixed.toml")
     _, (schedules, violating), _ = KINDS[kind]
     assert found.complete
@@ -79,18 +161,21 @@ async def test_a_fixed_kind_is_clean(server, kind):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_naive_service_violates(server, service, own_python):
+async def test_a_naive_service_violates(server, service, own_python, monkeypatch):
     require_runtime(service)
-    found = await explored(server, f"{service}/naive.toml")
-    (schedules, violating), _ = SERVICES[service]
+    found = await explored(server, f"{service}/naive.toml", keep=True)
+    (schedules, violating), _, cause = SERVICES[service]
     assert (found.schedules, found.violating, found.reasons) == (schedules, violating, [])
+    assert found.smallest.cause.name == cause
+    if service == "flask-psycopg":
+        await judge_fixes(server, f"{service}/naive.toml", found, monkeypatch)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_fixed_service_is_clean_and_waits(server, service, own_python):
     require_runtime(service)
     found = await explored(server, f"{service}/fixed.toml")
-    _, (schedules, violating) = SERVICES[service]
+    _, (schedules, violating), _ = SERVICES[service]
     assert (found.schedules, found.violating, found.reasons) == (schedules, violating, [])
     assert found.blocked
 

@@ -33,20 +33,34 @@ def test_a_stale_read_that_was_acted_upon():
     assert found.places == (0, 2, 3)
 
 
-def test_a_value_written_back_is_a_lost_update():
-    rows = (
-        (0, "SELECT v FROM pool", POOL, NONE, 0, {"row": {"v": 0}, "rows": 1}),
-        (1, "SELECT v FROM pool", POOL, NONE, 1, {"row": {"v": 0}, "rows": 1}),
-        (1, "UPDATE pool SET v = $1 WHERE id = 1", POOL, POOL, 2, {"rows": 1}),
-        (0, "UPDATE pool SET v = $1 WHERE id = 1", POOL, POOL, 3, {"rows": 1}),
+def written_after_a_read(value, row="1"):
+    read = {"row": {"v": 0}, "rows": 1}
+    look, write = "SELECT v FROM pool WHERE id = ROW", "UPDATE pool SET v = VALUE WHERE id = ROW"
+    write = write.replace("VALUE", value)
+    return (
+        (0, look.replace("ROW", "1"), POOL, NONE, 0, read),
+        (1, look.replace("ROW", row), POOL, NONE, 1, read),
+        (1, write.replace("ROW", row), POOL, POOL, 2, {"rows": 1}),
+        (0, write.replace("ROW", "1"), POOL, POOL, 3, {"rows": 1}),
     )
-    assert name_of(*rows) == "lost update"
+
+
+def test_a_number_written_back_is_a_lost_update():
+    assert name_of(*written_after_a_read("0 + 1")) == "lost update"
+
+
+def test_a_constant_that_is_no_number_is_not_a_value_written_back():
+    assert name_of(*written_after_a_read("'sold'")) == "check-then-act on a stale read"
+
+
+def test_a_rival_on_another_row_is_no_cause():
+    assert name_of(*written_after_a_read("0 + 1", row="2")) is None
 
 
 def test_a_row_that_was_not_there_to_lock_is_a_phantom():
     look = "SELECT 1 FROM tickets WHERE seat = 1"
     rows = (
-        (0, look, TICKETS, NONE, 2, {"rows": 0}),
+        (0, look, TICKETS, NONE, 4, {"rows": 0}),
         (1, look, TICKETS, NONE, 5, {"rows": 0}),
         (0, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 4, {"rows": 1}),
         (1, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 5, {"rows": 1}),
@@ -65,14 +79,30 @@ def test_each_keeping_to_its_snapshot_and_changing_another_row_is_write_skew():
     assert name_of(*rows) == "write skew"
 
 
-def test_a_change_that_asks_nothing_is_unguarded():
-    rows = (
-        (0, "UPDATE pool SET guest = $1 WHERE id = 1", POOL, POOL, 0, {"rows": 1}),
-        (1, "UPDATE pool SET guest = $1 WHERE id = 1", POOL, POOL, 1, {"rows": 1}),
-    )
-    differing = [Act(**{**vars(act), "values": (str(act.client),)}) for act in acts(*rows)]
+def blind(text="UPDATE pool SET guest = $1 WHERE id = 1"):
+    rows = (0, text, POOL, POOL, 2, {"rows": 1}), (1, text, POOL, POOL, 3, {"waited_for": (0,)})
+    return acts(*rows, (0, "COMMIT", NONE, NONE, 2, {}))
+
+
+def test_a_change_that_asks_nothing_is_unguarded_though_it_waited():
+    differing = [Act(**{**vars(act), "values": (str(act.client),)}) for act in blind()]
     assert cause_of(differing, NAMES).name == "unguarded update"
-    assert name_of(*rows) == "repeated request"
+    assert cause_of([act for act in blind() if act.changes], NAMES).name == "repeated request"
+
+
+def test_a_change_that_asks_what_the_row_was_is_not_called_unguarded():
+    assert cause_of(blind("UPDATE pool SET v = v - 8 WHERE id = 1 AND v >= 8"), NAMES) is None
+
+
+def test_a_locking_read_that_waited_returns_the_row_as_it_is():
+    look = "SELECT available FROM pool FOR UPDATE"
+    rows = (
+        (0, "UPDATE pool SET available = 0", POOL, POOL, 2, {"rows": 1}),
+        (1, look, POOL, NONE, 4, {"rows": 1, "waited_for": (0,)}),
+        (0, "COMMIT", NONE, NONE, 2, {}),
+        (1, "UPDATE pool SET available = available - 8", POOL, POOL, 4, {"rows": 1}),
+    )
+    assert name_of(*rows) is None
 
 
 def test_a_lock_given_back_before_the_commit():

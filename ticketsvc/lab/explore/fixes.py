@@ -1,10 +1,13 @@
 """Try the fixes that people reach for on a scenario, and say which hold and why others do not."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from ticketsvc.lab.explore.causes import Act
+from ticketsvc.lab.explore.causes import short_name
+from ticketsvc.lab.explore.effects import dependent
+from ticketsvc.lab.explore.rewriting import LOCKS, locking_reads
 from ticketsvc.lab.explore.scenario import AS_IT_IS, ScenarioExploration
 from ticketsvc.lab.explore.wire_scheduler import CONFLICTS, ScenarioRun, Ways
 from ticketsvc.lab.scenarios.spec import Scenario
@@ -25,32 +28,32 @@ class Candidate:
 class TriedFix:
     """What came of a candidate. Every count is of schedules.
 
-    *needless*: fewer clients succeeded than one after the other would have. *errors*: a client
-    ended in an error that a user would see.
+    *needless*: fewer clients were served than one after the other would have been. *errors*: a
+    client ended in an error of the database. *loses*: how many clients fewer are served even one
+    after the other than without the fix.
     """
 
     candidate: Candidate
     found: ScenarioExploration
     needless: int
     errors: int
+    loses: int
     why: str
 
     @property
     def holds(self) -> bool:
-        """Whether every schedule was covered and none violates an invariant."""
-        return self.found.complete and not self.found.violating and not self.found.reasons
+        """Whether no schedule, all covered, violates an invariant or sells less for no reason."""
+        found = self.found
+        return found.complete and not (found.violating or found.reasons or self.loses)
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """What holds first, then what turns fewer away, fails less and waits less."""
+        """What holds first, then what breaks, turns away, fails and waits least."""
         found = self.found
-        shares = [part / max(1, found.schedules) for part in (self.needless, self.errors)]
-        return (
-            not self.holds,
-            bool(found.violating),
-            *shares,
-            found.blocked / max(1, found.schedules),
-        )
+        useless = self.loses > 0 or not found.succeeded
+        counts = (found.violating, self.needless, self.errors, found.blocked)
+        shares = [count / max(1, found.schedules) for count in counts]
+        return (not self.holds, useless, bool(found.violating), *shares)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON and tables."""
@@ -87,31 +90,72 @@ async def try_fixes(
     explore: Explore,
     on_fix: Callable[[Candidate], object] = lambda _: None,
 ) -> list[TriedFix]:
-    """Explore *scenario* with each candidate; return them ranked, the best first."""
+    """Explore *scenario* with each candidate; return them ranked, the best first.
+
+    What cannot differ from an exploration that is there already is not explored again.
+    """
+    before = _served_alone(run for run in as_it_is.runs if run.clean)
+    done = {AS_IT_IS: as_it_is}
     tried = []
     for candidate in candidates(scenario, as_it_is):
         on_fix(candidate)
-        found = await explore(candidate.ways, candidate.sql)
-        alone = serial_successes(found)
-        needless = sum(run.represents for run in found.runs if _successes(run) < alone)
-        errors = sum(
-            run.represents
-            for run in found.runs
-            if any(result.ending == "failed" for result in run.results)
-            and any(step.error for step in run.steps)
-        )
-        tried.append(TriedFix(candidate, found, needless, errors, why(candidate, found, errors)))
+        found = None if candidate.sql else done.get(_equal_to(candidate.ways, done))
+        if found is None:
+            found = await explore(candidate.ways, candidate.sql)
+            if not candidate.sql:
+                done[candidate.ways] = found
+        one = _judge(candidate, found, before)
+        if found is as_it_is:
+            names = ", ".join(sorted(map(short_name, candidate.ways.lock_reads_of)))
+            one = replace(
+                one,
+                why=f"FOR UPDATE was added to no statement: none is a SELECT from {names} "
+                "that does not lock yet",
+            )
+        tried.append(one)
     return sorted(tried, key=lambda one: one.rank)
 
 
-def serial_successes(found: ScenarioExploration) -> int:
-    """Return how many clients succeed when they act one after the other, at the least."""
-    serial = [_successes(run) for run in found.runs if _is_serial(run)]
-    return min(serial, default=0)
+def _equal_to(ways: Ways, done: dict[Ways, ScenarioExploration]) -> Ways:
+    """Return the ways in *done* that give the same schedules as *ways*, if there are such."""
+    if ways.lock_reads_of and not _rewritten(ways, done[AS_IT_IS]):
+        return AS_IT_IS
+    plain = replace(ways, retry=False)
+    if ways.retry and plain in done and not set(CONFLICTS) & set(done[plain].sqlstates):
+        return plain
+    return ways
 
 
-def _successes(run: ScenarioRun) -> int:
-    return sum(result.ending == "success" for result in run.results)
+def _rewritten(ways: Ways, as_it_is: ScenarioExploration) -> bool:
+    """Tell whether a statement of *as_it_is* is another one when its reads lock."""
+    rewrite = locking_reads(ways.lock_reads_of)
+    return any(rewrite(act.text) != act.text for run in as_it_is.runs for act in run.acts)
+
+
+def _judge(candidate: Candidate, found: ScenarioExploration, before: int) -> TriedFix:
+    alone = _served_alone(found.runs)
+    needless = sum(run.represents for run in found.runs if _served(run) < max(alone, before))
+    errors = sum(run.represents for run in found.runs if _fails(run))
+    tried = TriedFix(candidate, found, needless, errors, max(0, before - alone), "")
+    return replace(tried, why=why(tried))
+
+
+def _served_alone(runs: Iterable[ScenarioRun]) -> int:
+    """Return how many clients are served when they act one after the other, at the least."""
+    return min((_served(run) for run in runs if _equals_serial(run)), default=0)
+
+
+def _served(run: ScenarioRun) -> int:
+    """Return how many clients succeeded and, where anybody's changes can be seen, changed rows."""
+    done = {index for index, result in enumerate(run.results) if result.ending == "success"}
+    changes = [act for act in run.acts if act.changes]
+    kept = {act.client for act in changes if act.committed is not None and act.rows != 0}
+    return len(done & kept if changes else done)
+
+
+def _fails(run: ScenarioRun) -> bool:
+    """Tell whether a client ended in an error after a statement of its own had failed."""
+    return any(step.error and run.results[step.session].ending == "failed" for step in run.steps)
 
 
 def _is_serial(run: ScenarioRun) -> bool:
@@ -119,53 +163,87 @@ def _is_serial(run: ScenarioRun) -> bool:
     return switches == len(set(run.choices)) - 1
 
 
-def why(candidate: Candidate, found: ScenarioExploration, errors: int) -> str:
-    """Say in a sentence why a candidate holds or does not."""
-    if found.reasons and not found.violating:
-        return f"could not tell: {found.reasons[0]}"
-    refused = sorted(code for code in found.sqlstates if code in ("0A000", "42803"))
-    if found.smallest is not None:
-        return _why_it_breaks(candidate, found.smallest)
-    if refused:
-        return "PostgreSQL refuses FOR UPDATE with aggregates, DISTINCT, GROUP BY or UNION"
-    conflicts = sorted(code for code in found.sqlstates if code in CONFLICTS)
-    if errors and conflicts and not candidate.ways.retry:
-        return (
-            f"never wrong, but {errors:,} of {found.schedules:,} schedules end in an error "
-            f"({', '.join(conflicts)}) that the client must answer by trying again"
+def _equals_serial(run: ScenarioRun) -> bool:
+    """Tell whether *run* differs from a serial schedule only in the order of independent steps."""
+    before: dict[int, set[int]] = {}
+    for place, step in enumerate(run.steps):
+        before.setdefault(step.session, set()).update(
+            earlier.session
+            for earlier in run.steps[:place]
+            if earlier.session != step.session and dependent(earlier.effect, step.effect)
         )
-    if errors:
-        codes = ", ".join(sorted(found.sqlstates)) or "see the replay"
-        return f"holds; {errors:,} of {found.schedules:,} schedules end in an error ({codes})"
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError:
+        return False
+    return True
+
+
+def why(tried: TriedFix) -> str:
+    """Say in a sentence why a candidate holds or does not."""
+    candidate, found = tried.candidate, tried.found
+    codes = ", ".join(sorted(found.sqlstates)) or "see the replay"
+    if candidate.ways.lock_reads_of and "0A000" in found.sqlstates:
+        return "PostgreSQL refuses FOR UPDATE with aggregates, DISTINCT, GROUP BY and UNION (0A000)"
+    if found.schedules and not found.succeeded:
+        return f"no client succeeds in any schedule ({codes})"
+    if found.smallest is not None:
+        return _why_it_breaks(candidate, found, found.smallest)
+    if found.reasons:
+        return f"could not tell: {found.reasons[0]}"
+    if tried.loses:
+        return f"even one after the other, {tried.loses} fewer clients are served than without it"
+    return _why_it_holds(tried, codes)
+
+
+def _why_it_holds(tried: TriedFix, codes: str) -> str:
+    ways, found = tried.candidate.ways, tried.found
+    some = f"{tried.errors:,} of {found.schedules:,} schedules"
+    if tried.errors and set(CONFLICTS) & set(found.sqlstates):
+        again = "even after trying again" if ways.retry else "and has to try again"
+        return f"never wrong, but in {some} a client is told of an error ({codes}) {again}"
+    if tried.errors:
+        return f"never wrong; in {some} a client is told of an error ({codes})"
+    if tried.needless:
+        some = f"{tried.needless:,} of {found.schedules:,} schedules"
+        return f"never wrong, but in {some} fewer clients are served than one after the other"
+    if found.retries and ways.retry:
+        return f"holds; in {found.retries:,} of {found.schedules:,} schedules a client tries again"
     return "holds in every schedule"
 
 
-def _why_it_breaks(candidate: Candidate, run: ScenarioRun) -> str:
-    alone = _each_commits_alone(run.acts)
-    if candidate.ways.lock_reads_of:
-        if alone:
-            return "each statement commits by itself: the lock is given back before the write"
-        if any(act.reads and act.row is None and act.rows == 0 for act in run.acts):
-            return "FOR UPDATE locks no row that is not there: the read found none"
-        return "the rows that decide are not those that the read locks"
-    if candidate.ways.isolation and alone:
+def _why_it_breaks(candidate: Candidate, found: ScenarioExploration, run: ScenarioRun) -> str:
+    ways, tables = candidate.ways, candidate.ways.lock_reads_of
+    cause = run.cause.sentence if run.cause else "unexplained"
+    if any(_is_serial(one) for one in found.runs if one.violated):
+        return "violated even when the clients act one after the other: no order helps"
+    if tables and _ends_between(run, locking=True):
         return (
-            "each statement is a transaction of its own: the level protects one statement, "
-            "not what the client decides between two"
+            "the read and the write are two transactions: the lock is given back before the write "
+            "(a lock in autocommit protects nothing)"
         )
-    if candidate.ways.isolation == "repeatable read":
+    if ways.isolation and _ends_between(run, locking=False):
+        return (
+            "the read and the write are two transactions: the level protects each, not what the "
+            "client decides between them"
+        )
+    name = run.cause.name if run.cause else ""
+    if tables and name == "phantom":
+        return "FOR UPDATE locks no row that is not there: the rival's was inserted later"
+    if ways.isolation == "repeatable read" and name in ("phantom", "write skew"):
         return "each keeps to its own snapshot; they write different rows, so nothing conflicts"
-    return run.cause.sentence if run.cause else "unexplained"
+    return cause
 
 
-def _each_commits_alone(acts: tuple[Act, ...]) -> bool:
-    """Tell whether a client's read and its later change were separate transactions."""
+def _ends_between(run: ScenarioRun, *, locking: bool) -> bool:
+    """Tell whether a client read what is changed, ended that transaction, and then changed it."""
     return any(
         read.client == act.client
         and read.place < act.place
-        and act.changes
+        and read.reads & act.changes
+        and (LOCKS.search(read.text) or not locking)
         and read.committed is not None
         and read.committed < act.place
-        for read in acts
-        for act in acts
+        for read in run.acts
+        for act in run.acts
     )

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from ticketsvc.lab.wire.statements import kind_of, parts, without_comments
 
-_LOCKS_ALREADY = re.compile(r"\bfor\s+(no\s+key\s+)?(update|share|key\s+share)\b", re.IGNORECASE)
+LOCKS = re.compile(r"\bfor\s+(no\s+key\s+)?(update|share|key\s+share)\b", re.IGNORECASE)
+"""What a SELECT that locks the rows that it reads says."""
+
 _SELECT = re.compile(r"select\b", re.IGNORECASE)
 
 
@@ -25,7 +27,7 @@ def locking_reads(relations: frozenset[str]) -> Callable[[str], str]:
             and len(parts(text)) == 1
             and _SELECT.match(bare)
             and reads.search(bare)
-            and not _LOCKS_ALREADY.search(bare)
+            and not LOCKS.search(bare)
         ):
             return text.rstrip().rstrip(";") + " FOR UPDATE"
         return text

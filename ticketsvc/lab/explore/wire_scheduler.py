@@ -36,6 +36,7 @@ WRITES = re.compile(
     r"\b(insert\s+into|(?<!for )update\s|delete\s+from|merge\s+into)", re.IGNORECASE
 )
 MAX_RETRIES = 10
+_LOCK_KEY = 7_405_309_115  # no key of the clients' own, most likely
 CONFLICTS = ("40001", "40P01")
 """SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock."""
 
@@ -258,11 +259,8 @@ class WireScheduler:
         async with contextlib.AsyncExitStack() as stack:
             if self._ways.advisory_lock:
                 url = words["own_url"]
-                connection = await stack.enter_async_context(
-                    await AsyncConnection.connect(url, autocommit=True)
-                )
-                await connection.execute(b"SELECT pg_advisory_lock(1)")
-                stack.push_async_callback(connection.execute, b"SELECT pg_advisory_unlock(1)")
+                connection = await stack.enter_async_context(await AsyncConnection.connect(url))
+                await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})".encode())
             for _ in range(MAX_RETRIES if self._ways.retry else 0):
                 place = len(self._turns.steps)
                 result = await self._runner.run(actor, words)
