@@ -24,11 +24,19 @@
 never carries SQL, a stack or a secret.
 """
 
+from typing import Self
+
 
 class TicketsvcError(Exception):
     """The root of every error this package raises on purpose."""
 
     code = "error"
+
+    def __copy__(self) -> Self:
+        """Return another one with the same message, for each caller to raise its own."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
 
 class Refusal(TicketsvcError):

@@ -1,5 +1,5 @@
 -- name: columns
--- The columns of the ledger's tables, in our schema or another one.
+-- Every column of a schema's relations.
 SELECT relname, attname FROM pg_attribute
 JOIN pg_class ON pg_class.oid = attrelid
 JOIN pg_namespace ON pg_namespace.oid = relnamespace

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -114,9 +115,20 @@ def _run_psql(program: str, address: str, arguments: list[str]) -> int:
     names["dbname"] = "PGDATABASE"
     parts = conninfo_to_dict(address)
     known = {names[key]: str(value) for key, value in parts.items() if key in names and value}
-    return subprocess.run(
-        [program, *arguments], env={**os.environ, **known}, check=False
-    ).returncode
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it cancels a query of psql's
+    try:
+        return subprocess.run(
+            [program, *arguments],
+            env={**os.environ, **known},
+            check=False,
+            preexec_fn=_heed_interrupts if os.name != "nt" else None,
+        ).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _running_url() -> str:

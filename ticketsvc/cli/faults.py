@@ -4,7 +4,7 @@ import json
 
 import click
 
-from ticketsvc.cli.console import print_table, progress
+from ticketsvc.cli.console import complain, print_table, progress
 from ticketsvc.cli.root import (
     CLEAN,
     VIOLATION,
@@ -83,7 +83,7 @@ def faults(
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.lab.faults.experiment import run_fault_experiments
     from ticketsvc.lab.faults.faults import FAULTS
-    from ticketsvc.lab.faults.records import FaultExperiment
+    from ticketsvc.lab.faults.records import FaultExperiment, NotRecovered
 
     unknown = [kind for kind in kinds if kind not in FAULTS]
     if unknown:
@@ -104,7 +104,11 @@ def faults(
         for kind in kinds or FAULTS
     ]
     with progress("injections", times * len(experiments)) as advance:
-        results = run_async(run_fault_experiments(experiments, on_injection=advance))
+        try:
+            results = run_async(run_fault_experiments(experiments, on_injection=advance))
+        except NotRecovered as problem:
+            complain(str(problem))
+            return VIOLATION
     rows = [result.row() for result in results]
     if as_json:
         print(json.dumps(rows))

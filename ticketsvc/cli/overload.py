@@ -70,7 +70,7 @@ def overload(
 
     mechanism = chosen_mechanism(allocator)
     if not mechanism.claims_keys:
-        raise UsageError(f"--allocator {mechanism.name}: must be a safe one")
+        raise UsageError(f"--allocator {mechanism.name}: must be one that takes idempotency keys")
     spec = OverloadSpec(
         times, seconds, flush_ms=flush_ms, max_waiting=max_waiting, allocator=mechanism.name
     )

@@ -53,7 +53,10 @@ def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer |
 
 
 def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
-    """Stop the server whose data is in *folder*; return whether there was one."""
+    """Stop the server whose data is in *folder*; return whether there was one.
+
+    Raise `NoDatabase` when it does not stop.
+    """
     binaries = find_binaries(binaries_folder, folder)
     if not _lock_file(folder, binaries).exists():
         return False
@@ -65,6 +68,9 @@ def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
         cwd=place,
         **binaries.account.popen_arguments(),
     )
+    if stopped.returncode and _lock_file(folder, binaries).exists():
+        said = stopped.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise NoDatabase(f"the server did not stop: {said[-1]}")
     return stopped.returncode == 0
 
 

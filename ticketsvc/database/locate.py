@@ -49,11 +49,11 @@ def check_server(conninfo: str) -> str:
         parameters = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
         raise UsageError(
-            "DATABASE_URL is not a PostgreSQL address: "
+            "this is not a PostgreSQL address: "
             "it looks like postgresql://user:password@host:5432/database"
         ) from None
     if "@" in str(parameters.get("host") or ""):
-        raise UsageError("DATABASE_URL has an @ in its user or password: write it as %40")
+        raise UsageError("the database's address has an @ in its user or password: write it as %40")
     try:
         with psycopg.connect(
             make_conninfo(conninfo, connect_timeout=str(parameters.get("connect_timeout") or 5))

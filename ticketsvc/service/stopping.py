@@ -9,16 +9,19 @@ import threading
 
 
 def stop_requests(*, end_with_input: bool) -> asyncio.Event:
-    """Return an event that is set by SIGTERM and SIGINT.
+    """Return an event that is set by SIGTERM, SIGINT and, unless it is ignored, SIGHUP.
 
     *end_with_input*: also when standard input closes, that is, when the process that started
     this one has ended.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            continue  # this system has none, or nohup started the process
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
-            loop.add_signal_handler(name, stop.set)
+            loop.add_signal_handler(number, stop.set)
     if end_with_input:
         threading.Thread(
             target=_await_end_of_input, args=(loop, stop), daemon=True, name="lifeline"

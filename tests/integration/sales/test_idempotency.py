@@ -134,6 +134,16 @@ async def test_one_key_for_several_events_at_the_same_time_buys_of_one(database,
     assert sum(issued(connection, event) for event in events) == 8
 
 
+@pytest.mark.parametrize("event", ["E", "unknown"])
+async def test_a_repeated_request_gets_the_first_ones_refusal(database, connection, event):
+    reset_event(connection, "fixed", "E", 0)
+    async with open_seller(database, "range") as seller:
+        asked = [seller.sell(buy(event=event, key="k")) for _ in range(3)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(one) for one in outcomes} == {SoldOut if event == "E" else EventNotFound}
+    assert len({str(one) for one in outcomes}) == 1
+
+
 @every_safe
 async def test_who_asks_again_meanwhile_gets_the_first_ones_outcome(database, connection, name):
     reset_event(connection, "fixed", "E", 80)

@@ -117,12 +117,13 @@ class BenchDatabase:
 
 
 def first_violations(verdicts: Sequence[EventVerdict]) -> list[str]:
-    """Return the first few violations, each in one line."""
+    """Return the first few violations, and what the checker could not tell, each in one line."""
     found = [
         f"{violation.kind}: {violation.message}"
         for verdict in verdicts
         for violation in verdict.violations
     ]
+    found += [f"could not tell: {why}" for verdict in verdicts for why in verdict.inconclusive]
     more = len(found) - _MAX_SHOWN
     return found[:_MAX_SHOWN] + ([f"and {more} more violations"] if more > 0 else [])
 

@@ -83,7 +83,7 @@ def family(pid: int) -> list[int]:
 def listeners(url: str) -> list[int]:
     """Return the processes that listen on *url*'s port, and their descendants.
 
-    None when the system does not show them.
+    Empty when the system does not show them.
     """
     port = urlsplit(url).port or 80
     try:

@@ -8,7 +8,7 @@ without an answer.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ticketsvc.lab.checker import inconclusive
@@ -109,8 +109,16 @@ def check_event(
         inconclusive=tuple(
             why for why in (inconclusive.unjudgeable(ledger) if our_rules else "", reason) if why
         ),
-        not_checked=() if our_rules or ledger.total is not None else ("oversell: no total",),
+        not_checked=() if our_rules else tuple(_skipped(ledger)),
     )
+
+
+def _skipped(ledger: EventLedger) -> Iterator[str]:
+    """Yield the checks that a column which the pool lacks prevents."""
+    if ledger.total is None:
+        yield "oversell: no total"
+    if ledger.available is None:
+        yield "pool against tickets: no available"
 
 
 def judge(

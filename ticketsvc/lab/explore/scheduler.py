@@ -126,14 +126,23 @@ class Scheduler:
         ]
         for task in tasks:
             task.add_done_callback(self._changes.notify)
-        async with asyncio.timeout(_STUCK_S):
-            try:
+        try:
+            async with asyncio.timeout(_STUCK_S):
                 complete = await self._take_steps(strategy, tasks, snapshots=snapshots)
-            finally:  # whatever happened, nothing of it runs on into the next schedule
-                for session in self._sessions:
-                    session.end_schedule()
-                answers = await asyncio.gather(*tasks)
-        return complete, tuple(answers)
+        except TimeoutError:
+            for task in tasks:
+                task.cancel()
+            raise NotRepeatable(
+                f"{self.case}: a schedule has not ended after {_STUCK_S} s"
+            ) from None
+        finally:  # whatever happened, nothing of it runs on into the next schedule
+            for session in self._sessions:
+                session.end_schedule()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return complete, tuple(answer for answer in answers if isinstance(answer, Answer))
 
     async def _take_steps(
         self, strategy: Strategy, tasks: Sequence["asyncio.Task[Answer]"], *, snapshots: bool

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ticketsvc.database.embedded import EmbeddedServer
-from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.bench.database import with_durability
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.faults.faults import FAULTS, Target
-from ticketsvc.lab.faults.records import FaultExperiment, FaultResult, Injection
+from ticketsvc.lab.faults.records import FaultExperiment, FaultResult, Injection, NotRecovered
 from ticketsvc.lab.faults.response_dropping_proxy import response_dropping_proxy
 from ticketsvc.lab.faults.restarting_service import RestartingService
 from ticketsvc.lab.workload.burst import run_workload
@@ -170,6 +169,8 @@ class _Sales:
     async def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _RECOVERY_TIMEOUT_S
         while not condition():
+            if self.selling.done():
+                self.selling.result()  # raises what ended it
             if self.selling.done() or time.monotonic() > deadline:
-                raise TicketsvcError(f"no sale within {_RECOVERY_TIMEOUT_S:.0f} s after a fault")
+                raise NotRecovered(f"the service has not sold for {_RECOVERY_TIMEOUT_S:.0f} s")
             await asyncio.sleep(_POLL_S)

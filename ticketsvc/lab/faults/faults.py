@@ -4,6 +4,7 @@ Each fault breaks a `Target` that was made for it: server processes and a Postgr
 nobody else uses.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -72,15 +73,17 @@ def _crash_database(target: Target) -> None:
 def _freeze_database(target: Target) -> None:
     postmaster = psutil.Process(target.server.postmaster)
     frozen = [postmaster]
-    postmaster.suspend()  # first, so that it starts no further processes
-    for child in postmaster.children(recursive=True):
-        child.suspend()
-        frozen.append(child)
     try:
+        postmaster.suspend()  # first, so that it starts no further processes
+        for child in postmaster.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                child.suspend()
+                frozen.append(child)
         target.abandoned.wait(target.freeze_s)
     finally:
         for process in reversed(frozen):
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _drop_answers(target: Target) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ticketsvc.allocators import DEFAULT_ALLOCATOR
+from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.checker.check import EventVerdict
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt, by_purchase, outcome_of
@@ -29,6 +30,12 @@ SHOWN = [
     "recovery_s",
 ]
 """The columns that a reader is shown."""
+
+
+class NotRecovered(TicketsvcError):
+    """The service did not sell again after a fault, or never began to."""
+
+    code = "not_recovered"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -23,17 +24,10 @@ def database_words(url: str) -> dict[str, str]:
 
 def through(url: str, port: int) -> str:
     """Return *url* with its server replaced by a proxy on *port* of this machine."""
-    parts = {
-        name: value
-        for name, value in conninfo_to_dict(url).items()
-        if value is not None and name not in ("hostaddr", "sslmode", "options")
-    }
-    user, password = parts.pop("user", ""), parts.pop("password", "")
-    name = parts.pop("dbname", "")
-    parts.pop("host", None)
-    parts.pop("port", None)
-    login = f"{user}:{password}@" if password else f"{user}@"
-    return f"postgresql://{login}127.0.0.1:{port}/{name}"
+    parts = conninfo_to_dict(url)
+    user, password, name = (str(parts.get(key) or "") for key in ("user", "password", "dbname"))
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    return f"postgresql://{login}@127.0.0.1:{port}/{quote(name, safe='')}"
 
 
 def fill_in(value: Any, words: Mapping[str, str]) -> Any:
