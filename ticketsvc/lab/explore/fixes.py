@@ -81,7 +81,7 @@ def candidates(scenario: Scenario, as_it_is: ScenarioExploration) -> list[Candid
         Candidate("FOR UPDATE on the reads", Ways(lock_reads_of=changed)),
         Candidate("advisory lock around the client", Ways(advisory_lock=True)),
     ]
-    return found + [Candidate(fix.name, sql=(fix.sql,)) for fix in scenario.fix]
+    return [Candidate(fix.name, sql=(fix.sql,)) for fix in scenario.fix] + found
 
 
 async def try_fixes(

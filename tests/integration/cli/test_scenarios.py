@@ -1,0 +1,272 @@
+"""`explore`, `stress` and `audit` on a scenario: what they print, and how they end."""
+
+import psutil
+import pytest
+
+from tests.support.clusters import databases_named
+from tests.support.commands import error_line, json_of
+from tests.support.scenarios import by_psql, by_python, by_service, write
+from ticketsvc.lab.explore import wire_scheduler
+from ticketsvc.lab.scenarios import clients, service
+
+
+@pytest.fixture
+def command(cli_here, tmp_path, database, connection):
+    """Run a command on a scenario of this text; afterwards nothing of it may be left."""
+    before = psutil.Process().children()
+
+    def run(name, text, *arguments):
+        write(tmp_path, text)
+        (tmp_path / "empty.py").write_text("")
+        return cli_here(name, "scenario.toml", *arguments, DATABASE_URL=database)
+
+    yield run
+    assert not databases_named(connection, "ticketsvc_")
+    assert psutil.Process().children() == before
+
+
+def test_a_race_for_machines(command):
+    ended = command("explore", by_python("naive"), "--json")
+    found = json_of(ended, code=1)
+    assert ended.stderr == ""
+    assert found.keys() == {
+        *("schedules", "classes", "clean", "violating", "violations", "refused", "blocked"),
+        *("retries", "sqlstates", "complete", "executed_per_second", "examples", "reasons"),
+    }
+    assert (found["schedules"], found["clean"], found["violations"]) == (
+        24,
+        2,
+        {"no seat twice": 22},
+    )
+    assert found["examples"].keys() == {"clean", "no seat twice"}
+
+
+def test_a_race_for_people(command):
+    ended = command("explore", by_python("naive"))
+    assert ended.returncode == 1
+    for words in (
+        "buyer 1, buyer 2; read committed",
+        "The smallest schedule that violates",
+        "violated: no seat twice: seat = 1, count = 2",
+        "cause: check-then-act on a stale read: buyer 1 read events (seats = 1) at step 1",
+        "Next: --try-fixes",
+    ):
+        assert words in ended.stdout
+    _, _, transcript = ended.stdout.partition("The smallest")
+    assert max(map(len, transcript.splitlines())) <= 100
+
+
+def test_a_script_of_psql_branches(command):
+    script = """
+        SELECT seats > 0 AS free FROM events \\\\gset
+        \\\\if :free
+        INSERT INTO bookings VALUES (1);
+        \\\\endif
+    """
+    assert json_of(command("explore", by_psql(script), "--json"), code=1)["schedules"] == 20
+
+
+def test_every_example_can_be_replayed(command):
+    examples = json_of(command("explore", by_python("naive"), "--json"), code=1)["examples"]
+    assert (
+        "no seat twice"
+        in command("explore", by_python("naive"), "--replay", examples.pop("no seat twice")).stdout
+    )
+    replayed = command("explore", by_python("naive"), "--json", "--replay", examples["clean"])
+    assert json_of(replayed)["id"] == examples["clean"]
+
+
+def test_a_fixed_one_is_exit_0(command):
+    ended = command("explore", by_python("fixed"))
+    assert ended.returncode == 0
+    assert "All 8 schedules are covered, and every one is clean." in ended.stdout
+
+
+def test_without_held_commits_clean_proves_nothing(command):
+    assert command("explore", by_python("book_once")).returncode == 1
+    ended = command("explore", by_python("book_once"), "--no-hold-commits")
+    assert ended.returncode == 0
+    assert "proves nothing about statements that overlap" in " ".join(ended.stdout.split())
+
+
+def test_fixes_are_ranked_with_a_legend_and_a_reason(command):
+    fix = '[[fix]]\nname = "one booking a seat"\nsql = "ALTER TABLE bookings ADD UNIQUE (seat)"\n'
+    ended = command("explore", by_python("book_once") + fix, "--try-fixes")
+    assert ended.returncode == 1
+    said = " ".join(ended.stdout.split())
+    assert "Turned away needlessly: fewer clients succeeded" in said
+    assert "one booking a seat: holds" in said
+    assert "it breaks at: buyer 1 INSERT bookings, buyer 2 INSERT bookings, buyer" in said
+
+
+def test_two_scenarios_side_by_side(command, tmp_path):
+    write(tmp_path, by_python("fixed"), "fixed.toml")
+    found = json_of(command("explore", by_python("naive"), "--compare", "fixed.toml", "--json"))
+    assert found["before"]["violating"] == 22
+    assert found["after"]["violating"] == 0
+
+
+def test_a_sample_and_a_limit_prove_nothing(command):
+    for option, words in (("--sample", "A sample cannot prove"), ("--limit", "Not every schedule")):
+        ended = command("explore", by_python("fixed"), option, "2")
+        assert ended.returncode == 3
+        assert words in ended.stdout
+
+
+def test_a_burst(command):
+    ended = command("stress", by_python("naive"), "--clients", "3", "--repeat", "2", "--json")
+    bursts = json_of(ended, code=ended.returncode)
+    assert [burst["clients"] for burst in bursts] == [3, 3]
+    assert ended.returncode == (0 if all(burst["clean"] for burst in bursts) else 1)
+
+
+def test_a_burst_that_is_sure_to_violate(command):
+    ended = command("stress", by_python("book"))
+    assert ended.returncode == 1
+    assert "after burst 1: violated: no seat twice: seat = 1, count = 2" in ended.stdout
+
+
+def test_a_burst_in_which_nobody_succeeds_shows_nothing(command):
+    ended = command("stress", by_service("refuses"))
+    assert "no client succeeded" in error_line(ended, code=3)
+    assert "was told: 500" in ended.stdout
+
+
+def test_a_burst_without_answers_cannot_tell(command, monkeypatch):
+    monkeypatch.setattr(clients, "CLIENT_TIMEOUT_S", 0.2)
+    assert "2 clients have no answer" in error_line(command("stress", by_service("hangs")), code=3)
+
+
+@pytest.fixture
+def live(connection):
+    """A database that is sold from; one that writes to it fails the test."""
+    connection.execute("CREATE TABLE bookings (seat int)")
+    connection.execute("INSERT INTO bookings VALUES (1)")
+    yield connection
+    assert connection.execute("SELECT min(seat) FROM bookings").fetchone() == (1,)
+
+
+def test_an_audit_holds_or_not(command, live):
+    assert "1 of 1 invariants hold" in command("audit", by_python("naive")).stdout
+    live.execute("INSERT INTO bookings VALUES (1)")
+    ended = command("audit", by_python("naive"), "--json")
+    violated = [{"invariant": "no seat twice", "rows": 1}]
+    assert json_of(ended, code=1) == {"invariants": 1, "violated": violated}
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("COMMIT; DELETE FROM bookings", "cannot insert multiple commands"),
+        ("DELETE FROM bookings RETURNING 1", "cannot execute DELETE in a read-only transaction"),
+        ("UPDATE bookings SET seat = 2", "cannot execute UPDATE in a read-only transaction"),
+    ],
+)
+def test_an_audit_writes_nothing(command, live, sql, words):
+    line = error_line(command("audit", by_python("naive", rule=sql)))
+    assert f"invariant 'no seat twice': {words}" in line
+
+
+def test_an_audit_of_a_database_that_is_not_there_cannot_tell(command):
+    away = "postgresql://127.0.0.1:1/none"
+    line = error_line(command("audit", by_python("naive"), "--database-url", away), code=3)
+    assert "cannot be reached" in line
+
+
+# Bad worlds. Each ends in one line, and leaves nothing.
+
+SCHEMA = '[database]\nschema = ["CREATE TABLE bookings (seat int)"]\n'
+BAD = {
+    "schema": (
+        by_python("naive", database='[database]\nschema = ["CREATE TABEL x ()"]'),
+        "database.schema: ",
+    ),
+    "reset": (
+        by_python("naive", database=SCHEMA + 'reset = "TRUNCATE absent"'),
+        "database.reset: ",
+    ),
+    "invariant": (
+        by_python("naive", rule="SELECT absent FROM bookings"),
+        "invariant 'no seat twice': column",
+    ),
+    "no select": (by_python("naive", rule="DELETE FROM bookings"), "it must be a SELECT"),
+    "violated before": (
+        by_python("naive", rule="SELECT 1"),
+        "does not hold before any client acts",
+    ),
+    "fix": (
+        by_python("book") + '[[fix]]\nname = "F"\nsql = "ALTER TABEL x"\n',
+        "fix 'F': syntax error",
+    ),
+    "no program": (by_service("sells", program="absent"), "service.command: absent: No such file"),
+    "ends": (by_service("ends"), "it ended with code 1 before it was ready: no licence found"),
+    "deaf": (by_service("deaf"), "service.ready: it was not ready after 2 s"),
+    "no numbers": (by_service("sells", numbers="tickets"), "numbers 'tickets': the answer has no"),
+    "no module": (by_python("absent:buy"), "python 'absent:buy': there is no absent.py"),
+    "fails at import": (by_python("service:buy"), "python 'service:buy': KeyError: 'HOW'"),
+    "no function": (by_python("empty:buy"), "python 'empty:buy': no function buy"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_scenario_is_one_line_and_leaves_nothing(command, monkeypatch, kind):
+    monkeypatch.setattr(service, "START_TIMEOUT_S", 2.0)
+    monkeypatch.delenv("HOW", raising=False)
+    text, words = BAD[kind]
+    ended = command("explore", text, *["--try-fixes"] * (kind == "fix"))
+    line = error_line(ended)
+    assert words in line
+    assert ".toml: " in line
+    assert ended.stdout == ""
+
+
+UNSEEN = {
+    "killed": "buyer 1 got no answer: the service has ended with code 9",
+    "hangs": "buyer 1 waits for something that PostgreSQL does not know of",
+    "refuses": "no client succeeded in any schedule: that shows nothing; buyer 1 was told: 500",
+}
+
+
+@pytest.mark.parametrize("how", UNSEEN)
+def test_a_service_that_misbehaves_is_never_clean(command, monkeypatch, how):
+    monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)
+    assert UNSEEN[how] in error_line(command("explore", by_service(how)), code=3)
+
+
+def test_a_script_with_a_syntax_error_says_so(command):
+    line = error_line(command("explore", by_psql("SELEC 1")), code=3)
+    assert 'buyer 1 was told: ERROR: syntax error at or near "SELEC"' in line
+
+
+def test_clients_that_always_fail_are_named_though_others_succeed(command):
+    counter = '[[client]]\nname = "counter"\nsql = "SELECT absent"\n'
+    line = error_line(command("explore", by_python("fixed") + counter), code=3)
+    assert "counter failed in every schedule: counter was told: ERROR:" in line
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("explore absent.toml", "absent.toml: No such file or directory"),
+        ("explore scenario.toml --buyers 3", "--buyers belongs to an allocator"),
+        ("explore --try-fixes", "--try-fixes belongs to a scenario"),
+        ("explore --count buyer=3", "--count belongs to a scenario"),
+        ("explore scenario.toml --count buyer", "must look like buyer=3"),
+        ("explore scenario.toml --count guest=3", "there are buyer"),
+        ("explore scenario.toml --isolation wrong", "--isolation 'wrong': must be one of"),
+        ("explore scenario.toml --compare absent.toml", "absent.toml: No such file"),
+        ("explore scenario.toml --replay 5 --full", "exclude each other"),
+        ("explore scenario.toml --replay 5 --try-fixes", "leave out --try-fixes"),
+        ("explore scenario.toml --sample 5 --try-fixes", "leave out --sample"),
+        ("explore scenario.toml --replay zz", "no schedule of this scenario"),
+        ("stress", "needs the file of a scenario, or --event"),
+        ("stress scenario.toml --event E", "--event does not go with a scenario"),
+        ("stress --event E --clients 3", "--clients belongs to a scenario"),
+        ("audit scenario.toml --schema s", "--schema does not go with a scenario"),
+        ("audit scenario.toml", "needs --database-url"),
+    ],
+)
+def test_wrong_options_are_one_line(cli_here, tmp_path, database, typed, words):
+    write(tmp_path, by_python("naive"))
+    known = {"DATABASE_URL": database} if "--replay" in typed else {}
+    assert words in error_line(cli_here(*typed.split(), **known))
