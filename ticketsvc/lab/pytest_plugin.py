@@ -16,7 +16,7 @@ _OPEN = pytest.StashKey[ExitStack]()
 
 
 class RaceFailed(Exception):
-    """A schedule breaks an invariant, or nothing could be told; the text says which."""
+    """A schedule violates an invariant, or nothing could be told; the text says which."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RaceFile | None":
@@ -57,17 +57,18 @@ class RaceTest(pytest.Item):
         found = asyncio.run(explore_scenario(_database(self.config), scenario, find_psql()))
         if found.smallest is not None:
             raise RaceFailed(
-                f"{found.violating:,} of {found.schedules:,} schedules break an invariant; the "
-                f"smallest:\n\n{as_text(found.smallest)}"
+                f"{found.violating:,} of {found.schedules:,} schedules violate an invariant; the "
+                f"smallest:\n\n{as_text(found.smallest)}\n\n"
+                f"Show it again: ticketsvc explore {self.path.name} --replay {found.smallest.id}"
             )
         if found.reasons:
             raise RaceFailed(f"could not tell: {'; '.join(found.reasons)}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the transcript alone for a race, pytest's own traceback for anything else."""
-        from ticketsvc.errors import UsageError
+        from ticketsvc.errors import TicketsvcError
 
-        if isinstance(excinfo.value, RaceFailed | UsageError):
+        if isinstance(excinfo.value, RaceFailed | TicketsvcError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
