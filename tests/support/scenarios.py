@@ -58,6 +58,10 @@ def book(url, n):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("INSERT INTO bookings VALUES (1)")
 
+def sleep(url, n):
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_sleep(600)")
+
 def book_once(url, n):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(

@@ -16,6 +16,7 @@ import pytest
 from tests.support.clusters import databases_named
 from tests.support.commands import start_command
 from tests.support.processes import family
+from tests.support.scenarios import by_psql, by_python, by_service, write
 from tests.support.waiting import TIMEOUT_S, eventually
 
 # Each moment is a question to the command's process, its temporary folder and the database.
@@ -47,6 +48,13 @@ def blocked(process, folder, connection):
     return connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall()
 
 
+def asleep(process, folder, connection):
+    """Ask whether a client of a scenario is in the middle of its statement."""
+    return connection.execute(
+        "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    ).fetchall()
+
+
 # What is typed, whether DATABASE_URL is set, the moment, the signal.
 MOMENTS = [
     ("seed", False, entry("home/*"), "SIGTERM"),
@@ -59,6 +67,10 @@ MOMENTS = [
     ("overload", False, child("serve"), "SIGINT"),
     ("report --only 1 --output output", True, entry("output/index.html"), "SIGTERM"),
     ("report --only 1 --output output", True, child("ipykernel"), "SIGINT"),
+    ("explore scenarios/deaf.toml", True, child("service.py"), "SIGINT"),
+    ("explore scenarios/psql.toml", True, asleep, "SIGTERM"),
+    ("explore scenarios/python.toml", True, asleep, "SIGINT"),
+    ("stress scenarios/psql.toml", True, asleep, "SIGHUP"),
     ("lab -- --no-browser", False, child("jupyterlab"), "SIGINT"),
 ]
 
@@ -77,6 +89,11 @@ def start(open_folder, database):
     """Start a command in a temporary folder of its own, and kill it after the test."""
     open_folder.chmod(0o777)
     home = open_folder / "home"
+    scenarios = open_folder / "scenarios"
+    scenarios.mkdir()
+    write(scenarios, by_service("deaf"), "deaf.toml")
+    write(scenarios, by_psql("SELECT pg_sleep(600)"), "psql.toml")
+    write(scenarios, by_python("sleep"), "python.toml")
     with contextlib.ExitStack() as stack:
 
         def run(typed, given):
@@ -111,7 +128,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
     assert "Traceback" not in said
     assert running.returncode == 128 + signal.Signals[name]
     eventually(lambda: processes_in(open_folder) == [])
-    kept = {"home", "output", f"ticketsvc-{os.geteuid()}"}
+    kept = {"home", "output", "scenarios", f"ticketsvc-{os.geteuid()}"}
     assert {each.name for each in open_folder.iterdir()} <= kept
     assert not databases_named(connection, "ticketsvc_")
 
