@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Browser
 from tests.notebooks import samples
 from tests.support import sample_runs
+from ticketsvc.lab.explore.transcripts import transcript_of
 from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 WIDTHS = (400, 1280)
@@ -30,14 +31,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = folder / "runs.pickle"
     chosen = [sample_runs.blocked(), sample_runs.oversold(), sample_runs.hostile()]
     panels = {**sample_runs.panels(), "many": [sample_runs.oversold()] * 130}
-    file.write_bytes(pickle.dumps((panels, chosen)))
+    shown = {title: [*map(transcript_of, runs)] for title, runs in panels.items()}
+    file.write_bytes(pickle.dumps((shown, [*map(transcript_of, chosen)])))
     notebook = samples.write(
         folder,
         "07-schedules",
         "Which schedules break it?",
         IMPORTS.format(file=str(file)),
         *("schedule_grid(panels)", "schedule_grid(panels)"),
-        *("step_through(chosen[0], total=16)", "step_through(chosen[1], total=8)"),
+        *("step_through(chosen[0])", "step_through(chosen[1])"),
         "schedule_grid({chosen[2].steps[0].text: [chosen[2]]})",
         "verdict('It holds.', ('one is one', 1 == 1))",
     )

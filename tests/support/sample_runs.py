@@ -6,7 +6,10 @@ from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.effects import Effect
 from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
 from ticketsvc.lab.explore.snapshots import Snapshot
+from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.ledger.records import EventLedger, Issue
+from ticketsvc.lab.scenarios.clients import ClientResult
+from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
 
 HOSTILE = "</style><script>alert(1)</script><b>\"'&"
 
@@ -90,3 +93,15 @@ def panels():
         ],
         "range": [clean(represents=6), clean(represents=1204)],
     }
+
+
+def scenario_run(violated=""):
+    """Return a schedule of a scenario: the counter's step waits for the web's."""
+    done = (
+        step(0, "UPDATE seats", after=None),
+        step(1, "UPDATE seats", after=None, waited_for=(0,), released_by=2, rows=0),
+        step(0, "COMMIT", after=None, rows=-1),
+    )
+    results = (ClientResult("success", "200 OK"), ClientResult("refused", "409"))
+    found = (ViolatedInvariant(violated, ("seat",), ((1,),), 2),) if violated else ()
+    return ScenarioRun(("web", "counter"), done, results, found)

@@ -204,7 +204,7 @@ def _print(
 
 
 def _counts(found: "ScenarioExploration") -> list[tuple[str, str]]:
-    from ticketsvc.lab.explore.scenario_transcripts import error_in_words
+    from ticketsvc.lab.explore.transcripts import error_in_words
 
     rate = f", {found.classes / found.seconds:,.0f} per second" if found.seconds else ""
     executed = f"{found.classes:,} executed{rate}"

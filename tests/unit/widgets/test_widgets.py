@@ -6,10 +6,23 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.support import sample_runs as samples
-from ticketsvc.lab.charts.outcomes import KINDS, LOOKS, look_of
+from ticketsvc.lab.charts.outcomes import KINDS, LOOKS, SCENARIO_LOOKS, look_of
+from ticketsvc.lab.explore import scenario_transcripts, transcripts
 from ticketsvc.lab.explore.transcripts import ledger_words, rows
-from ticketsvc.lab.widgets.schedule_grid import schedule_grid
-from ticketsvc.lab.widgets.step_through import step_through
+from ticketsvc.lab.widgets import schedule_grid as grids
+from ticketsvc.lab.widgets import step_through as step_throughs
+
+
+def schedule_grid(panels):
+    """Return the grid of runs."""
+    return grids.schedule_grid(
+        {title: [*map(transcripts.transcript_of, runs)] for title, runs in panels.items()}
+    )
+
+
+def step_through(run):
+    """Return the step-through of a run."""
+    return step_throughs.step_through(transcripts.transcript_of(run))
 
 
 def parsed(picture):
@@ -92,8 +105,7 @@ def test_a_wait_an_error_and_the_ledger_are_shown(panels):
 
 def test_the_legend_shows_what_occurs_and_no_more():
     assert text(parsed(schedule_grid({"range": [samples.clean()]})).select_one(".legend")) == (
-        "✓ clean : every ticket once, every answer true "
-        "thick border : serial, one purchase after the other"
+        "✓ clean : every ticket once, every answer true thick border : serial, one after the other"
     )
 
 
@@ -106,7 +118,7 @@ def test_no_panels_and_no_runs_are_a_picture_too():
     "picture",
     [
         lambda: schedule_grid(samples.panels()),
-        lambda: step_through(samples.blocked(), total=16),
+        lambda: step_through(samples.blocked()),
     ],
     ids=["grid", "step-through"],
 )
@@ -127,7 +139,7 @@ def test_every_input_has_a_label_and_every_id_is_unique(picture):
     "picture",
     [
         lambda: schedule_grid({samples.HOSTILE: [samples.hostile()]}),
-        lambda: step_through(samples.hostile(), total=8),
+        lambda: step_through(samples.hostile()),
     ],
     ids=["grid", "step-through"],
 )
@@ -144,7 +156,7 @@ def test_what_comes_from_outside_is_shown_as_text(picture):
 
 def test_the_step_through_shows_the_start_each_step_and_the_verdict():
     run = samples.blocked()
-    picture = step_through(run, total=16)
+    picture = step_through(run)
     views = parsed(picture).select(".view")
     assert len(views) == len(run.steps) + 2
     assert "A and B each want 8 of 16 tickets" in text(views[0])
@@ -160,7 +172,7 @@ def test_the_step_through_shows_the_start_each_step_and_the_verdict():
 
 
 def test_boxes_are_done_current_waiting_failed_or_to_come():
-    picture = step_through(samples.blocked(), total=16)
+    picture = step_through(samples.blocked())
     assert set(map(frozenset, states(picture, 0).values())) == {frozenset({"to-come"})}
     assert states(picture, 4) == {
         1: {"done"},
@@ -175,7 +187,7 @@ def test_boxes_are_done_current_waiting_failed_or_to_come():
 
 
 def test_a_view_says_who_waits_and_whom_a_step_releases():
-    picture = step_through(samples.blocked(), total=16)
+    picture = step_through(samples.blocked())
     assert "B runs insert and has to wait for A." in text(view(picture, 4))
     assert (
         "A runs COMMIT. That lets B's insert go on. It fails with 40001, serialization failure."
@@ -184,7 +196,7 @@ def test_a_view_says_who_waits_and_whom_a_step_releases():
 
 
 def test_back_and_next_lead_to_the_neighbours():
-    views = parsed(step_through(samples.oversold(), total=8)).select(".view")
+    views = parsed(step_through(samples.oversold())).select(".view")
     places = [
         [one["for"].rpartition("-")[2] for one in view.select("label.button")] for view in views
     ]
@@ -196,7 +208,7 @@ def test_back_and_next_lead_to_the_neighbours():
 
 def test_the_bar_shows_what_is_issued_beyond_the_total():
     shares = {
-        part: view(step_through(samples.oversold(), total=8), -1).select_one(f".bar .{part}")
+        part: view(step_through(samples.oversold()), -1).select_one(f".bar .{part}")
         for part in ("sold", "beyond", "total")
     }
     assert [one["style"] for one in shares.values()] == [
@@ -209,17 +221,44 @@ def test_the_bar_shows_what_is_issued_beyond_the_total():
 def test_a_run_without_its_ledger_still_steps():
     run = samples.clean()
     run = replace(run, steps=tuple(replace(step, after=None) for step in run.steps))
-    assert not view(step_through(run, total=8), 1).select(".ledger")
+    assert not view(step_through(run), 1).select(".ledger")
+
+
+def test_a_schedule_of_a_scenario_is_a_cell_with_its_clients_and_its_invariant():
+    shown = scenario_transcripts.transcript_of(samples.scenario_run(violated="no seat twice"))
+    panel = parsed(grids.schedule_grid({"shop.toml": [shown]})).select_one(".panel")
+    assert text(panel.select_one("legend span")) == "1 schedule: 1 violating"
+    assert [text(one) for one in panel.select(".answers li")] == [
+        "web: success (200 OK)",
+        "counter: refused (409)",
+    ]
+    assert "violated: no seat twice: seat = 1; and 1 more" in text(panel.select_one(".found"))
+
+
+def test_a_clean_schedule_is_not_called_clean_when_not_all_was_seen():
+    run = samples.scenario_run()
+    looks = [scenario_transcripts.transcript_of(run, seen=seen).look for seen in (True, False)]
+    assert looks == [SCENARIO_LOOKS["clean"], SCENARIO_LOOKS["could not tell"]]
+
+
+def test_a_schedule_of_a_scenario_steps_without_a_ledger():
+    run = samples.scenario_run()
+    picture = step_throughs.step_through(scenario_transcripts.transcript_of(run))
+    assert len(parsed(picture).select(".view")) == len(run.steps) + 2
+    assert "web, counter: all act at the same time." in text(view(picture, 0))
+    assert "counter runs UPDATE seats and has to wait for web." in text(view(picture, 2))
+    assert not parsed(picture).select(".ledger")
 
 
 def test_every_outcome_has_a_mark_and_a_colour_of_its_own():
-    assert len({look.mark for look in LOOKS}) == len(LOOKS)
-    assert len({look.colour for look in LOOKS}) == len(LOOKS)
+    for looks in (LOOKS, SCENARIO_LOOKS.values()):
+        assert len({look.mark for look in looks}) == len(looks)
+        assert len({look.colour for look in looks}) == len(looks)
     assert {run.kind for run in samples.panels()["naive_bulk"]} < set(KINDS)
     assert "oversold, duplicate" in KINDS
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=KINDS)
+@pytest.mark.parametrize("look", [*LOOKS, *SCENARIO_LOOKS.values()], ids=lambda one: one.kind)
 def test_marks_are_legible_on_their_colour(look):
     """At 19 px and bold a mark is large text: WCAG asks for 3 to 1."""
     lighter, darker = sorted(map(luminance, (look.colour, look.ink)), reverse=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """How one outcome, a `ScheduleRun.kind`, is shown. *ink*: legible on *colour*."""
+    """How one outcome of a schedule is shown. *ink*: legible on *colour*."""
 
     kind: str
     mark: str
@@ -26,13 +26,24 @@ LOOKS = (
     Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
     Look("oversold, duplicate", "OD", "#D55E00", "#ffffff", "both at once"),
 )
-"""From the best to the worst."""
+"""Of an allocator's schedules, by `ScheduleRun.kind`, from the best to the worst."""
+
+SCENARIO_LOOKS = {
+    look.kind: look
+    for look in (
+        Look("clean", "✓", "#56B4E9", "#0d2233", "every invariant holds"),
+        Look("could not tell", "?", "#C8CED6", "#1c2530", "nothing violated, but not all seen"),
+        Look("violating", "✗", "#D55E00", "#ffffff", "an invariant is violated"),
+    )
+}
+"""Of a scenario's schedules, from the best to the worst."""
 
 KINDS = tuple(look.kind for look in LOOKS)
 BAD = KINDS[2:]
 """Those that break the invariant."""
 
 _BY_KIND = {look.kind: look for look in LOOKS}
+_ORDER = (*LOOKS, *SCENARIO_LOOKS.values())
 
 
 def look_of(kind: str) -> Look:
@@ -44,3 +55,8 @@ def shown(kinds: Iterable[str]) -> tuple[Look, ...]:
     """Return how those of *kinds* that occur are shown, from the best to the worst."""
     found = set(kinds)
     return tuple(look for look in LOOKS if look.kind in found)
+
+
+def in_order(looks: Iterable[Look]) -> list[Look]:
+    """Return each of *looks* once, from the best to the worst."""
+    return sorted(set(looks), key=_ORDER.index)

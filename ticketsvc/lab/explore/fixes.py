@@ -158,11 +158,6 @@ def _fails(run: ScenarioRun) -> bool:
     return any(step.error and run.results[step.session].ending == "failed" for step in run.steps)
 
 
-def _is_serial(run: ScenarioRun) -> bool:
-    switches = sum(a != b for a, b in zip(run.choices, run.choices[1:], strict=False))
-    return switches == len(set(run.choices)) - 1
-
-
 def _equals_serial(run: ScenarioRun) -> bool:
     """Tell whether *run* differs from a serial schedule only in the order of independent steps."""
     before: dict[int, set[int]] = {}
@@ -215,7 +210,7 @@ def _why_it_holds(tried: TriedFix, codes: str) -> str:
 def _why_it_breaks(candidate: Candidate, found: ScenarioExploration, run: ScenarioRun) -> str:
     ways, tables = candidate.ways, candidate.ways.lock_reads_of
     cause = run.cause.sentence if run.cause else "unexplained"
-    if any(_is_serial(one) for one in found.runs if one.violated):
+    if any(one.serial for one in found.runs if one.violated):
         return "violated even when the clients act one after the other: no order helps"
     if tables and _ends_between(run, locking=True):
         return (

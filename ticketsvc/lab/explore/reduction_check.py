@@ -10,6 +10,7 @@ from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import open_explorer
 from ticketsvc.lab.explore.mechanism_matrix import matrix_entry
 from ticketsvc.lab.explore.schedules import ScheduleRun
+from ticketsvc.lab.explore.transcripts import Transcript, transcript_of
 
 _FEW = 100  # schedules that a reader still looks at one by one
 # Few enough to run every schedule of `naive`, which runs one statement per ticket.
@@ -27,6 +28,11 @@ class BothWays:
     def runs(self) -> list[ScheduleRun]:
         """Return the run of every schedule, or else of one of each class."""
         return (self.full or self.reduced).runs
+
+    @property
+    def transcripts(self) -> list[Transcript]:
+        """Return what is shown of each of `runs`."""
+        return [*map(transcript_of, self.runs)]
 
 
 async def explore_both_ways(

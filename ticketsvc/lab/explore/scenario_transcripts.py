@@ -4,6 +4,8 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 
+from ticketsvc.lab.charts.outcomes import SCENARIO_LOOKS
+from ticketsvc.lab.explore.transcripts import Transcript, result_of, waiting
 from ticketsvc.lab.explore.turns import shown_values
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
@@ -15,49 +17,64 @@ _WIDTH = 100
 _MOST = {"client": 14, "result": 26, "waited for": 16}
 """How wide a column may be when the table is too wide; the statement gets what is left."""
 
-_SQLSTATES = {
-    "0A000": "not supported",
-    "23503": "foreign key violation",
-    "23505": "unique violation",
-    "23514": "check violation",
-    "23P01": "exclusion violation",
-    "25P02": "in a failed transaction",
-    "40001": "serialization failure",
-    "40P01": "deadlock",
-    "55P03": "lock not available",
-}
-
 
 def rows(run: ScenarioRun) -> list[tuple[str, ...]]:
     """Return one row per step, as `COLUMNS` names them."""
     values = {act.place: act.values for act in run.acts}
-    found: list[tuple[str, ...]] = []
-    for place, step in enumerate(run.steps, start=1):
-        waited = ", ".join(run.names[client] for client in step.waited_for)
-        if waited and step.released_by is not None:
-            waited += f" until step {step.released_by + 1}"
-        found.append(
-            (
-                str(place),
-                run.names[step.session],
-                _sql(step.text, values.get(place - 1, ())),
-                _result(run, place - 1),
-                waited,
-            )
+    return [
+        (
+            str(place),
+            run.names[step.session],
+            _sql(step.text, values.get(place - 1, ())),
+            result_of(step),
+            waiting(step, run.names),
         )
-    return found
+        for place, step in enumerate(run.steps, start=1)
+    ]
+
+
+def transcript_of(run: ScenarioRun, *, seen: bool = True) -> Transcript:
+    """Return what is shown of *run*; *seen*: its exploration could see and cover everything.
+
+    The rows name each step in short, so that its result stands beside it.
+    """
+    outcome = "violating" if run.violated else "clean" if seen else "could not tell"
+    return Transcript(
+        id=run.id,
+        look=SCENARIO_LOOKS[outcome],
+        serial=run.serial,
+        represents=run.represents,
+        names=run.names,
+        steps=run.steps,
+        columns=COLUMNS,
+        rows=tuple(
+            (*row[:2], step.name, *row[3:]) for row, step in zip(rows(run), run.steps, strict=True)
+        ),
+        before=(f"{', '.join(run.names)}: all act at the same time.",),
+        answers=tuple(answers(run)),
+        findings=tuple(findings(run)),
+    )
 
 
 def endings(run: ScenarioRun) -> list[str]:
     """Return how each client ended, then each violated invariant, then the cause."""
-    told = [
+    return [*answers(run), *(findings(run) if run.violated else ())]
+
+
+def answers(run: ScenarioRun) -> list[str]:
+    """Return how each client ended."""
+    return [
         f"{name}: {result.ending}" + (f" ({result.message})" if result.message else "")
         for name, result in zip(run.names, run.results, strict=True)
     ]
-    told += [in_words(violated) for violated in run.violated]
-    if run.violated:
-        told.append(f"cause: {run.cause.sentence if run.cause else 'unexplained'}")
-    return told
+
+
+def findings(run: ScenarioRun) -> list[str]:
+    """Return each violated invariant, then the cause; or that every invariant holds."""
+    if not run.violated:
+        return ["every invariant holds"]
+    cause = run.cause.sentence if run.cause else "unexplained"
+    return [*map(in_words, run.violated), f"cause: {cause}"]
 
 
 def in_words(violated: ViolatedInvariant) -> str:
@@ -70,12 +87,6 @@ def in_words(violated: ViolatedInvariant) -> str:
     return f"violated: {violated.name}: {'; '.join(shown)}" + (
         f"; and {more:,} more row{'s' * (more > 1)}" if more > 0 else ""
     )
-
-
-def error_in_words(sqlstate: str) -> str:
-    """Return an error's code, with what it means where that is known."""
-    meaning = _SQLSTATES.get(sqlstate)
-    return f"{sqlstate}, {meaning}" if meaning else sqlstate
 
 
 def in_one_line(run: ScenarioRun) -> str:
@@ -118,13 +129,3 @@ def _sql(text: str, values: tuple[str | None, ...]) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _result(run: ScenarioRun, place: int) -> str:
-    step = run.steps[place]
-    if step.error:
-        return f"fails with {error_in_words(step.error)}"
-    if step.read is not None:
-        row = ", ".join(f"{name} {value}" for name, value in step.read.items())
-        return row if step.rows <= 1 else f"{row}; {step.rows} rows"
-    return "" if step.rows < 0 else "1 row" if step.rows == 1 else f"{step.rows} rows"

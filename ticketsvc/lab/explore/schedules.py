@@ -1,5 +1,6 @@
 """A schedule, one execution of it, and its id."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from ticketsvc.errors import UsageError
@@ -83,8 +84,7 @@ class ScheduleRun:
     @property
     def serial(self) -> bool:
         """Whether each session ended before the next one began."""
-        switches = sum(a != b for a, b in zip(self.choices, self.choices[1:], strict=False))
-        return switches == len(set(self.choices)) - 1
+        return is_serial(self.choices)
 
     @property
     def refused(self) -> bool:
@@ -133,6 +133,12 @@ class ScheduleRun:
         kinds = tuple(sorted(violation.kind for violation in self.verdict.violations))
         issues = tuple(sorted((i.user, i.first, i.last) for i in self.ledger.issues))
         return (self.answers, kinds, self.ledger.available, issues, self.blocked, self.retries)
+
+
+def is_serial(choices: tuple[int, ...]) -> bool:
+    """Return whether each session of *choices* ended before the next one began."""
+    switches = sum(a != b for a, b in itertools.pairwise(choices))
+    return switches == len(set(choices)) - 1
 
 
 def schedule_id(choices: tuple[int, ...], sessions: int) -> str:

@@ -1,20 +1,86 @@
 """A run in words: the result of each step, what it waited for, the ledger after it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ticketsvc.lab.charts.outcomes import Look, look_of
 from ticketsvc.lab.explore.schedules import ScheduleRun, Step
-from ticketsvc.lab.explore.snapshots import Snapshot
+from ticketsvc.lab.explore.snapshots import Snapshot, take_snapshot
 
 COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
 
 _SQLSTATES = {
+    "0A000": "not supported",
     "22003": "number out of range",
+    "23503": "foreign key violation",
     "23505": "unique violation",
     "23514": "check violation",
     "23P01": "exclusion violation",
+    "25P02": "in a failed transaction",
     "40001": "serialization failure",
     "40P01": "deadlock",
+    "55P03": "lock not available",
 }
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What is shown of an executed schedule, of an allocator or of a scenario.
+
+    *look*: its outcome. *names*: of the sessions. *rows*: one per step, with a cell for each of
+    *columns*. *before*: what is said before the first step. *ledgers*: before the first step,
+    after each, and at the end; None where it was not read; empty where there is none.
+    """
+
+    id: str
+    look: Look
+    serial: bool
+    represents: int
+    names: tuple[str, ...]
+    steps: tuple[Step, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    before: tuple[str, ...]
+    answers: tuple[str, ...]
+    findings: tuple[str, ...]
+    ledgers: tuple[Snapshot | None, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The outcome, whether the schedule is serial, and how many it represents."""
+        words = [self.look.kind]
+        if self.serial:
+            words.append("serial, one after the other")
+        if self.represents > 1:
+            words.append(
+                f"represents {self.represents:,} schedules that differ only in the order of "
+                "independent steps, and end alike"
+            )
+        return "; ".join(words)
+
+
+def transcript_of(run: ScheduleRun) -> Transcript:
+    """Return what is shown of *run*, with its ledgers if it was executed with snapshots."""
+    names = letters(run)
+    end = take_snapshot(run.ledger)
+    start = Snapshot(end.total, end.total, issued=0, duplicates=0, consistent=True)
+    return Transcript(
+        id=run.id,
+        look=look_of(run.kind),
+        serial=run.serial,
+        represents=run.represents,
+        names=names,
+        steps=run.steps,
+        columns=COLUMNS,
+        rows=tuple(rows(run)),
+        before=(
+            f"{' and '.join(names)} each want {run.quantity} of {end.total} tickets.",
+            "Nothing has been sold yet.",
+        ),
+        answers=tuple(map(str, run.answers)),
+        findings=tuple(findings(run)),
+        ledgers=(start, *(step.after for step in run.steps), end),
+    )
 
 
 def letters(run: ScheduleRun) -> tuple[str, ...]:
@@ -46,17 +112,23 @@ def rows(run: ScheduleRun) -> list[tuple[str, ...]]:
 
 
 def result_of(step: Step) -> str:
-    """Return the error, the first row that was read, or the number of rows written."""
+    """Return the error, what was read (of several rows the first), or the rows written."""
     if step.error:
-        meaning = _SQLSTATES.get(step.error)
-        return f"fails with {step.error}" + (f", {meaning}" if meaning else "")
+        return f"fails with {error_in_words(step.error)}"
     if step.read is not None:
-        return ", ".join(f"{name} {value}" for name, value in step.read.items())
+        row = ", ".join(f"{name} {value}" for name, value in step.read.items())
+        return row if step.rows <= 1 else f"{row}; {step.rows} rows"
     if step.rows < 0:
         return ""
     if step.rows == 0:
         return "no row"
     return "1 row written" if step.rows == 1 else f"{step.rows} rows written"
+
+
+def error_in_words(sqlstate: str) -> str:
+    """Return an error's code, with what it means where that is known."""
+    meaning = _SQLSTATES.get(sqlstate)
+    return f"{sqlstate}, {meaning}" if meaning else sqlstate
 
 
 def ledger_words(snapshot: Snapshot) -> str:
@@ -92,16 +164,3 @@ def findings(run: ScheduleRun) -> list[str]:
     if run.refused_with_stock:
         return [f"clean, but a buyer was refused with {run.ledger.available} tickets left"]
     return ["clean"]
-
-
-def summary(run: ScheduleRun) -> str:
-    """Return the outcome, whether the schedule is serial, and how many it represents."""
-    words = [run.kind]
-    if run.serial:
-        words.append("serial, one purchase after the other")
-    if run.represents > 1:
-        words.append(
-            f"represents {run.represents:,} schedules that differ only in the order of "
-            "independent steps, and end alike"
-        )
-    return "; ".join(words)

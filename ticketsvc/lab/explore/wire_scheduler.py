@@ -18,7 +18,7 @@ from ticketsvc.database.statements import load
 from ticketsvc.lab.explore.causes import Act, Cause, cause_of
 from ticketsvc.lab.explore.effects import NOTHING, overlap
 from ticketsvc.lab.explore.lock_watch import LockOrderChanged, acyclic, require_lock_order
-from ticketsvc.lab.explore.schedules import Step, schedule_id
+from ticketsvc.lab.explore.schedules import Step, is_serial, schedule_id
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
@@ -84,6 +84,11 @@ class ScenarioRun:
     def id(self) -> str:
         """The schedule's short name."""
         return schedule_id(self.choices, len(self.names))
+
+    @property
+    def serial(self) -> bool:
+        """Whether each client ended before the next one began."""
+        return is_serial(self.choices)
 
     @property
     def clean(self) -> bool:

@@ -8,16 +8,8 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from ticketsvc.lab.charts.outcomes import look_of
-from ticketsvc.lab.explore.schedules import ScheduleRun, Step
-from ticketsvc.lab.explore.snapshots import Snapshot, take_snapshot
-from ticketsvc.lab.explore.transcripts import (
-    blockers,
-    findings,
-    ledger_words,
-    letters,
-    result_of,
-)
+from ticketsvc.lab.explore.schedules import Step
+from ticketsvc.lab.explore.transcripts import Transcript, blockers, ledger_words, result_of
 from ticketsvc.lab.widgets.rendering import render
 
 
@@ -38,6 +30,7 @@ class _Ledger:
 
     words: str
     issued: int
+    total: int
     sold_share: float
     beyond_share: float
     total_share: float
@@ -53,45 +46,22 @@ class _View:
     columns: Sequence[Sequence[_Box]]
 
 
-def step_through(run: ScheduleRun, *, total: int) -> HTML:
-    """Show *run* one step at a time, from before the first to the verdict.
-
-    *total*: the event's tickets. The ledger between two steps is shown if the run was executed
-    with snapshots.
-    """
-    names = letters(run)
-    ledgers = _ledgers(run, total)
-    steps = [_view(run, place, names, ledgers[place + 1]) for place in range(len(run.steps))]
-    before = _View(
-        "before the first step",
-        None,
-        [
-            f"{' and '.join(names)} each want {run.quantity} of {total} tickets.",
-            "Nothing has been sold yet.",
-        ],
-        "",
-        ledgers[0],
-        _columns(run, -1, names),
-    )
-    after = _View("the verdict", None, [], "", ledgers[-1], _columns(run, len(run.steps), names))
-    return render(
-        "step_through.html.j2",
-        run=run,
-        views=[before, *steps, after],
-        names=names,
-        look=look_of(run.kind),
-        findings=findings(run),
-        total=total,
-    )
+def step_through(shown: Transcript) -> HTML:
+    """Show a schedule one step at a time, from before the first to the verdict."""
+    ledgers = _ledgers(shown)
+    steps = [_view(shown, place, ledgers[place + 1]) for place in range(len(shown.steps))]
+    before = _View("before the first step", None, shown.before, "", ledgers[0], _columns(shown, -1))
+    after = _View("the verdict", None, [], "", ledgers[-1], _columns(shown, len(shown.steps)))
+    return render("step_through.html.j2", shown=shown, views=[before, *steps, after])
 
 
-def _view(run: ScheduleRun, place: int, names: Sequence[str], ledger: _Ledger | None) -> _View:
-    step = run.steps[place]
+def _view(shown: Transcript, place: int, ledger: _Ledger | None) -> _View:
+    step, names = shown.steps[place], shown.names
     who = names[step.session]
     said = [f"{who} runs {step.name}{_result(step, names, waits=bool(step.waited_for))}"]
     said += [
         f"That lets {names[other.session]}'s {other.name} go on{_result(other, names, waits=False)}"
-        for other in run.steps[:place]
+        for other in shown.steps[:place]
         if other.released_by == place
     ]
     return _View(
@@ -100,7 +70,7 @@ def _view(run: ScheduleRun, place: int, names: Sequence[str], ledger: _Ledger | 
         sentences=said,
         sql=step.text,
         ledger=ledger,
-        columns=_columns(run, place, names),
+        columns=_columns(shown, place),
     )
 
 
@@ -113,15 +83,15 @@ def _result(step: Step, names: Sequence[str], *, waits: bool) -> str:
     return f": {read}." if read else "."
 
 
-def _columns(run: ScheduleRun, place: int, names: Sequence[str]) -> list[list[_Box]]:
+def _columns(shown: Transcript, place: int) -> list[list[_Box]]:
     """Return each session's steps, as they stand after the step at *place*."""
     return [
         [
-            _box(step, number, place, names)
-            for number, step in enumerate(run.steps)
+            _box(step, number, place, shown.names)
+            for number, step in enumerate(shown.steps)
             if step.session == session
         ]
-        for session in range(run.sessions)
+        for session in range(len(shown.names))
     ]
 
 
@@ -136,21 +106,19 @@ def _box(step: Step, number: int, place: int, names: Sequence[str]) -> _Box:
     return _Box(number + 1, step.name, state, words, current=number == place)
 
 
-def _ledgers(run: ScheduleRun, total: int) -> list[_Ledger | None]:
+def _ledgers(shown: Transcript) -> list[_Ledger | None]:
     """Return the ledger before the first step, after each, and at the end, drawn to one scale.
 
-    None stands for a step without a snapshot.
+    None stands for a ledger that was not read.
     """
-    taken = [
-        Snapshot(total, total, issued=0, duplicates=0, consistent=True),
-        *(step.after for step in run.steps),
-        take_snapshot(run.ledger),
-    ]
+    taken = shown.ledgers or [None] * (len(shown.steps) + 2)
+    total = max((one.total or 0 for one in taken if one), default=0)
     scale = max(total, 1, *(one.issued for one in taken if one))
     return [
         _Ledger(
             ledger_words(one),
             one.issued,
+            total,
             sold_share=min(one.issued, total) / scale,
             beyond_share=max(0, one.issued - total) / scale,
             total_share=total / scale,
