@@ -30,6 +30,7 @@ KINDS = {
 }
 SERVICES = {
     "node-express": ((182, 180), (6, 0), "check-then-act on a stale read"),
+    "aiohttp-psycopg": ((182, 180), (6, 0), "check-then-act on a stale read"),
     "fastapi-sqlalchemy": ((24, 22), (6, 0), "lost update"),
     "flask-psycopg": ((50, 48), (8, 0), "check-then-act on a stale read"),
     "php": ((24, 22), (6, 0), "check-then-act on a stale read"),

@@ -1,13 +1,15 @@
 """Fill in what a scenario leaves open: where the database and the service are, and who acts."""
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_OPEN = re.compile(r"\{(database_url|port|host|database|user|password|n)\}")
+_OPEN = re.compile(r"\{(python|database_url|port|host|database|user|password|n)\}")
+_ALWAYS = {"python": sys.executable}
 
 
 def database_words(url: str) -> dict[str, str]:
@@ -31,9 +33,13 @@ def through(url: str, port: int) -> str:
 
 
 def fill_in(value: Any, words: Mapping[str, str]) -> Any:
-    """Return *value* with each `{word}` that *words* has replaced, in all its text."""
+    """Return *value* with each `{word}` that *words* has replaced, in all its text.
+
+    `{python}` is always there: the interpreter that runs this.
+    """
     if isinstance(value, str):
-        return _OPEN.sub(lambda found: words.get(found[1], found[0]), value)
+        known = {**_ALWAYS, **words}
+        return _OPEN.sub(lambda found: known.get(found[1], found[0]), value)
     if isinstance(value, Mapping):
         return {name: fill_in(part, words) for name, part in value.items()}
     if isinstance(value, list | tuple):
