@@ -33,6 +33,12 @@ from ticketsvc.settings import ROOT, load_settings
     help="Set this parameter of the notebooks that declare it; repeat for several.",
 )
 @click.option(
+    "--scenario",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run notebook 10 on this scenario, as a page to send to the team.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=ROOT / "reports",
@@ -41,7 +47,11 @@ from ticketsvc.settings import ROOT, load_settings
 )
 @as_json_option
 def report(
-    only: tuple[str, ...], parameters: tuple[tuple[str, str], ...], output: Path, as_json: bool
+    only: tuple[str, ...],
+    parameters: tuple[tuple[str, str], ...],
+    scenario: Path | None,
+    output: Path,
+    as_json: bool,
 ) -> None:
     """Run the notebooks into offline HTML pages. Exit 1: a notebook failed.
 
@@ -52,6 +62,7 @@ def report(
       python3 run.py                              every notebook
       python3 run.py report --only 02 --only 04   two of them
       python3 run.py report --only 02 -p buyers 50
+      python3 run.py report --scenario shop.toml  is it in your service?
     """
     from ticketsvc.database.locate import fresh_database
     from ticketsvc.lab.report.facts import gather_facts
@@ -59,9 +70,15 @@ def report(
     from ticketsvc.lab.report.notebooks import NOTEBOOKS, choose_parameters, find_notebooks
     from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
     from ticketsvc.lab.report.run_notebooks import run_notebooks
+    from ticketsvc.lab.scenarios.spec import read_scenario
 
-    notebooks = find_notebooks(NOTEBOOKS, only)
+    if scenario is not None and only:
+        raise UsageError("--scenario runs notebook 10: leave out --only")
+    notebooks = find_notebooks(NOTEBOOKS, only if scenario is None else ["10"])
     chosen = choose_parameters(notebooks, parameters)
+    if scenario is not None:
+        read_scenario(scenario)  # what is wrong with it is said before anything starts
+        chosen = {"clients": 0, **chosen, "scenario": str(scenario.resolve())}
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

@@ -11,6 +11,7 @@ from ticketsvc.lab.charts.bursts import (
 )
 from ticketsvc.lab.charts.damage import damage_by_gap, damage_by_purchases
 from ticketsvc.lab.charts.faults import lost_by_durability, sales_under_faults, sold_twice
+from ticketsvc.lab.charts.recorded import recorded
 from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
 from ticketsvc.lab.charts.stock import stock
 from ticketsvc.lab.charts.throughput import (
@@ -38,6 +39,7 @@ __all__ = [
     "matrix",
     "price_of_nets",
     "price_of_nets_in_time",
+    "recorded",
     "sales_under_faults",
     "size_by_quantity",
     "sold_twice",

@@ -23,6 +23,7 @@ FIRST_ESTIMATES_S = {
     "07-which-schedules": 30,
     "08-throughput": 25,
     "09-what-survives": 30,
+    "10-is-it-in-your-service": 25,
 }
 _OTHER_ESTIMATE_S = 15
 

@@ -1,0 +1,80 @@
+"""The statements of a burst as the wire recorded them: one lane per connection."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ticketsvc.lab.charts.style import new_figure, say_finding
+
+_KINDS = {
+    "read": ("#56B4E9", "reads"),
+    "change": ("#D55E00", "changes what is read"),
+    "other change": ("#E6A96B", "changes what is not read"),
+    "transaction": ("#555555", "begins or ends a transaction"),
+    "other": ("#CCCCCC", "other"),
+}
+_MARKS = {
+    "stale": ("x", "black", "stale when its reader wrote"),
+    "outdated": ("o", "none", "ended before the first change"),
+}
+
+
+def recorded(statements: pd.DataFrame) -> Figure:
+    """Draw each statement as a bar in the lane of its connection, with reads out of date marked.
+
+    *statements*: as `recording.statement_table` returns them.
+    """
+    lanes = list(dict.fromkeys(statements["lane"]))
+    figure, [axes] = new_figure(height=1.9 + 0.26 * max(2, len(lanes)))
+    places = statements["lane"].map({lane: place for place, lane in enumerate(lanes, start=1)})
+    span = statements["ended_ms"].max() if len(statements) else 1.0
+    widths = (statements["ended_ms"] - statements["began_ms"]).clip(lower=span / 300)
+    for kind, (colour, label) in _KINDS.items():
+        chosen = statements["kind"] == kind
+        if chosen.any():
+            axes.barh(
+                places[chosen],
+                widths[chosen],
+                left=statements["began_ms"][chosen],
+                height=0.7,
+                color=colour,
+                edgecolor="white",
+                linewidth=0.5,
+                label=label,
+            )
+    for mark, (symbol, face, label) in _MARKS.items():
+        chosen = statements["mark"] == mark
+        if chosen.any():
+            axes.plot(
+                statements["ended_ms"][chosen],
+                places[chosen],
+                symbol,
+                color="black",
+                markerfacecolor=face,
+                markersize=5,
+                label=label,
+            )
+    say_finding(axes, _finding(statements, len(lanes)))
+    axes.set_ylim(max(2, len(lanes)) + 0.7, 0.3)
+    axes.set_yticks(range(1, len(lanes) + 1), lanes)
+    axes.set_xlabel("time since the first statement (ms)")
+    axes.set_ylabel("connection to the database")
+    if len(statements):
+        axes.legend(
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()),
+            ncols=3,
+            fontsize="small",
+        )
+    return figure
+
+
+def _finding(statements: pd.DataFrame, lanes: int) -> str:
+    reads = int((statements["kind"] == "read").sum())
+    stale = int((statements["mark"] == "stale").sum())
+    outdated = int((statements["mark"] == "outdated").sum())
+    if stale:
+        return f"{stale} of {reads} reads were stale when their reader wrote"
+    if outdated:
+        return f"{outdated} of {reads} reads had ended before the first change of what they read"
+    return f"{len(statements)} statements on {lanes} connections, no read known to be out of date"

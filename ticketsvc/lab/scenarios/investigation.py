@@ -1,0 +1,309 @@
+"""What notebook 10 does with a scenario: let it run, explore it, try fixes, conclude."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+from IPython.display import HTML, Code, Markdown
+
+from ticketsvc.lab.explore.fixes import TriedFix, try_fixes
+from ticketsvc.lab.explore.scenario import (
+    AS_IT_IS,
+    ScenarioExploration,
+    explore_scenario,
+    replay_scenario,
+)
+from ticketsvc.lab.explore.scenario_transcripts import transcript_of
+from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
+from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
+from ticketsvc.lab.scenarios.psql import find_psql
+from ticketsvc.lab.scenarios.spec import Scenario, read_scenario
+from ticketsvc.lab.widgets.schedule_grid import schedule_grid
+from ticketsvc.lab.widgets.step_through import step_through
+from ticketsvc.settings import ROOT
+
+_NODE = ROOT / "examples" / "node-express"
+_PYTHON = ROOT / "examples" / "aiohttp-psycopg"
+
+
+@dataclass(frozen=True)
+class Investigation:
+    """A scenario and, where there is one, the same system *fixed*, to be run beside *url*."""
+
+    url: str
+    scenario: Scenario
+    fixed: Scenario | None
+    limit: int
+
+    @cached_property
+    def _psql(self) -> str:
+        return find_psql()
+
+    def show(self) -> Code:
+        """Return the scenario's file as it is written."""
+        return Code(self.scenario.file.read_text(encoding="utf-8"), language="toml")
+
+    async def run_bursts(self, repeat: int, clients: int = 0) -> list[ScenarioBurst]:
+        """Let all clients act at once, *repeat* times; *clients* of the first kind, 0: its own."""
+        first, *others = self.scenario.client
+        first = first.model_copy(update={"count": clients or first.count})
+        chosen = self.scenario.model_copy(update={"client": (first, *others)})
+        return await run_bursts(self.url, chosen, self._psql, repeat=repeat)
+
+    async def run_one_client(self) -> ScenarioBurst:
+        """Let the first client act alone."""
+        first, *others = self.scenario.client
+        nobody = {other.name: 0 for other in others}
+        alone = self.scenario.with_counts({first.name: 1, **nobody}, None)
+        [burst] = await run_bursts(self.url, alone, self._psql)
+        return burst
+
+    async def explore(self) -> ScenarioExploration:
+        """Explore the scenario as it is."""
+        return await self._explore(self.scenario)
+
+    async def explore_fixed(self) -> ScenarioExploration | None:
+        """Explore the fixed system; return None where there is none."""
+        return await self._explore(self.fixed) if self.fixed else None
+
+    async def replay(self, found: ScenarioExploration) -> ScenarioRun | None:
+        """Run the smallest bad schedule again, by its order of clients; None: there is none."""
+        smallest = found.smallest
+        if smallest is None:
+            return None
+        return await replay_scenario(self.url, self.scenario, self._psql, smallest.choices)
+
+    async def try_fixes(self, found: ScenarioExploration, limit: int) -> list[TriedFix]:
+        """Explore each candidate, at most *limit* classes of it; nothing where nothing is wrong."""
+        if not found.violating:
+            return []
+
+        async def explore(ways: Ways, sql: tuple[str, ...]) -> ScenarioExploration:
+            return await self._explore(self.scenario, ways=ways, fixes=sql, limit=limit)
+
+        return await try_fixes(self.scenario, found, explore)
+
+    async def _explore(
+        self,
+        scenario: Scenario,
+        *,
+        ways: Ways = AS_IT_IS,
+        fixes: tuple[str, ...] = (),
+        limit: int = 0,
+    ) -> ScenarioExploration:
+        return await explore_scenario(
+            self.url,
+            scenario,
+            self._psql,
+            ways=ways,
+            fixes=fixes,
+            limit=limit or self.limit,
+            keep=True,
+        )
+
+
+def open_investigation(url: str, scenario: str, fixed: str, limit: int) -> Investigation:
+    """Read the files *scenario* and *fixed*, which may be empty; execute at most *limit* classes.
+
+    Without *scenario*, take the Node example where it can run, else the one in Python.
+    """
+    if scenario:
+        files = [scenario, fixed]
+    else:
+        runs = shutil.which("node") and (_NODE / "node_modules").is_dir()
+        example = _NODE if runs else _PYTHON
+        files = [str(example / "naive.toml"), str(example / "fixed.toml")]
+    # A relative path is one in this project: a notebook runs in a folder of its own.
+    read = [read_scenario(ROOT / file) if file else None for file in files]
+    assert read[0]  # noqa: S101 - its name is not empty
+    return Investigation(url, read[0], read[1], limit)
+
+
+def name_of(scenario: Scenario) -> str:
+    """Return the scenario's folder and file, as a title."""
+    return f"{scenario.folder.name}/{scenario.file.name}"
+
+
+# What is shown
+
+
+def burst_table(bursts: Sequence[ScenarioBurst]) -> pd.DataFrame:
+    """Return one row per burst: how clients ended, and which invariants were violated."""
+    rows = [burst.as_dict() for burst in bursts]
+    table = pd.DataFrame(rows)[["clients", "success", "refused", "failed"]]
+    if any(row["numbers"] for row in rows):
+        table["numbers sold"] = [row["numbers"] for row in rows]
+        table["sold again"] = [row["duplicates"] for row in rows]
+    table["violated"] = [", ".join(row["violations"]) or "nothing" for row in rows]
+    return _numbered(table, "burst")
+
+
+def bursts_in_words(alone: ScenarioBurst, together: Sequence[ScenarioBurst]) -> str:
+    """Say what came of one client alone, and of all at once."""
+    violated = sum(not burst.clean for burst in together)
+    return (
+        f"One client alone violates {'nothing' if alone.clean else 'an invariant already'}. "
+        f"Of {len(together)} bursts, {violated or 'none'} violated an invariant. A burst that goes "
+        "wrong shows a bug; a burst that goes right shows nothing."
+    )
+
+
+def most_telling(bursts: Sequence[ScenarioBurst]) -> ScenarioBurst:
+    """Return the first burst that violates, or else the first one."""
+    return next((burst for burst in bursts if not burst.clean), bursts[0])
+
+
+def counts(found: Mapping[str, ScenarioExploration | None]) -> pd.DataFrame:
+    """Return one column of counts per exploration; every count but "executed" is of schedules."""
+    names = {
+        "schedules": "schedules",
+        "classes": "executed",
+        "clean": "clean",
+        "violating": "violating",
+        "refused": "a client did not succeed",
+        "blocked": "a step waited for a lock",
+    }
+    columns = {title: one.as_dict() for title, one in found.items() if one}
+    return pd.DataFrame(
+        {title: {names[key]: one[key] for key in names} for title, one in columns.items()}
+    )
+
+
+def grid(found: ScenarioExploration) -> HTML:
+    """Show every schedule as a cell; without a schedule, why there is none."""
+    seen = found.complete and not found.reasons
+    shown = [transcript_of(run, seen=seen) for run in found.runs]
+    return schedule_grid({name_of(found.scenario): shown})
+
+
+def schedules_in_words(found: ScenarioExploration) -> str:
+    """Say how many schedules there are, how many violate, and whether all could be seen."""
+    reasons = "; ".join(found.reasons)
+    seen = f"Not all could be seen: {reasons}." if reasons else "All are covered."
+    return (
+        f"There are {found.schedules:,} schedules, of which {found.classes:,} were executed. "
+        f"{found.clean:,} are clean, and {found.violating:,} violate an invariant. {seen}"
+    )
+
+
+def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
+    """Step through the smallest bad schedule; without one, the one in which most waited."""
+    if not found.runs:
+        return Markdown("No schedule was executed to its end.")
+    run = found.smallest or max(
+        found.runs, key=lambda run: sum(bool(step.waited_for) for step in run.steps)
+    )
+    seen = found.complete and not found.reasons
+    return step_through(transcript_of(run, seen=seen))
+
+
+def cause(found: ScenarioExploration) -> str:
+    """Return the cause of the smallest bad schedule, in a sentence."""
+    if found.smallest is None:
+        return "No schedule violates an invariant, so there is no cause to name."
+    if found.smallest.cause is None:
+        return (
+            "Unexplained: what the statements read and wrote is evidence for none of the causes "
+            "that the explorer knows. The schedule above stands all the same."
+        )
+    return found.smallest.cause.sentence
+
+
+def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
+    """Return the candidates as a table, the best first."""
+    names = {
+        "fix": "fix",
+        "holds": "holds",
+        "schedules": "schedules",
+        "violating": "violating",
+        "turned_away_needlessly": "turned away",
+        "errors": "errors",
+        "waits": "waits",
+        "why": "why",
+    }
+    table = pd.DataFrame([one.as_dict() for one in tried], columns=list(names))
+    table["holds"] = table["holds"].map({True: "yes", False: "no"})
+    return _numbered(table.rename(columns=names), "rank")
+
+
+def fixes_in_words(tried: Sequence[TriedFix]) -> str:
+    """Name the candidates that hold."""
+    good = [one.candidate.name for one in tried if one.holds]
+    if not tried:
+        return "Nothing is violated, so there was nothing to fix."
+    if not good:
+        return f"None of {len(tried)} candidates holds in every schedule."
+    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {', '.join(good)}."
+
+
+def _numbered(table: pd.DataFrame, number: str) -> pd.DataFrame:
+    """Return *table* with its rows counted from 1, under the heading *number*."""
+    table.index = pd.RangeIndex(1, len(table) + 1)
+    return table.rename_axis(columns=number)
+
+
+# What is concluded
+
+
+def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
+    """Answer the notebook's question: yes, no, or could not tell."""
+    name = name_of(found.scenario)
+    violated = sum(not burst.clean for burst in bursts)
+    reasons = "; ".join(found.reasons)
+    if found.violating:
+        cause_name = found.smallest.cause.name if found.smallest and found.smallest.cause else ""
+        seen = f"Yes, in {name}: {found.violating:,} of {found.schedules:,} schedules violate"
+        return f"{seen} ({cause_name or 'unexplained'})."
+    if violated:
+        return f"Yes, in {name}: {violated} of {len(bursts)} bursts violate; {reasons}."
+    if reasons:
+        return f"Could not tell of {name}: {reasons}."
+    return f"No, not in {name}: all {found.schedules:,} schedules are clean."
+
+
+def claims(
+    found: ScenarioExploration,
+    again: ScenarioRun | None,
+    bursts: Sequence[ScenarioBurst],
+    fixed: ScenarioExploration | None,
+    tried: Sequence[TriedFix],
+) -> list[tuple[str, bool]]:
+    """Return what the answer rests on, and whether each of it is so."""
+    violated = sum(not burst.clean for burst in bursts)
+    made = [
+        (
+            "before each burst every invariant holds",
+            not any(burst.before for burst in bursts),
+        ),
+        (
+            f"{violated} of {len(bursts)} bursts violate, {found.violating:,} of "
+            f"{found.schedules:,} schedules do, and that does not contradict itself",
+            bool(found.violating or found.reasons or not violated),
+        ),
+    ]
+    if found.reasons:
+        made.append((f"could not tell all: {'; '.join(found.reasons)}", True))
+    else:
+        made.append((f"all {found.schedules:,} schedules are covered", found.complete))
+        made.append(("in a schedule a client succeeds", found.succeeded > 0))
+    if found.smallest is not None:
+        made.append(
+            (
+                f"schedule {found.smallest.id}, run again, ends in the same violations",
+                again is not None and again.outcome == found.smallest.outcome,
+            )
+        )
+    if fixed is not None:
+        made.append(("the system as it is violates", found.violating > 0))
+        made.append(
+            (
+                f"fixed: all {fixed.schedules:,} schedules are covered and clean",
+                fixed.complete and not fixed.violating and not fixed.reasons,
+            )
+        )
+    if tried:
+        reasons = all(one.holds or one.why for one in tried)
+        made.append((f"{fixes_in_words(tried)} Each other one has its reason", reasons))
+    return made
