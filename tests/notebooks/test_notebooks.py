@@ -40,6 +40,7 @@ SMALL: dict[str, dict[str, str]] = {
         "probes": "30",
     },
     "09-what-survives": {"times": "1", "between": "40", "overload_s": "2.0"},
+    "10-is-it-in-your-service": {"bursts": "2", "limit_of_fixes": "10"},
 }
 
 
