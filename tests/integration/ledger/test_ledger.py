@@ -37,39 +37,37 @@ def test_the_originals_tables_elsewhere(any_connection):
     assert all(verdict.clean for verdict in check(ledgers))
 
 
-def test_with_the_next_number(connection):
-    connection.execute(POOLS_WITH_NEXT)
-    connection.execute(TICKETS)
-    connection.execute("INSERT INTO ticket_pools VALUES ('E', 16, 8, 10)")
-    connection.execute(FILL)
-    (verdict,) = check(read_ledger(connection, "public"))
-    assert verdict.next_ticket_number == 10
-    assert [violation.kind for violation in verdict.violations] == ["next_number_drift"]
+POOL = "INSERT INTO ticket_pools VALUES ('E', "
+RANGE = """INSERT INTO ticket_allocations (event_id, user_id, start_ticket, end_ticket)
+    VALUES ('E', 'v', 9, 16)"""
+# Statements, the tickets issued of each event, and the violations.
+FOREIGN = {
+    "a next number that drifts": (
+        [POOLS_WITH_NEXT, TICKETS, POOL + "16, 8, 10)", FILL],
+        *([8], {"next_number_drift"}),
+    ),
+    "rows and ranges": (
+        [POOLS_WITH_NEXT, TICKETS, RANGES, POOL + "24, 8, 17)", FILL, RANGE],
+        *([16], set()),
+    ),
+    "duplicates, and tickets of no event": (
+        [POOLS, TICKETS, POOL + "8, -8)", FILL, FILL, FILL.replace("'E'", "'LOST'")],
+        *([16, 8], {"oversold", "duplicate", "negative_stock", "orphan"}),
+    ),
+    "a pool without a total": (
+        [POOLS.replace("total integer,", ""), TICKETS, POOL + "-8)", FILL],
+        *([8], {"negative_stock"}),
+    ),
+}
 
 
-def test_with_ranges(connection):
-    for table in (POOLS_WITH_NEXT, TICKETS, RANGES):
-        connection.execute(table)
-    connection.execute("INSERT INTO ticket_pools VALUES ('E', 24, 8, 17)")
-    connection.execute(FILL)
-    connection.execute(
-        "INSERT INTO ticket_allocations (event_id, user_id, start_ticket, end_ticket) "
-        "VALUES ('E', 'v', 9, 16)"
-    )
-    (verdict,) = check(read_ledger(connection, "public"))
-    assert (verdict.issued, verdict.clean) == (16, True)
-
-
-def test_duplicates_and_orphans_in_a_foreign_ledger(connection):
-    connection.execute(POOLS)
-    connection.execute(TICKETS)
-    connection.execute("INSERT INTO ticket_pools VALUES ('E', 8, -8)")
-    connection.execute(FILL)
-    connection.execute(FILL)
-    connection.execute(FILL.replace("'E'", "'LOST'"))
-    known, lost = check(read_ledger(connection, "public"))
-    assert (known.issued, known.unique, known.duplicates, known.oversold) == (16, 8, 8, True)
-    assert [violation.kind for violation in lost.violations] == ["orphan"]
+@pytest.mark.parametrize(("statements", "issued", "kinds"), FOREIGN.values(), ids=FOREIGN)
+def test_a_ledger_that_is_not_ours_is_judged(connection, statements, issued, kinds):
+    for statement in statements:
+        connection.execute(statement)
+    verdicts = check(read_ledger(connection, "public"))
+    assert [verdict.issued for verdict in verdicts] == issued
+    assert {one.kind for verdict in verdicts for one in verdict.violations} == kinds
 
 
 def test_one_event_alone(connection):
@@ -115,16 +113,6 @@ def test_rows_and_pool_are_of_one_moment(database, connection):
     assert isolation, "nothing was sold in between"
     assert check([ledger])[0].clean
     assert ledger.issues == []
-
-
-def test_a_pool_without_a_total(connection):
-    connection.execute(POOLS.replace("total integer,", ""))
-    connection.execute(TICKETS)
-    connection.execute("INSERT INTO ticket_pools VALUES ('E', -8)")
-    connection.execute(FILL)
-    (verdict,) = check(read_ledger(connection, "public"))
-    assert (verdict.total, verdict.issued) == (None, 8)
-    assert [violation.kind for violation in verdict.violations] == ["negative_stock"]
 
 
 UNREADABLE = {
