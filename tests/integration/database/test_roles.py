@@ -4,14 +4,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.support.buying import buy, open_allocator
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.roles import SERVICES, as_service
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.lab.workload.burst import run_workload
-from ticketsvc.lab.workload.plan import Workload
+from ticketsvc.purchases import TicketRange
+from ticketsvc.sales.seller import sell
 
 # What a stolen connection of the service must not be able to do.
 FORBIDDEN = {
@@ -90,19 +91,19 @@ def test_the_service_is_refused(database, connection, service, what):
     ("allocator", "schema"),
     [(name, schema) for name, a in ALLOCATORS.items() for schema in a.mechanism.schemas],
 )
-async def test_the_service_sells_as_that_role(database, connection, serve, allocator, schema):
+async def test_an_allocator_sells_as_that_role(database, connection, allocator, schema):
     for line in ALLOCATORS[allocator].mechanism.constraint.split(";"):
         if line:
             connection.execute(line.replace("{schema}", schema))
     reset_event(connection, schema, "E", 80)
-    url = serve(database, allocator, schema=schema).url
-    told = await run_workload([url], Workload("E", purchases=3, concurrency=1))
-    assert [attempt.outcome for attempt in told] == ["ok"] * 3
-    who = connection.execute(
-        "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'ticketsvc'"
-        " AND datname = current_database()"
-    ).fetchall()
-    assert who == [(conninfo_to_dict(as_service(database))["user"],)]
+    address = as_service(database)
+    async with open_allocator(address, allocator, schema) as seller:
+        assert await sell(seller, buy(16)) == TicketRange(1, 16)
+        who = connection.execute(
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'ticketsvc'"
+            " AND datname = current_database()"
+        ).fetchall()
+    assert who == [(conninfo_to_dict(address)["user"],)]
     assert check(read_ledger(connection, schema))[0].clean
 
 
@@ -144,11 +145,13 @@ def test_a_role_that_may_not_make_logins_serves_itself(server, database, connect
         connection.execute("DROP ROLE plain")
 
 
-def test_the_service_can_forget_only_old_keys(connection, service):
+def test_the_service_can_forget_only_keys_of_a_day_ago(connection, service):
     connection.execute(
         "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
-        " created_at) VALUES ('old', 'E', 'u', 8, 1, now() - interval '25 hours'),"
-        " ('new', 'E', 'u', 8, 1, now())"
+        " created_at) SELECT hours::text, 'E', 'u', 8, 1, now() - make_interval(hours => hours)"
+        " FROM unnest('{0, 23, 25, 48}'::int[]) AS hours"
     )
-    assert service.execute("SELECT fixed.forget_old_keys()").fetchone() == (1,)
-    assert service.execute("SELECT key FROM fixed.idempotency_keys").fetchall() == [("new",)]
+    for forgotten in (2, 0):
+        assert service.execute("SELECT fixed.forget_old_keys()").fetchone() == (forgotten,)
+    kept = service.execute("SELECT key FROM fixed.idempotency_keys ORDER BY key").fetchall()
+    assert kept == [("0",), ("23",)]

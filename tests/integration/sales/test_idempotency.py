@@ -118,22 +118,6 @@ async def test_asked_at_the_same_time_in_several_processes(database, connection,
     assert issued(connection) == 48
 
 
-@every_safe
-async def test_one_key_for_several_events_at_the_same_time_buys_of_one(database, connection, name):
-    events = ["E", "F", "G"]
-    for event in events:
-        reset_event(connection, "fixed", event, 800)
-    async with contextlib.AsyncExitStack() as stack:
-        sellers = [await stack.enter_async_context(open_seller(database, name)) for _ in events]
-        outcomes = await asyncio.gather(
-            *(seller.sell(buy(event=event)) for seller, event in zip(sellers, events, strict=True)),
-            return_exceptions=True,
-        )
-    kinds = sorted(type(outcome).__name__ for outcome in outcomes)
-    assert kinds == ["KeyReused", "KeyReused", "TicketRange"]
-    assert sum(issued(connection, event) for event in events) == 8
-
-
 @pytest.mark.parametrize("event", ["E", "unknown"])
 async def test_a_repeated_request_gets_the_first_ones_refusal(database, connection, event):
     reset_event(connection, "fixed", "E", 0)
@@ -254,18 +238,6 @@ async def test_beyond_the_bound_nobody_waits(database, connection):
         with contextlib.suppress(Overloaded):
             await seller.sell(buy(key=None))
     assert issued(connection) == 32
-
-
-def test_only_keys_of_a_day_ago_are_forgotten(connection):
-    reset_event(connection, "fixed", "E", 80)
-    connection.execute(
-        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
-        " created_at) SELECT hours::text, 'E', 'u', 8, 1, now() - make_interval(hours => hours)"
-        " FROM unnest('{0, 23, 25, 48}'::int[]) AS hours"
-    )
-    assert connection.execute("SELECT fixed.forget_old_keys()").fetchone() == (2,)
-    assert connection.execute("SELECT fixed.forget_old_keys()").fetchone() == (0,)
-    assert keys(connection) == [("0",), ("23",)]
 
 
 def test_a_reset_forgets_the_keys_of_its_event(connection):

@@ -66,7 +66,9 @@ async def buy_often(http, url, purchases):
     return await asyncio.gather(*(buy() for _ in range(purchases)))
 
 
-async def test_they_sell_as_one_and_count_as_one(database, connection, http, soon):
+async def test_they_sell_as_one_and_count_as_one_and_end_as_one(
+    database, connection, http, soon, cli
+):
     reset_event(connection, "fixed", "E", 8 * 150)
     with Crew(database) as crew:
         codes = await buy_often(http, crew.url, 200)
@@ -83,17 +85,17 @@ async def test_they_sell_as_one_and_count_as_one(database, connection, http, soo
         await soon(pools_are_added_up)
         used = "SELECT count(DISTINCT pid) > 2 FROM pg_stat_activity WHERE application_name = %s"
         assert connection.execute(used, ["ticketsvc"]).fetchone()[0]
-    (verdict,) = check(read_ledger(connection, "fixed"))
-    assert (verdict.issued, verdict.clean) == (1200, True)
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_all_of_them(database, name):
-    with Crew(database) as crew:
-        crew.parent.send_signal(getattr(signal, name))
-        _, words = crew.parent.communicate(timeout=60)
+        port = str(URL(crew.url).port)  # is shared with nobody else
+        more = ("serve", "--workers", "2", "--port", port)
+        refused = await asyncio.to_thread(cli, *more, DATABASE_URL=database)
+        assert refused.returncode == 2
+        assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+        crew.parent.send_signal(signal.SIGINT)
+        _, words = await asyncio.to_thread(crew.parent.communicate, timeout=60)
         assert (crew.parent.returncode, words) == (0, "")
         assert crew.all_gone()
+    (verdict,) = check(read_ledger(connection, "fixed"))
+    assert (verdict.issued, verdict.clean) == (1200, True)
 
 
 def test_nothing_is_left_when_the_parent_is_killed(database, eventually, tmp_path):
@@ -101,13 +103,6 @@ def test_nothing_is_left_when_the_parent_is_killed(database, eventually, tmp_pat
         assert len(list(tmp_path.glob("ticketsvc-metrics-*"))) == 1
         crew.parent.kill()
         eventually(crew.all_gone)
-    assert not list(tmp_path.iterdir())
-
-
-def test_nothing_is_left_when_it_stops(database, tmp_path):
-    with Crew(database, temporary=tmp_path) as crew:
-        crew.parent.terminate()
-        assert crew.parent.wait(60) == 0
     assert not list(tmp_path.iterdir())
 
 
@@ -155,18 +150,11 @@ def test_a_worker_that_ends_by_itself_ends_all_and_is_named(database):
         assert not other.is_running()
 
 
-def test_a_port_somebody_listens_on_is_not_shared(database, cli):
-    with Crew(database) as crew:
-        port = str(URL(crew.url).port)
-        for workers in ("1", "2"):
-            refused = cli("serve", "--workers", workers, "--port", port, DATABASE_URL=database)
-            assert refused.returncode == 2
-            assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
-
-
-async def test_a_purchase_under_way_is_finished(database, connection, http, soon):
+async def test_a_purchase_in_flight_is_finished_and_nothing_is_left(
+    database, connection, http, soon, tmp_path
+):
     reset_event(connection, "fixed", "E", 80)
-    with Crew(database) as crew:
+    with Crew(database, temporary=tmp_path) as crew:
         async with asyncio.TaskGroup() as group:
             with hold_pool(database) as holder:
                 purchase = group.create_task(buy_often(http, crew.url, 1))
@@ -174,4 +162,6 @@ async def test_a_purchase_under_way_is_finished(database, connection, http, soon
                 crew.parent.terminate()
             assert await purchase == [200]
         assert await asyncio.to_thread(crew.parent.wait, 60) == 0
+        assert crew.all_gone()
     assert read_ledger(connection, "fixed")[0].available == 72
+    assert not list(tmp_path.iterdir())
