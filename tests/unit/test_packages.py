@@ -116,33 +116,6 @@ def test_conda_takes_python_and_the_lock() -> None:
 # Containers
 
 
-def test_compose_gives_the_database_of_the_original() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    assert "name" not in compose  # docker-compose 1 rejects it
-    db = compose["services"]["db"]
-    assert db["image"] == "postgres:15"
-    assert db["ports"] == ["127.0.0.1:5433:5432"]
-    assert db["environment"] == {
-        "POSTGRES_DB": "tickets",
-        "POSTGRES_USER": "postgres",
-        "POSTGRES_PASSWORD": "postgres",
-        "SERVICE_PASSWORD": "service",
-    }
-    assert "./sql:/docker-entrypoint-initdb.d:ro" in db["volumes"]
-    assert db["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
-
-
-def test_compose_runs_the_service_on_that_database() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    service, owner = services["service"], services["owner"]
-    assert service["environment"]["DATABASE_URL"] == (
-        "postgresql://ticketsvc_service:service@db:5432/tickets"
-    )
-    assert owner["environment"]["DATABASE_URL"] == "postgresql://postgres:postgres@db:5432/tickets"
-    assert service["depends_on"] == {"db": {"condition": "service_healthy"}}
-    assert service["ports"] == ["127.0.0.1:3000:3000"]
-
-
 def test_compose_file_follows_the_specification(tmp_path: Path) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     broken = tmp_path / "broken.yml"

