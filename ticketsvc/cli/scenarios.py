@@ -30,9 +30,9 @@ _FIX_COLUMNS = {
     "waits": "waits",
 }
 _FIX_LEGEND = (
-    "Numbers are schedules. Turned away needlessly: fewer clients succeeded than would have one "
-    "after the other. Errors: a client ended in an error from the database. Waits: a step waited "
-    "for a lock."
+    "Numbers are schedules. Turned away needlessly: fewer clients were served than would have been "
+    "one after the other. Errors: a client ended in an error from the database. Waits: a step "
+    "waited for a lock."
 )
 
 
