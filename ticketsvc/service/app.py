@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from itertools import count
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -30,6 +31,8 @@ _SUPPORTED_VERSIONS = (HttpVersion11, HttpVersion10)  # the common one first
 _log = logging.getLogger("ticketsvc.service.app")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PURCHASE = web.AppKey("purchase", _Handler)
+
 
 def create_app(
     pool: Pool,
@@ -55,7 +58,7 @@ def create_app(
         on_sold=metrics.sold,
         on_replayed=metrics.replayed,
     )
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_routed])
     app[STATE] = State(
         pool=pool,
         seller=seller,
@@ -69,8 +72,9 @@ def create_app(
         app.cleanup_ctx.append(_expire_keys)
     if metrics.shared:
         app.cleanup_ctx.append(_publish_gauges)
-    purchase = _numbered(routes.purchase) if traced else routes.purchase
-    app.router.add_post("/purchase", purchase, expect_handler=_expect)
+    purchase = partial(routes.purchase, app[STATE])
+    app[PURCHASE] = _numbered(purchase) if traced else purchase
+    app.router.add_post("/purchase", app[PURCHASE], expect_handler=_expect)
     for path, handler in routes.GET.items():
         app.router.add_get(path, handler, expect_handler=_expect)
     return app
@@ -134,10 +138,36 @@ async def _expect(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
+def before_routing(app: web.Application, routed: _Handler) -> _Handler:
+    """Return a handler that answers a purchase at once, and all else through *routed*.
+
+    To find a route, and to call the middleware, costs as much as the rest of a purchase.
+    """
+    state, purchase = app[STATE], app[PURCHASE]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if (
+            request.raw_path == "/purchase"
+            and request.method == "POST"
+            and "Expect" not in request.headers
+        ):
+            return await _answer(state, request, purchase, "/purchase")
+        return await routed(request)
+
+    return answer
+
+
 @web.middleware
-async def _answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer every request, count it, and tell the connection's guard."""
-    state = request.app[STATE]
+async def _answer_routed(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
+    return await _answer(request.app[STATE], request, handler, route)
+
+
+async def _answer(
+    state: State, request: web.Request, handler: _Handler, route: str
+) -> web.StreamResponse:
+    """Answer a request, count it, and tell the connection's guard."""
     guard = state.guards.get(request.protocol)
     if guard is not None:
         guard.request_started()
@@ -156,10 +186,8 @@ async def _answer(request: web.Request, handler: _Handler) -> web.StreamResponse
     finally:
         if guard is not None:
             guard.request_ended(last=last)
-    if isinstance(response, ErrorResponse) and request.path == "/purchase":
+    if isinstance(response, ErrorResponse) and route == "/purchase":
         state.metrics.not_sold(response.error_code)
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unknown"
     state.metrics.answered(route, response.status, time.perf_counter() - began)
     return response
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import psycopg
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic_core import to_json
 
 from ticketsvc.database.error_translation import schema_mismatch
@@ -21,30 +21,34 @@ from ticketsvc.errors import (
     TicketNotFound,
 )
 from ticketsvc.purchases import Purchase, is_identifier, read_key
-from ticketsvc.service.answers import JSON_HEADERS
+from ticketsvc.sales.seller import Seller
+from ticketsvc.service.answers import JSON_HEADERS, PromptAnswer
 from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
-from ticketsvc.service.state import STATE
+from ticketsvc.service.state import STATE, State
 
 _PROBE_TIMEOUT_S = 2.0
 
 
-async def purchase(request: web.Request) -> web.Response:
+async def purchase(state: State, request: web.Request) -> web.StreamResponse:
     """Sell tickets, or raise the reason why not."""
-    state = request.app[STATE]
     if state.draining:
         raise Draining("the server is stopping: try again shortly")
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
-    body = await _body(request)
-    tickets = await state.seller.sell(Purchase.from_json(body, _key(request)))
-    return _json({"success": True, "tickets": tickets.numbers()})
+    body = await _body(request, state.body_timeout_s)
+    key = _key(request, state.seller) if "Idempotency-Key" in request.headers else None
+    tickets = await state.seller.sell(Purchase.from_json(body, key))
+    answer = to_json({"success": True, "tickets": tickets.numbers()})
+    if request.keep_alive and request.version == HttpVersion11:
+        return PromptAnswer(answer)
+    return web.Response(body=answer, headers=JSON_HEADERS)
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, timeout_s: float) -> bytes:
     try:
         if request.content.is_eof():  # all of it is here: no timer is needed
             return await request.read()
-        async with asyncio.timeout(request.app[STATE].body_timeout_s):
+        async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
@@ -52,14 +56,12 @@ async def _body(request: web.Request) -> bytes:
         raise InvalidPurchase("the body could not be decoded, or ended early") from None
 
 
-def _key(request: web.Request) -> str | None:
-    sent = request.headers.getall("Idempotency-Key", ())
-    if not sent:
-        return None
+def _key(request: web.Request, seller: Seller) -> str:
+    sent = request.headers.getall("Idempotency-Key")
     if len(sent) > 1:
         raise InvalidPurchase("Idempotency-Key must be sent once")
     key = read_key(sent[0])
-    if not request.app[STATE].seller.takes_keys:
+    if not seller.takes_keys:
         raise KeysUnsupported(
             "this service stores no idempotency keys, so sending the purchase again would buy "
             "again: send no key, or use a service with a safe allocator on the schema fixed"

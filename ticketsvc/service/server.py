@@ -17,7 +17,7 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
 from ticketsvc.errors import UsageError
 from ticketsvc.service.access_log import AccessLog
-from ticketsvc.service.app import create_app
+from ticketsvc.service.app import before_routing, create_app
 from ticketsvc.service.connections import Connections
 from ticketsvc.service.metrics import counters_kept
 from ticketsvc.service.state import STATE
@@ -99,6 +99,7 @@ async def _running(app: web.Application, settings: Settings) -> AsyncIterator[Co
     )
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - for the type checker
+    runner.server.request_handler = before_routing(app, runner.server.request_handler)
     connections = Connections(runner.server, settings, app[STATE].guards)
     checking = asyncio.create_task(connections.keep_checking())
     try:
