@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """How long a stopping server waits for what it accepted."""
 
     request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """How long a client may take to send a whole request, and to read an answer."""
+    """How long a client may take to send the headers; then the body; and to read an answer."""
 
     keepalive_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 75.0
     """How long a connection stays open between two requests."""

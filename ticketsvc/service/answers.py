@@ -23,6 +23,7 @@ from ticketsvc.errors import (
     TicketsvcError,
     Unavailable,
 )
+from ticketsvc.service.outbox import Outbox
 
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = 1
@@ -51,17 +52,18 @@ _PROTOCOL_ERRORS: Mapping[int, tuple[str, str]] = {
 }
 
 
-class PromptAnswer(web.StreamResponse):
-    """A success in JSON, to an HTTP/1.1 request that keeps its connection: head and body at once.
+class SaleAnswer(web.StreamResponse):
+    """The answer to a sale that a kept HTTP/1.1 connection gets: composed at once, sent in batches.
 
-    aiohttp's own answer has the same bytes, but composes the head each time.
+    Its bytes are those of aiohttp's own answer, which composes each head by itself.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, outbox: Outbox) -> None:
         super().__init__()
-        self._sent = body
+        self._sale = body
+        self._outbox = outbox
         self._last = False
-        self.length = 0
+        self._length = 0
 
     @property
     def keep_alive(self) -> bool:
@@ -74,17 +76,22 @@ class PromptAnswer(web.StreamResponse):
 
     @property
     def body_length(self) -> int:
-        """The bytes sent, head included."""
-        return self.length
+        """The bytes sent, head included, as aiohttp counts them."""
+        return self._length
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Send all of it."""
-        answer = _head(int(time.time()), self._last) % len(self._sent) + self._sent
-        self.length = len(answer)
-        await request.writer.write_eof(answer)
+        """Hand all of it to the outbox, once the client reads its earlier answers."""
+        answer = _head(int(time.time()), self._last) % len(self._sale) + self._sale
+        self._length = len(answer)
+        await request.writer.drain()
+        if request.transport is None:
+            return  # the client is gone
+        self._outbox.add(request.transport, answer)
+        if self._last:  # aiohttp closes the connection now
+            self._outbox.send()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: it has been sent."""
+        """Do nothing: the answer is complete."""
 
 
 @lru_cache(maxsize=2)

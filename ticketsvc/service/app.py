@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from itertools import count
+from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
@@ -20,6 +21,7 @@ from ticketsvc.service import routes
 from ticketsvc.service.answers import (
     MAX_BODY_BYTES,
     ErrorResponse,
+    SaleAnswer,
     error_answer,
     protocol_answer,
     refusal_answer,
@@ -29,9 +31,9 @@ from ticketsvc.service.state import STATE, State
 
 _SUPPORTED_VERSIONS = (HttpVersion11, HttpVersion10)  # the common one first
 _log = logging.getLogger("ticketsvc.service.app")
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
-PURCHASE = web.AppKey("purchase", _Handler)
+PURCHASE: web.AppKey[_Handler] = web.AppKey("purchase")
 
 
 def create_app(
@@ -186,6 +188,8 @@ async def _answer(
     finally:
         if guard is not None:
             guard.request_ended(last=last)
+    if not isinstance(response, SaleAnswer):
+        state.outbox.send()  # an earlier answer on the same connection goes first
     if isinstance(response, ErrorResponse) and route == "/purchase":
         state.metrics.not_sold(response.error_code)
     state.metrics.answered(route, response.status, time.perf_counter() - began)

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import cast
 
 from ticketsvc.service.answers import raw_answer
+from ticketsvc.service.outbox import Outbox
 from ticketsvc.settings import Settings
 
 _CHECKS_PER_LIMIT = 8
@@ -96,6 +97,7 @@ class Guard(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep a half-closed connection open for the answer to what it has sent."""
         self.half_closed = True
+        self._connections.outbox.send()  # the connection may be closed now
         self._inner.eof_received()
         return self._busy
 
@@ -171,13 +173,18 @@ class Connections:
     """The open connections of one server: make their guards, check their limits, end them.
 
     *server* makes aiohttp's protocol of a new connection. *guards* is filled and emptied as
-    connections come and go.
+    connections come and go. *outbox*: answers on these connections that are not sent yet.
     """
 
     def __init__(
-        self, server: Callable[[], asyncio.Protocol], settings: Settings, guards: Guards
+        self,
+        server: Callable[[], asyncio.Protocol],
+        settings: Settings,
+        guards: Guards,
+        outbox: Outbox,
     ) -> None:
         self.settings = settings
+        self.outbox = outbox
         self.now = asyncio.get_running_loop().time
         self._server = server
         self._guards = guards

@@ -22,7 +22,7 @@ from ticketsvc.errors import (
 )
 from ticketsvc.purchases import Purchase, is_identifier, read_key
 from ticketsvc.sales.seller import Seller
-from ticketsvc.service.answers import JSON_HEADERS, PromptAnswer
+from ticketsvc.service.answers import JSON_HEADERS, SaleAnswer
 from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
 from ticketsvc.service.state import STATE, State
 
@@ -40,7 +40,7 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
     tickets = await state.seller.sell(Purchase.from_json(body, key))
     answer = to_json({"success": True, "tickets": tickets.numbers()})
     if request.keep_alive and request.version == HttpVersion11:
-        return PromptAnswer(answer)
+        return SaleAnswer(answer, state.outbox)
     return web.Response(body=answer, headers=JSON_HEADERS)
 
 

@@ -11,6 +11,7 @@ from ticketsvc.database.statements import Statement
 from ticketsvc.sales.seller import Seller
 from ticketsvc.service.connections import Guards
 from ticketsvc.service.metrics import Metrics
+from ticketsvc.service.outbox import Outbox
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class State:
     schema: SchemaName
     reading: Mapping[str, Statement]
     body_timeout_s: float
+    outbox: Outbox = field(default_factory=Outbox)
     guards: Guards = field(default_factory=dict)
     draining: bool = False
 

@@ -134,6 +134,14 @@ async def test_a_purchase_before_garbage_is_sold(edge):
     writer.close()
 
 
+async def test_requests_sent_at_once_are_answered_in_order(edge):
+    refused = BUY.replace(b'"quantity":8', b'"quantity":7')
+    reader, writer = await edge.open(BUY + refused + BUY + refused)
+    statuses = [(await read_answer(reader))[0] for _ in range(4)]
+    assert statuses == [200, 400, 200, 400]
+    writer.close()
+
+
 async def test_a_client_that_expects_100_gets_it_before_the_answer(edge):
     reader, writer = await edge.open(HEAD + b"Expect: 100-continue\r\n\r\n")
     assert (await read_answer(reader))[0] == 100

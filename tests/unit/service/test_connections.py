@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from ticketsvc.service.connections import Connections
+from ticketsvc.service.outbox import Outbox
 from ticketsvc.settings import Settings
 
 SETTINGS = Settings(request_timeout_s=10, keepalive_timeout_s=75, max_connections=2)
@@ -43,7 +44,7 @@ class House:
     """The connections of a server at a time that the test sets."""
 
     def __init__(self):
-        self.connections = Connections(Inner, SETTINGS, {})
+        self.connections = Connections(Inner, SETTINGS, {}, Outbox())
         self.time = 0.0
         self.connections.now = lambda: self.time
 
@@ -132,6 +133,13 @@ def test_a_half_closed_connection_stays_open_for_its_answer_only(house):
     asked.data_received(b"GET / HTTP/1.1\r\n\r\n")
     silent, _ = house.open()
     assert (asked.eof_received(), silent.eof_received()) == (True, False)
+
+
+async def test_an_answer_that_is_ready_is_sent_before_the_connection_closes(house):
+    guard, transport = house.open()
+    house.connections.outbox.add(transport, b"answer")
+    assert guard.eof_received() is False  # closes it
+    assert transport.written == b"answer"
 
 
 def test_one_connection_too_many_is_answered_503_and_its_bytes_are_dropped(house):
