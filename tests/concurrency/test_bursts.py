@@ -83,9 +83,9 @@ async def test_mechanisms_that_lock_the_pool_row_can_sell_side_by_side(database,
     urls = [serve(database, allocator).url for allocator in LOCKING]
     reset_event(connection, "fixed", "E", 400)
     workload = Workload("E", 60, concurrency=60)
-    done = await run_overlapping(database, urls, workload, "fixed", writers=len(urls))
-    assert summarise(done.history)["statuses"] == {"200": 50, "409": 10}
-    (verdict,) = check(read_ledger(connection, "fixed"), done.history)
+    history, _ = await run_overlapping(database, urls, workload, "fixed", writers=len(urls))
+    assert summarise(history)["statuses"] == {"200": 50, "409": 10}
+    (verdict,) = check(read_ledger(connection, "fixed"), history)
     assert (verdict.issued, verdict.available, verdict.clean) == (400, 0, True)
 
 

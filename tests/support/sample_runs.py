@@ -5,7 +5,6 @@ from dataclasses import replace
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.effects import Effect
 from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
-from ticketsvc.lab.explore.snapshots import Snapshot
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.ledger.records import EventLedger, Issue
 from ticketsvc.lab.scenarios.clients import ClientResult
@@ -14,7 +13,7 @@ from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
 HOSTILE = "</style><script>alert(1)</script><b>\"'&"
 
 
-NOTHING_ISSUED = Snapshot(8, 8, issued=0, duplicates=0, consistent=True)
+NOTHING_ISSUED = check_event(EventLedger("E", 8, 8))
 
 
 def step(session, name, **more):
@@ -47,9 +46,8 @@ def clean(**more):
 def oversold(*order, **more):
     """Two buyers with the same numbers."""
     *begun, last = steps(*(order or (0, 1, 0, 1, 0, 1)))
-    after = Snapshot(8, -8, issued=16, duplicates=8, consistent=False)
-    done = [*begun, replace(last, after=after)]
-    return run(done, [("A", 1, 8), ("B", 1, 8)], available=-8, **more)
+    ended = run([*begun, last], [("A", 1, 8), ("B", 1, 8)], available=-8, **more)
+    return replace(ended, steps=(*begun, replace(last, after=ended.verdict)))
 
 
 def duplicate():
@@ -59,7 +57,7 @@ def duplicate():
 
 def blocked():
     """B waits for A, fails when A commits, and is refused with tickets left."""
-    sold = Snapshot(16, 8, issued=8, duplicates=0, consistent=True)
+    sold = check_event(EventLedger("E", 16, 8, None, [Issue("A", 1, 8)]))
     done = [
         step(0, "read_pool", read={"total": 16, "available": 16}),
         step(1, "read_pool", read={"total": 16, "available": None}),

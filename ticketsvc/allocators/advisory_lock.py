@@ -10,7 +10,7 @@ from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class AdvisoryLock:
+class AdvisoryLock(CheckThenAct):
     """One advisory lock per event: rivals wait before they read a row."""
 
     mechanism: ClassVar = Mechanism(
@@ -22,8 +22,7 @@ class AdvisoryLock:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
+        super().__init__(pool, schema)
         self._take_lock = load("advisory_lock", schema)["take_lock"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -39,4 +38,4 @@ class AdvisoryLock:
         """
         async with checkout(self._pool) as connection, connection.transaction():
             await self._take_lock.execute(connection, event=purchase.event_id)
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)

@@ -7,7 +7,7 @@ isolation level with a retry. Each of these is a file of its own.
 from typing import Any
 
 from ticketsvc.database.idempotency_keys import Keys
-from ticketsvc.database.pool import Connection
+from ticketsvc.database.pool import Connection, Pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
 from ticketsvc.errors import EventNotFound, KeyUsed, SoldOut
@@ -28,16 +28,20 @@ def decide(stock: Any, purchase: Purchase) -> TicketRange:
 
 
 class CheckThenAct:
-    """Read the stock, decide, insert all tickets in one statement, subtract."""
+    """Read the stock, decide, insert all tickets in one statement, subtract.
 
-    def __init__(self, schema: SchemaName) -> None:
+    The base of the mechanisms that differ in what surrounds these statements.
+    """
+
+    def __init__(self, pool: Pool, schema: SchemaName) -> None:
         naive = load("naive", schema)
-        self.read_pool = naive["read_pool"]
-        self.insert_tickets = load("ticket_rows", schema)["insert_tickets"]
+        self._pool = pool
+        self._read_pool = naive["read_pool"]
+        self._insert_tickets = load("ticket_rows", schema)["insert_tickets"]
+        self._decrement = naive["decrement" if schema == "original" else "decrement_in_step"]
         self._keys = Keys(schema)
-        self.decrement = naive["decrement" if schema == "original" else "decrement_in_step"]
 
-    async def purchase(
+    async def _check_then_act(
         self, connection: Connection, purchase: Purchase, read: Statement | None = None
     ) -> TicketRange:
         """Run the statements on *connection*, in its current transaction if there is one.
@@ -47,18 +51,18 @@ class CheckThenAct:
         Writes: one row per ticket, one pool update, and a key if there is one.
         """
         event = purchase.event_id
-        cursor = await (read or self.read_pool).execute(connection, event=event)
+        cursor = await (read or self._read_pool).execute(connection, event=event)
         stock = await cursor.fetchone()
         if await self._keys.find(connection, purchase.key):
             raise KeyUsed()
         tickets = decide(stock, purchase)
-        await self.insert_tickets.execute(
+        await self._insert_tickets.execute(
             connection,
             event=event,
             user=purchase.user_id,
             first=tickets.first,
             last=tickets.last,
         )
-        await self.decrement.execute(connection, event=event, quantity=purchase.quantity)
+        await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
         await self._keys.claim(connection, purchase, tickets)
         return tickets

@@ -4,12 +4,11 @@ from typing import ClassVar
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.pool import Pool, checkout
-from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.pool import checkout
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class NaiveBulk:
+class NaiveBulk(CheckThenAct):
     """Naive, with all tickets in one insert."""
 
     mechanism: ClassVar = Mechanism(
@@ -18,10 +17,6 @@ class NaiveBulk:
         safe=False,
         schemas=("original", "fixed"),
     )
-
-    def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Read the stock, decide, insert the tickets, subtract: each a commit of its own.
@@ -34,4 +29,4 @@ class NaiveBulk:
         Writes: one row per ticket in one commit, then one pool update and commit.
         """
         async with checkout(self._pool) as connection:
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)

@@ -2,16 +2,15 @@
 
 from typing import ClassVar
 
-from ticketsvc.allocators.conditional_update import why_nothing_reserved
+from ticketsvc.allocators.conditional_update import ConditionalUpdate
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class Range:
+class Range(ConditionalUpdate):
     """One statement: reserve in the pool and record the range of numbers."""
 
     mechanism: ClassVar = Mechanism(
@@ -23,12 +22,10 @@ class Range:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
+        super().__init__(pool, schema)
         statements = load("range", schema)
         self._reserve_range = statements["reserve_range"]
         self._reserve_range_once = statements["reserve_range_once"]
-        self._keys = Keys(schema)
-        self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Reserve the next numbers with a conditional UPDATE and record them as one range.
@@ -55,5 +52,5 @@ class Range:
                 )
             reserved = await cursor.fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
+                raise await self._why_nothing_reserved(connection, purchase)
         return TicketRange(reserved.first, reserved.last)

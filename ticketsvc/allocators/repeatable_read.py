@@ -6,12 +6,11 @@ from psycopg import IsolationLevel
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.pool import Pool, checkout, transaction
-from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class RepeatableRead:
+class RepeatableRead(CheckThenAct):
     """One snapshot for the whole purchase: a rival's commit makes it fail."""
 
     mechanism: ClassVar = Mechanism(
@@ -21,10 +20,6 @@ class RepeatableRead:
         schemas=("original", "fixed"),
         isolation="REPEATABLE READ",
     )
-
-    def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Read the stock, decide, insert and subtract in one snapshot.
@@ -40,4 +35,4 @@ class RepeatableRead:
             checkout(self._pool) as connection,
             transaction(connection, IsolationLevel.REPEATABLE_READ),
         ):
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)

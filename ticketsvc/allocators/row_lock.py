@@ -10,7 +10,7 @@ from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class RowLock:
+class RowLock(CheckThenAct):
     """SELECT … FOR UPDATE: rivals wait before they read."""
 
     mechanism: ClassVar = Mechanism(
@@ -22,8 +22,7 @@ class RowLock:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
+        super().__init__(pool, schema)
         self._lock_pool = load("row_lock", schema)["lock_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -38,4 +37,4 @@ class RowLock:
         row.
         """
         async with checkout(self._pool) as connection, connection.transaction():
-            return await self._steps.purchase(connection, purchase, self._lock_pool)
+            return await self._check_then_act(connection, purchase, self._lock_pool)

@@ -8,14 +8,13 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.pool import Pool, checkout, transaction
-from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_TRIES = 100
 
 
-class Serializable:
+class Serializable(CheckThenAct):
     """The database detects the conflict, and the purchase is retried."""
 
     mechanism: ClassVar = Mechanism(
@@ -26,10 +25,6 @@ class Serializable:
         claims_keys=True,
         isolation="SERIALIZABLE",
     )
-
-    def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Run check-then-act in a transaction; retry it after a serialization failure.
@@ -53,4 +48,4 @@ class Serializable:
             checkout(self._pool) as connection,
             transaction(connection, IsolationLevel.SERIALIZABLE),
         ):
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)

@@ -2,16 +2,15 @@
 
 from typing import ClassVar
 
-from ticketsvc.allocators.conditional_update import why_nothing_reserved
+from ticketsvc.allocators.conditional_update import ConditionalUpdate
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class TicketRows:
+class TicketRows(ConditionalUpdate):
     """Two statements in one transaction: reserve in the pool, insert every ticket."""
 
     mechanism: ClassVar = Mechanism(
@@ -23,12 +22,10 @@ class TicketRows:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
+        super().__init__(pool, schema)
         statements = load("ticket_rows", schema)
         self._reserve = statements["reserve"]
         self._insert_tickets = statements["insert_tickets"]
-        self._keys = Keys(schema)
-        self._one_pool = load("reading", schema)["one_pool"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Reserve the next numbers with a conditional UPDATE, then insert a row for each.
@@ -46,7 +43,7 @@ class TicketRows:
                 await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
             ).fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
+                raise await self._why_nothing_reserved(connection, purchase)
             await self._insert_tickets.execute(
                 connection,
                 event=event,

@@ -14,7 +14,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 MAX_TRIES = 100
 
 
-class UniqueOnly:
+class UniqueOnly(CheckThenAct):
     """Take the next free number; on a unique violation, the next one after that."""
 
     mechanism: ClassVar = Mechanism(
@@ -26,8 +26,7 @@ class UniqueOnly:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
+        super().__init__(pool, schema)
         self._last_number = load("unique_only", schema)["last_number"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -43,14 +42,14 @@ class UniqueOnly:
         """
         async with checkout(self._pool) as connection:
             event = purchase.event_id
-            read = await self._steps.read_pool.execute(connection, event=event)
+            read = await self._read_pool.execute(connection, event=event)
             decide(await read.fetchone(), purchase)
             for tries_left in reversed(range(MAX_TRIES)):
                 highest = await self._last_number.execute(connection, event=event)
                 (last,) = (await highest.fetchone()) or (0,)
                 tickets = TicketRange(last + 1, last + purchase.quantity)
                 try:
-                    await self._steps.insert_tickets.execute(
+                    await self._insert_tickets.execute(
                         connection,
                         event=event,
                         user=purchase.user_id,
@@ -61,5 +60,5 @@ class UniqueOnly:
                 except UniqueViolation:
                     if not tries_left:
                         raise
-            await self._steps.decrement.execute(connection, event=event, quantity=purchase.quantity)
+            await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
             return tickets

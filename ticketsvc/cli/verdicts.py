@@ -61,7 +61,7 @@ def print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def _evidence(violation: dict[str, Any]) -> str:
     """Return which purchases show a violation, its cause, and the reason for that cause."""
-    from ticketsvc.lab.checker.check import listed
+    from ticketsvc.lab.checker.verdicts import listed
 
     shown = f"shown by {listed(violation['purchases'])}; " if violation["purchases"] else ""
     why = f" ({violation['reason']})" if violation["reason"] else ""

@@ -82,10 +82,10 @@ def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
             refused.append(f"{folder} has no initdb")
             continue
         usable = _readable_by(account, folder, readable_folder)
-        if not _runs(usable, account):
+        major = _major_version(usable, account)
+        if major is None:
             refused.append(f"{usable} cannot be entered or run by the server's user")
             continue
-        major = _major_version(usable, account)
         if major >= OLDEST_MAJOR:
             return Binaries(usable, major, account)
         refused.append(f"{folder} is version {major}, {OLDEST_MAJOR} or newer is needed")
@@ -114,7 +114,7 @@ def _candidates() -> list[Path]:
 
 
 def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:
-    if account.uid is None or _runs(folder, account):
+    if account.uid is None or _major_version(folder, account) is not None:
         return folder
     # The wheel's libraries are in a folder beside the package: both have to be copied.
     install, package = folder.parent, folder.parent.parent
@@ -142,28 +142,18 @@ def _open_to_everyone(folder: Path) -> None:
             path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
-def _runs(folder: Path, account: Account) -> bool:
+def _major_version(folder: Path, account: Account) -> int | None:
+    """Ask the programs for their version as the server's user; None: they cannot be run."""
     try:
-        subprocess.run(
+        said = subprocess.run(
             [str(folder / f"postgres{_EXE}"), "--version"],
             capture_output=True,
+            text=True,
             check=True,
             cwd="/",
             **account.popen_arguments(),
-        )
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
-
-
-def _major_version(folder: Path, account: Account) -> int:
-    said = subprocess.run(
-        [str(folder / f"postgres{_EXE}"), "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        **account.popen_arguments(),
-    ).stdout
-    found = re.search(r"(\d+)", said)
-    return int(found.group(1)) if found else 0
+        return None
+    found = re.search(r"\d+", said)
+    return int(found[0]) if found else 0

@@ -6,7 +6,6 @@ import logging
 import os
 import select
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -74,12 +73,7 @@ class Pool:
         await self.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def get_stats(self) -> dict[str, int]:

@@ -83,8 +83,8 @@ async def fault(database, connection, serve, tmp_path):
     reset_event(connection, "original", "E", 8)
     url = serve(database, "naive").url
     workload = Workload("E", 30, concurrency=30)
-    burst = await run_overlapping(database, [url], workload, "original", writers=10)
-    return record(tmp_path, burst.history)
+    history, _ = await run_overlapping(database, [url], workload, "original", writers=10)
+    return record(tmp_path, history)
 
 
 def record(folder, attempts):

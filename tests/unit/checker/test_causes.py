@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.situations import read_situation, situations
-from ticketsvc.lab.checker.check import check_event, listed
+from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.spans import overlapping_pairs
+from ticketsvc.lab.checker.verdicts import listed
 from ticketsvc.lab.ledger.records import EventLedger, Issue
 
 SITUATIONS = """

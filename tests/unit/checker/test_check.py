@@ -313,37 +313,6 @@ def test_other_holders_do_not_cut_a_history_short(stranger):
 # Purchases without an answer
 
 
-@pytest.mark.parametrize(
-    ("spans", "quantities", "expected"),
-    [
-        ([], [8], (0, 1, 0)),
-        ([(1, 8)], [8], (1, 0, 0)),
-        ([(1, 3)], [8], (0, 0, 1)),
-        ([(1, 8)], [8, 8, 8], (1, 2, 0)),
-        ([(1, 24)], [8, 16], (2, 0, 0)),
-        ([(1, 8)], [8, 16], (0, 0, 2)),
-        ([(1, 24)], [8, 16, 24], (0, 0, 3)),
-        ([], [-8, 8], (0, 1, 1)),
-        ([], [-8], (0, 0, 1)),
-        ([(1, 16)], [0], (0, 0, 1)),
-    ],
-)
-def test_how_purchases_without_an_answer_turned_out(spans, quantities, expected):
-    history = [
-        replace(told(outcome="unknown"), purchase=f"p{place}", quantity=quantity)
-        for place, quantity in enumerate(quantities)
-    ]
-    sold = sum(last - first + 1 for first, last in spans)
-    unknowns = check_event(ledger(100, 100 - sold, *spans), history).unknowns
-    assert (unknowns.sold, unknowns.not_sold, unknowns.undecidable) == expected
-
-
-def test_where_a_sale_without_numbers_may_hold_them_it_cannot_be_decided():
-    history = [told(), replace(told(outcome="unknown"), purchase="q")]
-    unknowns = check_event(ledger(24, 16, (1, 8)), history).unknowns
-    assert (unknowns.sold, unknowns.not_sold, unknowns.undecidable) == (0, 0, 1)
-
-
 @given(st.lists(st.sampled_from([8, 16, 24, 40]), max_size=6), st.integers(0, 100))
 @example([8, 8, 40], 24)
 @example([8, 16], 12)

@@ -12,7 +12,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ticketsvc.database.schemas import MAX_TOTAL
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.checker.check import EventVerdict, check
+from ticketsvc.lab.checker.check import check
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
 
 _MOST_RANGES = 1_000_000

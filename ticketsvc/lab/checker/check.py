@@ -16,29 +16,9 @@ from ticketsvc.lab.checker.causes import explain
 from ticketsvc.lab.checker.discrepancies import Discrepancy, find_discrepancies
 from ticketsvc.lab.checker.purchases import by_buyer
 from ticketsvc.lab.checker.spans import Span, Tally, count, tally_numbers
-from ticketsvc.lab.checker.verdicts import (
-    Cause,
-    EventVerdict,
-    Status,
-    Unknowns,
-    Violation,
-    listed,
-)
+from ticketsvc.lab.checker.verdicts import EventVerdict, Violation
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt
-
-__all__ = [
-    "Cause",
-    "EventVerdict",
-    "Status",
-    "Unknowns",
-    "Violation",
-    "check",
-    "check_event",
-    "check_schemas",
-    "judge",
-    "listed",
-]
 
 _EXAMPLES = 5
 _ACCOUNTS = {
@@ -86,10 +66,9 @@ def check_event(
     if our_rules:
         violations += _numbering(ledger, tally, spans)
     discrepancies: list[Discrepancy] = []
-    unknowns = Unknowns()
     if buyers:
         reason = inconclusive.incomplete(answered, held)
-        discrepancies, unknowns = find_discrepancies(buyers, held)
+        discrepancies = find_discrepancies(buyers, held)
         if reason:  # a missing attempt may explain the others
             discrepancies = [one for one in discrepancies if one.kind == "acknowledged_missing"]
         violations += _accounts(discrepancies)
@@ -105,7 +84,6 @@ def check_event(
         duplicates=tally.issued - tally.unique,
         oversold=ledger.total is not None and tally.issued > ledger.total,
         violations=tuple(violations),
-        unknowns=unknowns,
         inconclusive=tuple(
             why for why in (inconclusive.unjudgeable(ledger) if our_rules else "", reason) if why
         ),
@@ -137,18 +115,7 @@ def judge(
             reasons.append(f"the check failed: {type(problem).__name__}: {problem}")
         else:
             return replace(verdict, inconclusive=(*verdict.inconclusive, *reasons))
-    return EventVerdict(
-        ledger.event,
-        None,
-        None,
-        None,
-        0,
-        0,
-        0,
-        False,
-        (),
-        inconclusive=tuple(dict.fromkeys(reasons)),
-    )
+    return EventVerdict(ledger.event, inconclusive=tuple(dict.fromkeys(reasons)))
 
 
 def check(

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from ticketsvc.lab.checker.purchases import PurchaseRecord
 from ticketsvc.lab.checker.spans import Span, count
-from ticketsvc.lab.checker.verdicts import Unknowns
 
 
 class Discrepancy(NamedTuple):
@@ -27,22 +26,14 @@ class Discrepancy(NamedTuple):
 
 def find_discrepancies(
     buyers: Mapping[str, Sequence[PurchaseRecord]], held: Mapping[str, Sequence[Span]]
-) -> tuple[list[Discrepancy], Unknowns]:
-    """Compare every buyer's account; return the discrepancies, and how the unknowns turned out."""
-    discrepancies: list[Discrepancy] = []
-    counts = [0, 0, 0]
-    for user, bought in buyers.items():
-        found, unknowns = _compare(bought, held.get(user, ()))
-        discrepancies += found
-        if unknowns is not None:
-            for place, number in enumerate(unknowns):
-                counts[place] += number
-    return discrepancies, Unknowns(*counts)
+) -> list[Discrepancy]:
+    """Compare every buyer's account with the tickets that the buyer holds."""
+    return [
+        found for user, bought in buyers.items() for found in _compare(bought, held.get(user, ()))
+    ]
 
 
-def _compare(
-    bought: Sequence[PurchaseRecord], spans: Sequence[Span]
-) -> tuple[list[Discrepancy], tuple[int, int, int] | None]:
+def _compare(bought: Sequence[PurchaseRecord], spans: Sequence[Span]) -> list[Discrepancy]:
     """Compare one account: it holds what was acknowledged, and each unknown purchase or not."""
     acknowledged: Counter[int] = Counter()
     discrepancies: list[Discrepancy] = []
@@ -63,13 +54,10 @@ def _compare(
     low, high = held - sure, held - as_acknowledged
     if missing_numbers:
         discrepancies.append(_missing(bought, acknowledged, missing_numbers))
-    if not pending and low <= 0 <= high:
-        return discrepancies, None
     most = _largest_sum([record.wanted for record in pending], high)
-    if most >= low:
-        return discrepancies, _turned_out(pending, max(low, 0), high)
-    discrepancies.append(_excess(bought, pending, low, high - most))
-    return discrepancies, (0, 0, len(pending)) if pending else None
+    if most < low:
+        discrepancies.append(_excess(bought, pending, low, high - most))
+    return discrepancies
 
 
 def _missing_numbers(acknowledged: Mapping[int, int], spans: Sequence[Span]) -> dict[int, int]:
@@ -129,23 +117,6 @@ def _largest_sum(quantities: Iterable[int], most: int) -> int:
             sums |= (sums << quantity // unit * chunk) & mask
             done += chunk
     return (sums.bit_length() - 1) * unit
-
-
-def _turned_out(pending: Sequence[PurchaseRecord], low: int, high: int) -> tuple[int, int, int]:
-    """Count sold, not sold, undecidable, when between *low* and *high* tickets are theirs."""
-    quantities = [record.wanted for record in pending if record.wanted]
-    number, silent = len(quantities), len(pending) - len(quantities)  # silent: asked for none
-    if not quantities:
-        return 0, 0, silent
-    if high < min(quantities):
-        return 0, number, silent
-    if low == sum(quantities):
-        return number, 0, silent
-    quantity = quantities[0]
-    fewest, most = -(-low // quantity), min(high // quantity, number)
-    if fewest == most and len(set(quantities)) == 1:
-        return most, number - most, silent
-    return 0, 0, len(pending)
 
 
 def _excess(

@@ -31,15 +31,6 @@ class Violation:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknowns:
-    """How purchases without an answer turned out, by the tickets in their buyers' hands."""
-
-    sold: int = 0
-    not_sold: int = 0
-    undecidable: int = 0
-
-
 @dataclass(frozen=True)
 class EventVerdict:
     """What was found of one event.
@@ -52,15 +43,14 @@ class EventVerdict:
     """
 
     event: str
-    total: int | None
-    available: int | None
-    next_ticket_number: int | None
-    issued: int
-    unique: int
-    duplicates: int
-    oversold: bool
-    violations: tuple[Violation, ...]
-    unknowns: Unknowns = Unknowns()
+    total: int | None = None
+    available: int | None = None
+    next_ticket_number: int | None = None
+    issued: int = 0
+    unique: int = 0
+    duplicates: int = 0
+    oversold: bool = False
+    violations: tuple[Violation, ...] = ()
     inconclusive: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from yarl import URL
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
-from ticketsvc.lab.checker.check import EventVerdict, listed
+from ticketsvc.lab.checker.verdicts import EventVerdict, listed
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.overlap import run_overlapping
 from ticketsvc.lab.workload.burst import run_workload
@@ -176,10 +176,9 @@ async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:
     await asyncio.to_thread(lab.reset, trial.schema, workload.event, trial.total)
     released_s = None
     if workload.arrivals_s is None:
-        burst = await run_overlapping(
+        history, released_s = await run_overlapping(
             lab.url, urls, workload, trial.schema, writers=_writers(trial, len(urls))
         )
-        history, released_s = burst.history, burst.reads_released_s
     else:
         history = await run_workload(urls, workload)
     verdict = await asyncio.to_thread(lab.audit, trial.schema, workload.event, history)

@@ -22,7 +22,8 @@ from ticketsvc.database.schemas import (
     seed_six_events,
 )
 from ticketsvc.database.statements import load
-from ticketsvc.lab.checker.check import EventVerdict, check_event
+from ticketsvc.lab.checker.check import check_event
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt

@@ -20,7 +20,6 @@ unchanged. An allocator that is safe stays safe under the same delays.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 import aiohttp
@@ -40,14 +39,6 @@ class NoOverlap(Exception):
     """The purchases of a burst could not be made to overlap: nothing can be concluded from it."""
 
 
-@dataclass(frozen=True)
-class OverlappingBurst:
-    """The history of a burst, and when its reads were released (on the monotonic clock)."""
-
-    history: list[Attempt]
-    reads_released_s: float
-
-
 async def run_overlapping(
     database_url: str,
     urls: Sequence[str],
@@ -56,8 +47,10 @@ async def run_overlapping(
     *,
     writers: int,
     limit_s: float = _LIMIT_S,
-) -> OverlappingBurst:
+) -> tuple[list[Attempt], float]:
     """Run *workload* so that all its purchases have read the stock before any subtracts.
+
+    Return the history, and when the reads were released (on the monotonic clock).
 
     *writers* is how many sessions of the services wait for the pool row when no read is left.
     Raise `NoOverlap` when the purchases do not get that far within *limit_s* seconds.
@@ -90,7 +83,7 @@ async def run_overlapping(
                     )
                 released_s = monotonic()
                 await _until(writers, "sessions waiting for the pool row", waiting, burst, limit_s)
-            return OverlappingBurst(await burst, released_s)
+            return await burst, released_s
         finally:
             if burst is not None and not burst.done():
                 burst.cancel()

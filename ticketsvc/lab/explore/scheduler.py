@@ -18,7 +18,8 @@ from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SchemaName, reset_steps
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import OutcomeUnknown, TicketsvcError
-from ticketsvc.lab.checker.check import EventVerdict, check_event
+from ticketsvc.lab.checker.check import check_event
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.cases import EVENT, Case, NotRepeatable
 from ticketsvc.lab.explore.changes import Changes
 from ticketsvc.lab.explore.effects import NOTHING
@@ -26,7 +27,6 @@ from ticketsvc.lab.explore.footprints import Footprints
 from ticketsvc.lab.explore.lock_watch import LockOrderChanged, LockWatch, Waits
 from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
 from ticketsvc.lab.explore.sessions import Session, SteppedConnection
-from ticketsvc.lab.explore.snapshots import take_snapshot
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement
 from ticketsvc.lab.ledger.records import EventLedger
@@ -157,7 +157,7 @@ class Scheduler:
             self._steps.append(self._sessions[chosen].grant())
             await self._settle(tasks)
             if snapshots:
-                after = take_snapshot(await self._read_ledger())
+                after = check_event(await self._read_ledger(), explained=False)
                 self._steps[-1] = replace(self._steps[-1], after=after)
         return True
 

@@ -4,9 +4,8 @@ import itertools
 from dataclasses import dataclass, field
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.checker.check import EventVerdict
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.effects import Effect
-from ticketsvc.lab.explore.snapshots import Snapshot
 from ticketsvc.lab.ledger.records import EventLedger
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u, which are easily misread
@@ -19,7 +18,8 @@ class Step:
     *name* and *text* are the statement's. *waited_for* names the sessions whose locks blocked
     it, and *released_by* is the position of the step that ended the wait. *error* is an
     SQLSTATE, *read* the first row returned, *rows* the number of rows returned or written (-1:
-    the statement has none). *after* is the ledger after the step, if snapshots were taken.
+    the statement has none). *after* is the verdict on the ledger after the step, without the
+    answers, if snapshots were taken: what a crash at that moment would leave.
     """
 
     session: int
@@ -31,7 +31,7 @@ class Step:
     error: str | None = None
     read: dict[str, object] | None = None
     rows: int = -1
-    after: Snapshot | None = None
+    after: EventVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class ScheduleRun:
     @property
     def crash_inconsistent(self) -> bool:
         """Whether a crash between two steps would leave an inconsistent ledger."""
-        return any(step.after is not None and not step.after.consistent for step in self.steps)
+        return any(step.after is not None and not step.after.clean for step in self.steps)
 
     @property
     def retries(self) -> int:

@@ -19,7 +19,6 @@ from ticketsvc.lab.explore.changes import Changes
 from ticketsvc.lab.explore.effects import (
     NOTHING,
     Effect,
-    Relations,
     end_of_transaction,
     statement,
 )
@@ -32,9 +31,11 @@ _KEEPS_SNAPSHOT = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 class Session:
     """One connection, used by one allocator, and the steps it takes.
 
-    A step is first `requested`, then, from `grant` on, `taking`; `latest` is the last granted
-    one, complete with its result once `taking` is over. *hold_commits*: an autocommit statement
-    that writes becomes two steps, the statement and its commit.
+    A step is first `requested`, then, from `grant` on, `taking` (running, or blocked); `latest`
+    is the last granted one, complete with its result once `taking` is over. `locked` are the
+    relations in which its open transaction holds locks. Others read these and do not set them.
+    *hold_commits*: an autocommit statement that writes becomes two steps, the statement and its
+    commit.
     """
 
     def __init__(
@@ -48,45 +49,21 @@ class Session:
         hold_commits: bool,
     ) -> None:
         self.place = place
+        self.backend_pid = connection.info.backend_pid
         self._connection = connection
         self._footprints = footprints
         self._names = names
         self._changes = changes
         self._hold_commits = hold_commits
         self._lending = asyncio.Lock()
-        self._requested: Step | None = None
-        self._latest: Step | None = None
+        self.requested: Step | None = None
+        self.latest: Step | None = None
         self._granted: asyncio.Future[None] | None = None
-        self._taking = False
+        self.taking = False
         self._unheld = True
-        self._touched = self._locked = NOTHING
+        self._touched = self.locked = NOTHING
         self._begun = False
-        connection.ask_before_each_statement(self)
-
-    @property
-    def requested(self) -> Step | None:
-        """The step it waits to take; None while it takes one, or has no more."""
-        return self._requested
-
-    @property
-    def latest(self) -> Step | None:
-        """The step that was granted last."""
-        return self._latest
-
-    @property
-    def taking(self) -> bool:
-        """Whether the latest step is still running, or blocked."""
-        return self._taking
-
-    @property
-    def locked(self) -> Relations:
-        """The relations in which its open transaction holds locks that could block others."""
-        return self._locked
-
-    @property
-    def backend_pid(self) -> int:
-        """The process id of its backend."""
-        return self._connection.info.backend_pid
+        connection.session = self
 
     # The part of a pool that allocators use.
 
@@ -104,21 +81,21 @@ class Session:
     def start_schedule(self) -> None:
         """Hold every statement from now on."""
         self._unheld = False
-        self._requested = self._latest = None
+        self.requested = self.latest = None
 
     def grant(self) -> Step:
         """Let the requested step run, and return it."""
-        step, granted = self._requested, self._granted
+        step, granted = self.requested, self._granted
         if step is None or granted is None:
             raise RuntimeError(f"session {self.place} requests no step")
-        self._requested, self._latest, self._taking = None, step, True
+        self.requested, self.latest, self.taking = None, step, True
         granted.set_result(None)
         return step
 
     def end_schedule(self) -> None:
         """Let the requested step and all that follow run freely."""
         self._unheld = True
-        if self._requested:
+        if self.requested:
             self.grant()
 
     # Called by the connection.
@@ -149,7 +126,7 @@ class Session:
             async with self._step(self._names.get(query, "statement"), query.decode(), effect):
                 cursor = await execute()
                 if two_steps or not autocommit:
-                    self._locked |= footprint.writes
+                    self.locked |= footprint.writes
                 await self._keep_result(cursor)
         except psycopg.Error:
             # The transaction has ended, and its locks with it: those who wait for them see that.
@@ -177,7 +154,7 @@ class Session:
     @contextlib.asynccontextmanager
     async def _step(self, name: str, text: str, effect: Effect) -> AsyncIterator[None]:
         if not self._unheld:  # the schedule may have ended while the footprint was asked for
-            self._requested = Step(self.place, name, text, effect)
+            self.requested = Step(self.place, name, text, effect)
             self._granted = asyncio.get_running_loop().create_future()
             self._changes.notify()
             await self._granted
@@ -187,41 +164,28 @@ class Session:
             self._update(error=problem.sqlstate or type(problem).__name__)
             raise
         finally:
-            self._taking = False
+            self.taking = False
 
     async def _keep_result(self, cursor: AsyncCursor[Any]) -> None:
         read = await _first_row(cursor) if cursor.description else None
         self._update(rows=cursor.rowcount, read=read)
 
     def _update(self, **result: Any) -> None:
-        if self._latest:
-            self._latest = replace(self._latest, **result)
+        if self.latest:
+            self.latest = replace(self.latest, **result)
 
     def _forget_transaction(self) -> None:
-        self._touched, self._locked, self._begun = NOTHING, NOTHING, False
+        self._touched, self.locked, self._begun = NOTHING, NOTHING, False
 
 
 class SteppedConnection(AsyncConnection[Any]):
     """A connection that asks a session before each statement, once it has been given one."""
 
-    _session: Session | None = None
-
-    def ask_before_each_statement(self, session: Session) -> None:
-        """Ask *session* from now on, instead of any other before."""
-        self._session = session
+    session: Session | None = None
 
     async def run_unheld(self, query: str) -> None:
         """Run *query* without asking."""
         await AsyncCursor(self).execute(query.encode())
-
-    async def run_statement(
-        self, query: Any, parameters: Any, execute: Callable[[], Awaitable[AsyncCursor[Any]]]
-    ) -> None:
-        """Run a statement when the session lets it."""
-        if self._session is None:
-            await execute()
-        else:
-            await self._session.run_statement(query, parameters, execute)
 
     @contextlib.asynccontextmanager
     async def transaction(
@@ -245,10 +209,10 @@ class SteppedConnection(AsyncConnection[Any]):
             await self._end("COMMIT", lambda: ending.__aexit__(None, None, None))
 
     async def _end(self, name: str, execute: Callable[[], Awaitable[object]]) -> None:
-        if self._session is None:
+        if self.session is None:
             await execute()
         else:
-            await self._session.end(name, execute)
+            await self.session.end(name, execute)
 
 
 class SteppedCursor(AsyncCursor[Any]):
@@ -263,7 +227,9 @@ class SteppedCursor(AsyncCursor[Any]):
         connection = self.connection
         if not isinstance(connection, SteppedConnection):
             raise TypeError("a SteppedCursor belongs to a SteppedConnection")
-        await connection.run_statement(query, params, now)
+        if connection.session is None:
+            return await super().execute(query, params, **options)
+        await connection.session.run_statement(query, params, now)
         return self
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticketsvc.lab.charts.outcomes import Look, look_of
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.schedules import ScheduleRun, Step
-from ticketsvc.lab.explore.snapshots import Snapshot, take_snapshot
 
 COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
 
@@ -43,7 +43,7 @@ class Transcript:
     before: tuple[str, ...]
     answers: tuple[str, ...]
     findings: tuple[str, ...]
-    ledgers: tuple[Snapshot | None, ...] = ()
+    ledgers: tuple[EventVerdict | None, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -62,8 +62,8 @@ class Transcript:
 def transcript_of(run: ScheduleRun) -> Transcript:
     """Return what is shown of *run*, with its ledgers if it was executed with snapshots."""
     names = letters(run)
-    end = take_snapshot(run.ledger)
-    start = Snapshot(end.total, end.total, issued=0, duplicates=0, consistent=True)
+    end = run.verdict
+    start = EventVerdict(end.event, end.total, end.total)
     return Transcript(
         id=run.id,
         look=look_of(run.kind),
@@ -131,10 +131,10 @@ def error_in_words(sqlstate: str) -> str:
     return f"{sqlstate}, {meaning}" if meaning else sqlstate
 
 
-def ledger_words(snapshot: Snapshot) -> str:
+def ledger_words(verdict: EventVerdict) -> str:
     """Return the stock, the issued tickets, and how many of those are duplicates, if any."""
-    duplicates = f", {snapshot.duplicates} of them duplicates" if snapshot.duplicates else ""
-    return f"available {snapshot.available}, issued {snapshot.issued}{duplicates}"
+    duplicates = f", {verdict.duplicates} of them duplicates" if verdict.duplicates else ""
+    return f"available {verdict.available}, issued {verdict.issued}{duplicates}"
 
 
 def waiting(step: Step, names: Sequence[str]) -> str:

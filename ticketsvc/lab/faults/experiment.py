@@ -130,7 +130,7 @@ async def _inject(fault: str, target: Target, sales: "_Sales") -> Injection:
     # At any moment, not only just after an answer.
     await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
     interrupted_before, at_s = sales.interrupted, time.monotonic()
-    await asyncio.to_thread(FAULTS[fault].inject, target)
+    await asyncio.to_thread(FAULTS[fault], target)
     restored_s = time.monotonic()
     first_sale_s = await sales.first_since(restored_s)
     return Injection(at_s, restored_s, first_sale_s, sales.interrupted - interrupted_before)

@@ -42,14 +42,6 @@ class Target:
     abandoned: threading.Event
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A way to break something. *inject* returns once the broken part can work again."""
-
-    name: str
-    inject: Callable[[Target], None]
-
-
 def _kill_server(target: Target) -> None:
     _wait(target, lambda: any(service.alive for service in target.services))
     serving = [service for service in target.services if service.alive] or target.services
@@ -100,13 +92,11 @@ def _wait(target: Target, condition: Callable[[], bool]) -> None:
         time.sleep(_POLL_S)
 
 
-FAULTS: Mapping[str, Fault] = {
-    fault.name: fault
-    for fault in (
-        Fault("server_kill", _kill_server),
-        Fault("session_kill", _terminate_sessions),
-        Fault("database_crash", _crash_database),
-        Fault("database_freeze", _freeze_database),
-        Fault("answer_dropped", _drop_answers),
-    )
+FAULTS: Mapping[str, Callable[[Target], None]] = {
+    "server_kill": _kill_server,
+    "session_kill": _terminate_sessions,
+    "database_crash": _crash_database,
+    "database_freeze": _freeze_database,
+    "answer_dropped": _drop_answers,
 }
+"""Each breaks something of a `Target`, and returns once the broken part can work again."""

@@ -16,7 +16,8 @@ import pandas as pd
 
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
-from ticketsvc.lab.checker.check import EventVerdict, judge
+from ticketsvc.lab.checker.check import judge
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ticketsvc.allocators import DEFAULT_ALLOCATOR
 from ticketsvc.errors import TicketsvcError
-from ticketsvc.lab.checker.check import EventVerdict
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt, by_purchase, outcome_of
 

@@ -6,7 +6,6 @@ from typing import Any
 from psycopg import IsolationLevel
 
 from ticketsvc.allocators.advisory_lock import AdvisoryLock
-from ticketsvc.allocators.conditional_update import why_nothing_reserved
 from ticketsvc.allocators.protocol import Allocator
 from ticketsvc.allocators.row_lock import RowLock
 from ticketsvc.allocators.serializable import Serializable
@@ -65,7 +64,7 @@ class RowLockWithoutTransaction(RowLock):
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Allocate as `RowLock` does, with a commit after each statement."""
         async with checkout(self._pool) as connection:
-            return await self._steps.purchase(connection, purchase, self._lock_pool)
+            return await self._check_then_act(connection, purchase, self._lock_pool)
 
 
 class AdvisoryLockWithoutTransaction(AdvisoryLock):
@@ -75,7 +74,7 @@ class AdvisoryLockWithoutTransaction(AdvisoryLock):
         """Allocate as `AdvisoryLock` does, with a commit after each statement."""
         async with checkout(self._pool) as connection:
             await self._take_lock.execute(connection, event=purchase.event_id)
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)
 
 
 class TicketRowsWithoutTransaction(TicketRows):
@@ -89,7 +88,7 @@ class TicketRowsWithoutTransaction(TicketRows):
                 await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
             ).fetchone()
             if reserved is None:
-                raise await why_nothing_reserved(connection, self._one_pool, self._keys, purchase)
+                raise await self._why_nothing_reserved(connection, purchase)
             await self._insert_tickets.execute(
                 connection,
                 event=event,
@@ -116,4 +115,4 @@ class SerializableAtReadCommitted(Serializable):
             checkout(self._pool) as connection,
             transaction(connection, IsolationLevel.READ_COMMITTED),
         ):
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)

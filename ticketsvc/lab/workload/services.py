@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from ticketsvc.database.roles import as_service
 from ticketsvc.errors import UsageError
@@ -67,16 +66,11 @@ class Service:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
-def start_service(
+def _spawn(
     database_url: str,
     allocator: str,
     *,
@@ -85,75 +79,6 @@ def start_service(
     pool_size: int = 10,
     workers: int = 1,
     trace: Path | None = None,
-    access_log: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> Service:
-    """Start `ticketsvc serve` and wait until it takes requests.
-
-    *database_url* is the owner's: the service gets the login that only sells and reads.
-
-    It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
-    one. Raise `UsageError` with its last error line when it does not start.
-    """
-    service = _spawn(
-        database_url,
-        allocator,
-        schema=schema,
-        port=port,
-        pool_size=pool_size,
-        workers=workers,
-        trace=trace,
-        access_log=access_log,
-        environment=environment,
-    )
-    service.await_ready()
-    return service
-
-
-@contextlib.contextmanager
-def running_services(
-    database_url: str,
-    allocator: str,
-    *,
-    schema: str | None = None,
-    ports: Sequence[int] = (0,),
-    pool_size: int = 10,
-    trace: Path | None = None,
-) -> Iterator[list[str]]:
-    """Run one server process per port, and return their addresses.
-
-    A wanted port that is taken is replaced by any free one.
-    """
-    with contextlib.ExitStack() as stack:
-        services = [
-            stack.enter_context(
-                _spawn(
-                    database_url,
-                    allocator,
-                    schema=schema,
-                    port=port if _is_free(port) else 0,
-                    pool_size=pool_size,
-                    trace=trace,
-                )
-            )
-            for port in ports
-        ]
-        try:
-            yield [service.await_ready() for service in services]
-        finally:
-            for service in services:  # all of them first: they stop side by side
-                service.ask_to_stop()
-
-
-def _spawn(
-    database_url: str,
-    allocator: str,
-    *,
-    schema: str | None,
-    port: int,
-    pool_size: int,
-    trace: Path | None,
-    workers: int = 1,
     access_log: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Service:
@@ -177,6 +102,41 @@ def _spawn(
         start_new_session=True,  # Ctrl-C reaches us, and we stop it
     )
     return Service(process, errors)
+
+
+def start_service(database_url: str, allocator: str, **options: Any) -> Service:
+    """Start `ticketsvc serve` and wait until it takes requests; *options*: as `_spawn` takes.
+
+    *database_url* is the owner's: the service gets the login that only sells and reads.
+
+    It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
+    one. Raise `UsageError` with its last error line when it does not start.
+    """
+    service = _spawn(database_url, allocator, **options)
+    service.await_ready()
+    return service
+
+
+@contextlib.contextmanager
+def running_services(
+    database_url: str, allocator: str, *, ports: Sequence[int] = (0,), **options: Any
+) -> Iterator[list[str]]:
+    """Run one server process per port, and return their addresses.
+
+    A wanted port that is taken is replaced by any free one. *options*: as `_spawn` takes.
+    """
+    with contextlib.ExitStack() as stack:
+        services = [
+            stack.enter_context(
+                _spawn(database_url, allocator, port=port if _is_free(port) else 0, **options)
+            )
+            for port in ports
+        ]
+        try:
+            yield [service.await_ready() for service in services]
+        finally:
+            for service in services:  # all of them first: they stop side by side
+                service.ask_to_stop()
 
 
 def _is_free(port: int) -> bool:
