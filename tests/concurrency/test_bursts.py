@@ -31,7 +31,7 @@ def burst(database, serve):
     async def run(allocator, total, purchases=30, *, schema="fixed", processes=1):
         urls = [serve(database, allocator, schema=schema).url for _ in range(processes)]
         workload = Workload("E", purchases, concurrency=purchases)
-        trial = Trial(allocator, schema, 10, total, workload)
+        trial = Trial(allocator, schema, total, workload)
         lab = Lab(database)
         with contextlib.closing(lab.connection):
             done = await run_trial(lab, urls, trial)

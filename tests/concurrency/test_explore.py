@@ -15,7 +15,7 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.explorer import explore, open_explorer
-from ticketsvc.lab.explore.mechanism_matrix import explore_matrix, matrix_entries
+from ticketsvc.lab.explore.mechanism_matrix import explore_matrix, matrix_case
 from ticketsvc.lab.explore.reduction_check import outcomes
 from ticketsvc.lab.explore.transcripts import endings, rows
 from ticketsvc.lab.mutation.guards import allocator_mutants, removal
@@ -23,7 +23,6 @@ from ticketsvc.lab.mutation.mutations import NOBODY, try_allocator_mutants
 from ticketsvc.purchases import TicketRange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ENTRIES = {entry.allocator: entry for entry in matrix_entries()}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ async def explorer(url):
 
 
 def case(name, buyers=2, total=8, **more):
-    return replace(ENTRIES[name].case(buyers, total, 8), **more)
+    return replace(matrix_case(name, buyers, total, 8), **more)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["reduced", "full"])
@@ -253,8 +252,8 @@ async def test_an_allocator_that_is_no_mutant_is_not_caught(url):
 
 
 async def test_explorations_in_several_processes_do_not_disturb_each_other(url, explorer):
-    chosen = [ENTRIES[name] for name in ("serializable", "range")]
-    table = await explore_matrix(url, chosen, buyers=(2,), quantity=8, limit=1000)
+    chosen = ("serializable", "range")
+    table = await explore_matrix(url, buyers=(2,), quantity=8, limit=1000, names=chosen)
     alone = await explorer.explore(case("serializable", 2, 16))
     beside = table[(table["mechanism"] == "serializable") & (table["stock"] == "all")].iloc[0]
     assert (beside["schedules"], beside["retries"]) == (alone.schedules, alone.retries)

@@ -58,7 +58,6 @@ _DIGITS = {
 )
 @click.option("--peer-database-url", help="The peers' database: for new events and the audit.")
 @click.option("--peer-schema", default="public", show_default=True, help="Its schema.")
-@click.option("--peer-event", help="The event to buy from when the peers' database is not given.")
 @click.option("--connections", type=int, multiple=True, help="Repeatable; default: 64.")
 @click.option(
     "--events", type=int, multiple=True, help="Events to buy from; repeatable; default: 1, hot."
@@ -95,7 +94,6 @@ def bench(
     peers: tuple[str, ...],
     peer_database_url: str | None,
     peer_schema: str,
-    peer_event: str | None,
     connections: tuple[int, ...],
     events: tuple[int, ...],
     quantity: tuple[int, ...],
@@ -114,12 +112,15 @@ def bench(
 
     Exit codes: 0 all clean, 1 a run with a violation or without a sale, 2 bad usage.
     """
+    from ticketsvc.database.locate import check_server
     from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates, safe_allocators
     from ticketsvc.lab.bench.figures import clean, summarise
     from ticketsvc.lab.bench.plan import DEFAULT_CONNECTIONS, plan
     from ticketsvc.lab.bench.suite import open_bench
 
-    peer_database = _peer_database(peers, peer_database_url, peer_schema, peer_event)
+    if bool(peers) != bool(peer_database_url):
+        raise UsageError("--peer-url and --peer-database-url go together: each run is audited")
+    peers_at = (check_server(peer_database_url), peer_schema) if peer_database_url else None
     names = allocators or safe_allocators()
     candidates = [
         *our_candidates(names, durable=durable, workers=workers, keys=keys),
@@ -135,7 +136,7 @@ def bench(
     with _server() as conninfo:
         facts = _facts(conninfo, seconds, repetitions, durable)
         with (
-            open_bench(conninfo, candidates, seconds=seconds, peers=peer_database) as opened,
+            open_bench(conninfo, candidates, seconds=seconds, peers_at=peers_at) as opened,
             progress("measurements", len(cases) * repetitions) as advance,
         ):
             measured = opened.run(cases, repetitions, advance)
@@ -150,24 +151,6 @@ def bench(
             reason = "; ".join(row["violations"]) or "nothing was sold"
             complain(f"no figure for {row['candidate']}: {reason}")
     raise click.exceptions.Exit(CLEAN if all(map(clean, rows)) else VIOLATION)
-
-
-def _peer_database(
-    peers: Sequence[str], database_url: str | None, schema: str, event: str | None
-) -> Any:
-    from ticketsvc.database.locate import check_server
-    from ticketsvc.lab.bench.suite import PeerDatabase
-
-    if (database_url or event) and not peers:
-        raise UsageError("--peer-database-url and --peer-event need --peer-url")
-    if peers and not (database_url or event):
-        raise UsageError(
-            "--peer-url needs --peer-database-url, to make events and to audit them, "
-            "or --peer-event, to buy from an existing event, unaudited"
-        )
-    if database_url:
-        check_server(database_url)
-    return PeerDatabase(database_url or "", schema, event or "")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from ticketsvc.cli.root import (
     CLEAN,
     VIOLATION,
     as_json_option,
-    chosen_mechanism,
     run_async,
     ticketsvc,
 )
@@ -60,27 +59,14 @@ _SHOWN = {
     show_default=True,
     help="Whether commits wait for their flush.",
 )
-@click.option("--allocator", help="How tickets are allocated.")
-@click.option("--buyers", type=click.IntRange(1, 500), default=16, show_default=True)
-@click.option("--processes", type=click.IntRange(1, 16), default=2, show_default=True)
 @as_json_option
-def faults(
-    kinds: tuple[str, ...],
-    times: int,
-    keys: bool,
-    durable: bool,
-    allocator: str | None,
-    buyers: int,
-    processes: int,
-    as_json: bool,
-) -> int:
+def faults(kinds: tuple[str, ...], times: int, keys: bool, durable: bool, as_json: bool) -> int:
     """Inject faults into a service that sells, then audit it.
 
     It runs a temporary PostgreSQL server and never uses DATABASE_URL.
 
     Exit codes: 0 nothing lost, 1 a purchase was lost, sold twice or left open, 2 bad usage.
     """
-    from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.lab.faults.experiment import run_fault_experiments
     from ticketsvc.lab.faults.faults import FAULTS
     from ticketsvc.lab.faults.records import FaultExperiment, NotRecovered
@@ -88,20 +74,8 @@ def faults(
     unknown = [kind for kind in kinds if kind not in FAULTS]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: must be one of {', '.join(FAULTS)}")
-    mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
-    if not mechanism.claims_keys:
-        raise UsageError(f"--allocator {mechanism.name}: must be one that claims keys")
     experiments = [
-        FaultExperiment(
-            kind,
-            times,
-            keys=keys,
-            durable=durable,
-            allocator=mechanism.name,
-            buyers=buyers,
-            processes=processes,
-        )
-        for kind in kinds or FAULTS
+        FaultExperiment(kind, times, keys=keys, durable=durable) for kind in kinds or FAULTS
     ]
     with progress("injections", times * len(experiments)) as advance:
         try:

@@ -11,11 +11,9 @@ from ticketsvc.cli.root import (
     VIOLATION,
     Finite,
     as_json_option,
-    chosen_mechanism,
     run_async,
     ticketsvc,
 )
-from ticketsvc.errors import UsageError
 
 _LEAST_OFFERED = 0.8  # of the load that was to be offered
 
@@ -35,7 +33,6 @@ _LEAST_OFFERED = 0.8  # of the load that was to be offered
     show_default=True,
     help="How long the load lasts.",
 )
-@click.option("--allocator", default="range", show_default=True, help="How tickets are allocated.")
 @click.option(
     "--flush-ms",
     type=click.IntRange(0, 100),
@@ -43,22 +40,8 @@ _LEAST_OFFERED = 0.8  # of the load that was to be offered
     show_default=True,
     help="How much longer each flush of the database takes.",
 )
-@click.option(
-    "--max-waiting",
-    type=click.IntRange(1, 5000),
-    default=100,
-    show_default=True,
-    help="The most purchases in flight.",
-)
 @as_json_option
-def overload(
-    times: float,
-    seconds: float,
-    allocator: str,
-    flush_ms: int,
-    max_waiting: int,
-    as_json: bool,
-) -> int:
+def overload(times: float, seconds: float, flush_ms: int, as_json: bool) -> int:
     """Offer a service many times the load it can sustain, then audit it.
 
     It runs a temporary PostgreSQL server with slow flushes, so that the database is the limit.
@@ -68,15 +51,10 @@ def overload(
     """
     from ticketsvc.lab.faults.overload import OverloadSpec, run_overload
 
-    mechanism = chosen_mechanism(allocator)
-    if not mechanism.claims_keys:
-        raise UsageError(f"--allocator {mechanism.name}: must be one that takes idempotency keys")
-    spec = OverloadSpec(
-        times, seconds, flush_ms=flush_ms, max_waiting=max_waiting, allocator=mechanism.name
-    )
+    spec = OverloadSpec(times, seconds, flush_ms=flush_ms)
     with counter("answers") as add:
         result = run_async(run_overload(spec, on_answer=lambda: add(1)))
-    row = result.row()
+    row = result.figures
     if as_json:
         print(json.dumps(row))
     else:

@@ -103,7 +103,7 @@ def reset_event(
         raise UsageError(f"sold {sold}: must be a multiple of 8 between 0 and the total {total}")
     with connection.transaction():
         for step in reset_steps(schema, sold):
-            _execute(connection, step, event=event, total=total, sold=sold)
+            connection.execute(step.query, {"event": event, "total": total, "sold": sold})
 
 
 def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
@@ -111,11 +111,8 @@ def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
     statements = load("seeding", schema)
     steps = [statements["remove_pool"], statements["remove_rows"]]
     if schema == "fixed":
-        steps += [
-            statements[name] for name in ("remove_ranges", "remove_keys", "insert_pool_fixed")
-        ]
-    else:
-        steps += [statements["insert_pool_original"]]
+        steps += [statements["remove_ranges"], statements["remove_keys"]]
+    steps.append(statements[f"insert_pool_{schema}"])
     if sold:
         steps.append(statements[f"insert_sold_{'ranges' if schema == 'fixed' else 'rows'}"])
     return steps
@@ -126,7 +123,3 @@ def seed_six_events(connection: Connection, schema: SchemaName) -> None:
     with connection.transaction():
         for seed in SIX_EVENTS:
             reset_event(connection, schema, seed.event, seed.total, seed.sold)
-
-
-def _execute(connection: Connection, step: Statement, **parameters: object) -> None:
-    connection.execute(step.query, parameters)

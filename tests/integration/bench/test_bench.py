@@ -145,21 +145,10 @@ def test_a_peer_that_damages_gets_no_figure(database, serve, cli):
     assert answer["rows"][-1]["goodput_per_s"] is None
 
 
-def test_a_peer_without_a_database_is_said_to_be_unaudited(database, connection, serve, cli):
-    reset_event(connection, "fixed", "E", 800_000)
-    peer = ("--peer-url", serve(database, "range").url, "--peer-event", "E")
-    answer = json_of(cli(*QUICK, *peer, "--allocator", "range", DATABASE_URL=database))
-    row = answer["rows"][-1]
-    assert row["audit"] == "unaudited"
-    assert read_ledger(connection, "fixed", "E")[0].available < 800_000
-    assert row["goodput_per_s"] > 0
-    assert row["wal_bytes"] is None
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--peer-url", "http://192.0.2.1:3000", "--peer-event", "E"),
+        ("--peer-url", "http://192.0.2.1:3000", "--peer-database-url", "postgresql://127.0.0.1/x"),
         ("--peer-url", "http://127.0.0.1:3000"),
         ("--peer-database-url", "postgresql://127.0.0.1/x"),
         ("--allocator", "fastest"),

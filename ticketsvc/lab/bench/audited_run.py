@@ -10,7 +10,8 @@ from ticketsvc.lab.bench.meter import metering
 from ticketsvc.lab.bench.plan import BenchCase
 from ticketsvc.lab.bench.servers import Server
 
-_NO_EVENT = "bench"
+NO_EVENT = "bench"
+"""What is bought where nothing is sold."""
 
 
 def run_audited(
@@ -25,7 +26,7 @@ def run_audited(
         events = database.make_events(case.events, sold=case.sold)
     spec = LoadSpec(
         url=server.url,
-        events=events or (server.event or _NO_EVENT,),
+        events=events or (NO_EVENT,),
         quantity=case.quantity,
         connections=case.connections,
         seconds=seconds,
@@ -34,9 +35,7 @@ def run_audited(
     sold_before = database.sold(events) if database else 0
     with metering(database, server.processes) as costs:
         result = pool.run(spec)
-    measurement = Measurement(
-        case, result, "unaudited" if case.candidate.sells else "sells nothing"
-    )
+    measurement = Measurement(case, result, "sells nothing")
     purchases = result.sold
     if database is not None:
         measurement = _audited(measurement, database, events, sold_before)

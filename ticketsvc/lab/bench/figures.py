@@ -1,7 +1,7 @@
 """From measurements to figures: percentiles, medians, ratios. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ticketsvc.lab.bench.load_spec import LoadResult
 from ticketsvc.lab.bench.plan import REFERENCE, BenchCase
 
-Audit = Literal["clean", "violated", "unaudited", "sells nothing"]
+Audit = Literal["clean", "violated", "sells nothing"]
 
 MEDIANS = (
     "p50_ms",
@@ -100,11 +100,9 @@ def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
         by_case.setdefault(one.case, []).append(one)
     rows = {case: _row(case, several) for case, several in by_case.items()}
     for case, row in rows.items():
-        row["of_noop"] = (
-            _ratio(row, _find(rows, case, _is_noop_of)) if case.candidate.ours else None
-        )
-        row["of_bare"] = _ratio(row, _find(rows, case, _is_bare_of))
-        row["of_range"] = _ratio(row, _find(rows, case, _is_reference_of))
+        row["of_noop"] = _compared(rows, case, _is_noop_of)
+        row["of_bare"] = _compared(rows, case, _is_bare_of)
+        row["of_range"] = _compared(rows, case, _is_reference_of)
     return list(rows.values())
 
 
@@ -149,20 +147,19 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _ratio(row: Mapping[str, Any], other: Mapping[str, Any] | None) -> float | None:
-    if other is None or not row["goodput_per_s"] or not other["goodput_per_s"]:
-        return None
-    return float(row["goodput_per_s"] / other["goodput_per_s"])
-
-
-def _find(
-    rows: Mapping[BenchCase, dict[str, Any]], case: BenchCase, matches: Any
-) -> dict[str, Any] | None:
-    return next((row for other, row in rows.items() if matches(other, case)), None)
+def _compared(
+    rows: Mapping[BenchCase, dict[str, Any]],
+    case: BenchCase,
+    matches: Callable[[BenchCase, BenchCase], bool],
+) -> float | None:
+    """Return the goodput of *case* as a multiple of that of the case which *matches* it."""
+    others = [row["goodput_per_s"] for other, row in rows.items() if matches(other, case)]
+    mine = rows[case]["goodput_per_s"]
+    return float(mine / others[0]) if mine and others and others[0] else None
 
 
 def _is_noop_of(other: BenchCase, case: BenchCase) -> bool:
-    return other.candidate.kind == "noop" and _same_answers(other, case)
+    return case.candidate.ours and other.candidate.kind == "noop" and _same_answers(other, case)
 
 
 def _is_bare_of(other: BenchCase, case: BenchCase) -> bool:

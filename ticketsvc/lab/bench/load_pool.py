@@ -82,7 +82,6 @@ def add_up(counted: Sequence[dict[str, Any]]) -> LoadResult:
     }
     return LoadResult(
         seconds=max(one["seconds"] for one in counted),
-        cpu_s=sum(one["cpu_s"] for one in counted),
         **counts,
         **percentiles,
     )

@@ -37,7 +37,7 @@ class LoadResult:
     """What the clients counted: *sold* is the number of 2xx answers within *seconds*.
 
     *late*: sold, but answered after the end. *in_flight*: sent, but never answered; each of them
-    may have been sold. Latencies are those of the sold. *cpu_s*: the generator's processor time.
+    may have been sold. Latencies are those of the sold.
     """
 
     sold: int
@@ -49,4 +49,3 @@ class LoadResult:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
-    cpu_s: float = 0.0

@@ -11,22 +11,14 @@ whatever the number of connections, processors or servers.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Trips:
-    """Round trips to the database per commit: all of them, and those with the lock held."""
-
-    all: int
-    under_lock: int
-
-
-TRIPS: Mapping[str, Trips] = {
+TRIPS: Mapping[str, tuple[int, int]] = {
     # begin, update, insert, commit. The update takes the lock: half of its round trip, the
     # insert's and half of the commit's pass with the lock held.
-    "ticket_rows": Trips(4, 2),
-    "range": Trips(1, 0),
-    "group_commit": Trips(1, 0),
+    "ticket_rows": (4, 2),
+    "range": (1, 0),
+    "group_commit": (1, 0),
 }
+"""Round trips to the database per commit: all of them, and those with the lock held."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +50,11 @@ def hold(
     *alone_s*: its time without contention and without the flush. What the round trips leave of
     it is the work.
     """
-    trips = TRIPS[allocator]
+    trips, under_lock = TRIPS[allocator]
     return Hold(
         allocator,
         purchases,
-        trips_s=trips.under_lock * round_trip_s,
-        work_s=max(0.0, alone_s - trips.all * round_trip_s),
+        trips_s=under_lock * round_trip_s,
+        work_s=max(0.0, alone_s - trips * round_trip_s),
         flush_s=max(0.0, flush_s),
     )

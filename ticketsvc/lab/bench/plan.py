@@ -109,8 +109,3 @@ def require_load(*, connections: int, events: int, quantity: int, sold: int) -> 
             f"--sold-before {sold}: must be a multiple of {TICKETS_PER_BLOCK} "
             f"between 0 and {MAX_SOLD_BEFORE}"
         )
-
-
-def interleaved(cases: Sequence[BenchCase], repetitions: int) -> list[BenchCase]:
-    """Return the order of measurement, A B C A B C: a slow minute affects all alike."""
-    return [case for _ in range(repetitions) for case in cases]

@@ -23,15 +23,11 @@ from ticketsvc.lab.workload.services import Service, start_service
 
 @dataclass(frozen=True)
 class Server:
-    """A running service: where purchases are posted, its processes, and where it sells.
-
-    *event*: what to buy when there is no *database* to make events in.
-    """
+    """A running service: where purchases are posted, its processes, and where it sells."""
 
     url: str
     processes: tuple[int, ...]
     database: BenchDatabase | None
-    event: str = ""
 
 
 def require_loopback(url: str, option: str) -> str:
@@ -55,9 +51,7 @@ def require_loopback(url: str, option: str) -> str:
 def running(
     candidates: Sequence[Candidate],
     conninfo: str,
-    *,
     peer_database: BenchDatabase | None = None,
-    peer_event: str = "",
 ) -> Iterator[Mapping[Candidate, Server]]:
     """Start our services in the database *conninfo*, and find the peers.
 
@@ -79,7 +73,7 @@ def running(
             if one.kind == "peer":
                 processes = tuple(listeners(one.url))
                 url = str(purchase_url(one.url))
-                servers[one] = Server(url, processes, peer_database, peer_event)
+                servers[one] = Server(url, processes, peer_database)
                 continue
             service = starting[one].result()
             database = None

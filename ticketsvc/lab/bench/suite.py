@@ -2,30 +2,21 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ticketsvc.database.scratch import scratch_database
-from ticketsvc.lab.bench.audited_run import run_audited
+from ticketsvc.lab.bench.audited_run import NO_EVENT, run_audited
 from ticketsvc.lab.bench.database import BenchDatabase
 from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.load_pool import LoadPool, load_pool
 from ticketsvc.lab.bench.load_spec import LoadSpec
-from ticketsvc.lab.bench.plan import BenchCase, Candidate, interleaved
+from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.servers import Server, running
 
 _WARM_UP_S = 2.0
 _WARM_UP_PURCHASES = 200
 _WARM_UP_CONNECTIONS = 16
-
-
-@dataclass(frozen=True)
-class PeerDatabase:
-    """Where the peers sell, or at least what."""
-
-    url: str = field(default="", repr=False)
-    schema: str = "public"
-    event: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class Bench:
         """
         made: dict[BenchCase, tuple[str, ...]] = {}
         measured = []
-        for case in interleaved(cases, repetitions):
+        for case in [*cases] * repetitions:  # A B C A B C: a slow minute affects all alike
             server = self.servers[case.candidate]
             if case.sold and server.database and case not in made:
                 made[case] = server.database.make_events(case.events, sold=case.sold)
@@ -67,29 +58,25 @@ def open_bench(
     candidates: Sequence[Candidate],
     *,
     seconds: float,
-    peers: PeerDatabase | None = None,
+    peers_at: tuple[str, str] | None = None,
 ) -> Iterator[Bench]:
-    """Create a database, start services and load workers, and warm up; remove all at the end."""
+    """Create a database, start services and load workers, and warm up; remove all at the end.
+
+    *peers_at*: the database and the schema in which the peers sell.
+    """
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(load_pool())
         database = stack.enter_context(scratch_database(conninfo, "bench"))
-        peer_database = stack.enter_context(_opened(peers)) if peers and peers.url else None
-        servers = stack.enter_context(
-            running(
-                candidates,
-                database,
-                peer_database=peer_database,
-                peer_event=peers.event if peers else "",
-            )
-        )
+        peer_database = stack.enter_context(_opened(*peers_at)) if peers_at else None
+        servers = stack.enter_context(running(candidates, database, peer_database))
         for candidate, server in servers.items():
             _warm_up(server, pool, keys=candidate.keys)
         yield Bench(servers, pool, seconds)
 
 
 @contextlib.contextmanager
-def _opened(peers: PeerDatabase) -> Iterator[BenchDatabase]:
-    database = BenchDatabase(peers.url, peers.schema)
+def _opened(conninfo: str, schema: str) -> Iterator[BenchDatabase]:
+    database = BenchDatabase(conninfo, schema)
     try:
         yield database
     finally:
@@ -99,7 +86,7 @@ def _opened(peers: PeerDatabase) -> Iterator[BenchDatabase]:
 
 def _warm_up(server: Server, pool: LoadPool, *, keys: bool) -> None:
     """Send a few purchases, so that statements are prepared before anything is measured."""
-    events = server.database.make_events(1) if server.database else (server.event or "bench",)
+    events = server.database.make_events(1) if server.database else (NO_EVENT,)
     spec = LoadSpec(
         server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, _WARM_UP_PURCHASES, keys=keys
     )

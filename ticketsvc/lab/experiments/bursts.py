@@ -19,8 +19,6 @@ from ticketsvc.lab.workload.history import Attempt, summarise
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_services
 
-_POOL_SIZE = 10  # the original's
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -28,9 +26,9 @@ class Trial:
 
     allocator: str
     schema: SchemaName
-    pool_size: int
     total: int
     workload: Workload
+    pool_size: int = 10  # the original's
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,6 @@ async def run_bursts(
     repetitions: int = 1,
     schema: SchemaName | None = None,
     ports: Sequence[int] = (0,),
-    pool_size: int = _POOL_SIZE,
     trace: Path | None = None,
 ) -> list[Burst]:
     """Run the same burst *repetitions* times, each on a reset event, and judge each.
@@ -140,10 +137,8 @@ async def run_bursts(
     """
     chosen = schema or ALLOCATORS[allocator].mechanism.schemas[0]
     workload = Workload(event, purchases, quantity, concurrency=purchases)
-    trial = Trial(allocator, chosen, pool_size, total, workload)
-    with running_services(
-        lab.url, allocator, schema=chosen, ports=ports, pool_size=pool_size, trace=trace
-    ) as urls:
+    trial = Trial(allocator, chosen, total, workload)
+    with running_services(lab.url, allocator, schema=chosen, ports=ports, trace=trace) as urls:
         return [await run_trial(lab, urls, trial) for _ in range(repetitions)]
 
 
@@ -156,13 +151,11 @@ async def run_kinds(
     """
     schema = ALLOCATORS[allocator].mechanism.schemas[0]
     trials = [
-        Trial(
-            allocator, schema, _POOL_SIZE, total, Workload(event, purchases, concurrency=purchases)
-        )
+        Trial(allocator, schema, total, Workload(event, purchases, concurrency=purchases))
         for purchases, total in kinds
         for _ in range(repetitions)
     ]
-    with running_services(lab.url, allocator, schema=schema, pool_size=_POOL_SIZE) as urls:
+    with running_services(lab.url, allocator, schema=schema) as urls:
         return [await run_trial(lab, urls, trial) for trial in trials]
 
 

@@ -77,7 +77,7 @@ async def by_gap(
 async def purchase_ms(lab: Lab, *, event: str, repetitions: int) -> float:
     """Return how long *naive* takes for one purchase alone, in ms: the median of *repetitions*."""
     workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
-    trial = Trial("naive", "original", 10, workload.quantity, workload)
+    trial = Trial("naive", "original", workload.quantity, workload)
     with running_services(lab.url, "naive") as urls:
         bursts = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
     return 1000 * median(
@@ -96,7 +96,7 @@ async def _count_damaged(
     for arrivals_s in draws:
         number = len(arrivals_s)
         workload = Workload(event, number, concurrency=number, arrivals_s=arrivals_s)
-        trial = Trial("naive", "original", pool_size, number * workload.quantity, workload)
+        trial = Trial("naive", "original", number * workload.quantity, workload, pool_size)
         burst = await run_trial(lab, urls, trial)
         damaged += not burst.verdict.clean
     return damaged

@@ -13,7 +13,7 @@ from ticketsvc.lab.experiments.lab import Lab
 
 
 async def traced_burst(
-    lab: Lab, *, event: str, total: int, purchases: int, quantity: int = 8, pool_size: int = 10
+    lab: Lab, *, event: str, total: int, purchases: int, quantity: int
 ) -> tuple[Burst, pd.DataFrame]:
     """Run one burst of *naive* with every statement recorded by the server.
 
@@ -28,7 +28,6 @@ async def traced_burst(
             total=total,
             purchases=purchases,
             quantity=quantity,
-            pool_size=pool_size,
             trace=trace,
         )
         return burst, read_steps(trace, burst.reads_released_s)

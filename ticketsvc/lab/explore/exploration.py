@@ -1,7 +1,7 @@
 """The outcomes of a case's schedules, counted."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ticketsvc.lab.confidence import upper_bound
@@ -115,29 +115,14 @@ class Exploration:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON."""
-        case = self.case
+        counted = (
+            "schedules classes clean violating selling refused refused_with_stock blocked retries "
+            "complete bound examples ids"
+        )
         return {
-            "allocator": case.allocator,
-            "schema": case.schema,
-            "buyers": case.buyers,
-            "total": case.total,
-            "quantity": case.quantity,
-            "together": case.together,
-            "hold_commits": case.hold_commits,
-            "schedules": self.schedules,
-            "classes": self.classes,
-            "clean": self.clean,
-            "violating": self.violating,
+            **asdict(self.case),
+            **{name: getattr(self, name) for name in counted.split()},
             "violations": dict(sorted(self.violations.items())),
-            "selling": self.selling,
-            "refused": self.refused,
-            "refused_with_stock": self.refused_with_stock,
-            "blocked": self.blocked,
-            "retries": self.retries,
             "sqlstates": dict(sorted(self.sqlstates.items())),
-            "complete": self.complete,
-            "bound": self.bound,
             "executed_per_second": round(self.classes / self.seconds, 1) if self.seconds else None,
-            "examples": self.examples,
-            "ids": self.ids,
         }

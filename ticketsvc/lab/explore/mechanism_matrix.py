@@ -10,13 +10,16 @@ from multiprocessing import get_context
 
 import pandas as pd
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, Mechanism
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import explorer_in
 from ticketsvc.service.event_loop import new_event_loop
+
+MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
+"""All but `naive`, which is `naive_bulk` with more steps."""
 
 STOCKS = ("none", "one", "all")
 _PROCESSES = 3  # while one waits for the server, another goes on
@@ -36,64 +39,39 @@ _COUNTS = (
 )
 
 
-@dataclass(frozen=True)
-class MatrixEntry:
-    """A mechanism, on the schema that keeps the ledger least, if it works there."""
+def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
+    """Return the case of the allocator *name*, on the schema that keeps the ledger least.
 
-    allocator: str
-    schema: SchemaName
-
-    @property
-    def isolation(self) -> str:
-        """The isolation level of its statements."""
-        return ALLOCATORS[self.allocator].mechanism.isolation
-
-    @property
-    def safe(self) -> bool:
-        """Whether it may sell real tickets."""
-        return ALLOCATORS[self.allocator].mechanism.safe
-
-    def case(self, buyers: int, total: int, quantity: int) -> Case:
-        """Return the case with these numbers; commits are held for right mechanisms.
-
-        Where nothing is right, the gap between two statements already shows it.
-        """
-        return Case(self.allocator, self.schema, buyers, total, quantity, hold_commits=self.safe)
-
-
-def matrix_entries() -> list[MatrixEntry]:
-    """Return one entry per allocator: on the original schema, or else on the fixed one.
-
-    `naive` is left out: it is `naive_bulk` with more steps.
+    Commits are held for right mechanisms. Where nothing is right, the gap between two statements
+    already shows it.
     """
-    return [matrix_entry(name) for name in ALLOCATORS if name != "naive"]
-
-
-def matrix_entry(name: str) -> MatrixEntry:
-    """Return the entry of the allocator *name*."""
-    on_original = "original" in ALLOCATORS[name].mechanism.schemas
-    return MatrixEntry(name, "original" if on_original else "fixed")
+    mechanism = ALLOCATORS[name].mechanism
+    schema: SchemaName = "original" if "original" in mechanism.schemas else "fixed"
+    return Case(name, schema, buyers, total, quantity, hold_commits=mechanism.safe)
 
 
 @dataclass(frozen=True)
 class _Cell:
     """One case of the matrix."""
 
-    entry: MatrixEntry
     stock: str
     case: Case
     limit: int
 
+    @property
+    def mechanism(self) -> Mechanism:
+        return ALLOCATORS[self.case.allocator].mechanism
+
 
 async def explore_matrix(
     url: str,
-    entries: Sequence[MatrixEntry],
     *,
     buyers: Sequence[int],
     quantity: int,
     limit: int,
+    names: Sequence[str] = MECHANISMS,
 ) -> pd.DataFrame:
-    """Explore each entry with each number of buyers, with stock for none, for one and for all.
+    """Explore each allocator in *names* with each number of buyers, and stock for none, one, all.
 
     Several processes share the cases; each has a scratch database of its own. At most *limit*
     schedules of a case are executed, and fewer of an unsafe mechanism with more than two buyers.
@@ -102,15 +80,15 @@ async def explore_matrix(
     `Exploration` (schedules, classes, clean, …), and whether every schedule is covered.
     """
     cells = [
-        _cell(entry, number, stock, quantity, limit)
-        for entry in entries
+        _cell(name, number, stock, quantity, limit)
+        for name in names
         for number in buyers
         for stock in STOCKS
     ]
     # The longest first, so that none of them is left to run alone at the end.
     longest_first = sorted(
         cells,
-        key=lambda cell: (cell.case.buyers, cell.entry.isolation, STOCKS.index(cell.stock)),
+        key=lambda cell: (cell.case.buyers, cell.mechanism.isolation, STOCKS.index(cell.stock)),
         reverse=True,
     )
     waiting = deque(longest_first)
@@ -136,10 +114,11 @@ async def explore_matrix(
     return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
 
 
-def _cell(entry: MatrixEntry, buyers: int, stock: str, quantity: int, limit: int) -> _Cell:
+def _cell(name: str, buyers: int, stock: str, quantity: int, limit: int) -> _Cell:
     total = {"none": 0, "one": quantity, "all": quantity * buyers}[stock]
-    at_most = limit if entry.safe or buyers <= 2 else min(limit, _UNSAFE_LIMIT)
-    return _Cell(entry, stock, entry.case(buyers, total, quantity), at_most)
+    safe = ALLOCATORS[name].mechanism.safe
+    at_most = limit if safe or buyers <= 2 else min(limit, _UNSAFE_LIMIT)
+    return _Cell(stock, matrix_case(name, buyers, total, quantity), at_most)
 
 
 def _explore(scratch: str, case: Case, limit: int) -> Exploration:
@@ -155,10 +134,10 @@ def _explore(scratch: str, case: Case, limit: int) -> Exploration:
 
 def _row(cell: _Cell, found: Exploration) -> dict[str, object]:
     return {
-        "mechanism": cell.entry.allocator,
-        "isolation": cell.entry.isolation,
-        "schema": cell.entry.schema,
-        "safe": cell.entry.safe,
+        "mechanism": cell.case.allocator,
+        "isolation": cell.mechanism.isolation,
+        "schema": cell.case.schema,
+        "safe": cell.mechanism.safe,
         "buyers": cell.case.buyers,
         "stock": cell.stock,
         **{name: getattr(found, name) for name in _COUNTS},

@@ -8,7 +8,7 @@ import pandas as pd
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import open_explorer
-from ticketsvc.lab.explore.mechanism_matrix import matrix_entry
+from ticketsvc.lab.explore.mechanism_matrix import matrix_case
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.transcripts import Transcript, transcript_of
 
@@ -42,9 +42,9 @@ async def explore_both_ways(
 
     `naive` has too many; it is explored again with two tickets a purchase.
     """
-    cases = {name: matrix_entry(name).case(buyers, total, quantity) for name in ALLOCATORS}
+    cases = {name: matrix_case(name, buyers, total, quantity) for name in ALLOCATORS}
     few = _TICKETS_OF_NAIVE
-    cases[f"naive, {few} tickets each"] = matrix_entry("naive").case(buyers, few, few)
+    cases[f"naive, {few} tickets each"] = matrix_case("naive", buyers, few, few)
     found = {}
     async with open_explorer(url) as explorer:
         for name, case in cases.items():

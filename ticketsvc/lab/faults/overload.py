@@ -8,7 +8,7 @@ service share.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import start_service
 
 EVENT = "OVERLOAD"
+_ALLOCATOR = "range"
 _SPARE_CONNECTIONS = 300
 _POLL_S = 0.2
 
@@ -43,48 +44,18 @@ class OverloadSpec:
     buyers: int = 64
     flush_ms: int = 10
     max_waiting: int = 100
-    allocator: str = "range"
 
 
 @dataclass(frozen=True)
 class OverloadResult:
-    """What was sold and refused. Rates are purchases per second, latencies milliseconds."""
+    """What was sold and refused: *figures* by name, the verdict, the statuses of the refusals.
 
-    spec: OverloadSpec
-    peak_per_s: float
-    offered_per_s: float
-    goodput_per_s: float
-    refused: int
-    refused_p50_ms: float | None
-    refused_p99_ms: float | None
-    sold_p50_ms: float | None
-    sold_p99_ms: float | None
-    memory_before_mib: float
-    memory_most_mib: float
+    Rates are purchases per second.
+    """
+
+    figures: Mapping[str, Any]
     verdict: EventVerdict
-    unknown: int
     statuses: Sequence[int]
-
-    def row(self) -> dict[str, Any]:
-        """Return one row of a table."""
-        return {
-            "allocator": self.spec.allocator,
-            "peak_per_s": self.peak_per_s,
-            "offered_per_s": self.offered_per_s,
-            "of_peak_offered": self.offered_per_s / self.peak_per_s,
-            "goodput_per_s": self.goodput_per_s,
-            "of_peak": self.goodput_per_s / self.peak_per_s,
-            "refused": self.refused,
-            "refused_p50_ms": self.refused_p50_ms,
-            "refused_p99_ms": self.refused_p99_ms,
-            "sold_p50_ms": self.sold_p50_ms,
-            "sold_p99_ms": self.sold_p99_ms,
-            "memory_before_mib": self.memory_before_mib,
-            "memory_most_mib": self.memory_most_mib,
-            "refused_with": ", ".join(map(str, self.statuses)),
-            "unknown": self.unknown,
-            "audit": self.verdict.status,
-        }
 
 
 async def run_overload(
@@ -101,7 +72,7 @@ async def run_overload(
         service = stack.enter_context(
             start_service(
                 server.url,
-                spec.allocator,
+                _ALLOCATOR,
                 environment={"TICKETSVC_MAX_WAITING": str(spec.max_waiting)},
             )
         )
@@ -113,22 +84,28 @@ async def run_overload(
     verdict = judge(ledger, [*peak, *flood.history])
     sold = _latencies_ms(flood.history, "ok")
     refused = _latencies_ms(flood.history, "refused")
-    return OverloadResult(
-        spec,
-        peak_per_s,
-        len(flood.history) / flood.sent_within_s,
-        _rate(flood.history, spec.seconds),
-        len(refused),
-        percentile(refused, 0.5),
-        percentile(refused, 0.99),
-        percentile(sold, 0.5),
-        percentile(sold, 0.99),
-        before / 2**20,
-        flood.most_bytes / 2**20,
-        verdict,
-        sum(one.outcome in ("unknown", "failed") for one in flood.history),
-        sorted({one.status or 0 for one in flood.history if one.outcome == "refused"}),
-    )
+    offered_per_s = len(flood.history) / flood.sent_within_s
+    goodput_per_s = _rate(flood.history, spec.seconds)
+    statuses = sorted({one.status or 0 for one in flood.history if one.outcome == "refused"})
+    figures = {
+        "allocator": _ALLOCATOR,
+        "peak_per_s": peak_per_s,
+        "offered_per_s": offered_per_s,
+        "of_peak_offered": offered_per_s / peak_per_s,
+        "goodput_per_s": goodput_per_s,
+        "of_peak": goodput_per_s / peak_per_s,
+        "refused": len(refused),
+        "refused_p50_ms": percentile(refused, 0.5),
+        "refused_p99_ms": percentile(refused, 0.99),
+        "sold_p50_ms": percentile(sold, 0.5),
+        "sold_p99_ms": percentile(sold, 0.99),
+        "memory_before_mib": before / 2**20,
+        "memory_most_mib": flood.most_bytes / 2**20,
+        "refused_with": ", ".join(map(str, statuses)),
+        "unknown": sum(one.outcome in ("unknown", "failed") for one in flood.history),
+        "audit": verdict.status,
+    }
+    return OverloadResult(figures, verdict, statuses)
 
 
 async def _sustained(url: str, spec: OverloadSpec) -> list[Attempt]:
@@ -175,6 +152,6 @@ def _latencies_ms(history: Sequence[Attempt], outcome: str) -> list[float]:
 
 
 def overload_table(result: OverloadResult) -> pd.DataFrame:
-    """Return the result as a table with one line per figure."""
-    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in result.row().items()}
+    """Return the figures as a table, one to a line."""
+    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in result.figures.items()}
     return pd.DataFrame({"value": [str(value) for value in row.values()]}, index=list(row))

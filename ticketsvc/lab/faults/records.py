@@ -112,7 +112,6 @@ class FaultResult:
             "fault": self.experiment.fault,
             "injections": len(self.injections),
             "keys": self.experiment.keys,
-            "retry": self.experiment.retry,
             "durable": self.experiment.durable,
             "purchases": len(purchases),
             "acknowledged": outcomes["ok"],
