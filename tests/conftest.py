@@ -126,7 +126,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder with a short path that the server's user can enter, whoever runs the tests."""
+    """A folder with a short path that the server's user can enter, whichever runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="t-"))
     folder.chmod(0o755)
     yield folder

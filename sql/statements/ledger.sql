@@ -31,7 +31,7 @@ FROM {schema}.ticket_allocations
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: joined_tickets
--- Unbroken runs of ticket rows, whoever holds them: the same numbers, each as often, in fewer lines.
+-- Unbroken runs of ticket rows, of any holder: the same numbers, each as often, in fewer lines.
 SELECT event_id, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FROM (
     SELECT event_id, ticket_number, count(*) FILTER (WHERE breaks)
            OVER (PARTITION BY event_id ORDER BY ticket_number ROWS UNBOUNDED PRECEDING) AS run

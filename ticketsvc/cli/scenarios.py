@@ -25,7 +25,7 @@ _FIX_COLUMNS = {
     "holds": "holds",
     "schedules": "schedules",
     "violating": "violating",
-    "turned_away_needlessly": "turned away needlessly",
+    "refused_needlessly": "refused needlessly",
     "errors": "errors",
     "waits": "waits",
 }

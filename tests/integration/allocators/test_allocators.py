@@ -124,7 +124,7 @@ async def test_rows_and_ranges_continue_each_other(database, connection, name):
 
 
 @pytest.mark.parametrize("name", SAFE)
-async def test_stock_minted_by_a_negative_quantity_sells_nothing_twice(database, connection, name):
+async def test_stock_added_by_a_negative_quantity_sells_nothing_twice(database, connection, name):
     """The hole of the write-up's range mode, should -8 ever get past validation."""
     reset_event(connection, "fixed", "E", 16)
     async with open_allocator(database, name, "fixed") as seller:
@@ -135,7 +135,7 @@ async def test_stock_minted_by_a_negative_quantity_sells_nothing_twice(database,
     assert (verdict.duplicates, verdict.oversold) == (0, False)
 
 
-async def test_naive_sells_minted_stock_twice(database, connection):
+async def test_naive_sells_stock_twice_after_a_negative_quantity(database, connection):
     """The negative control of the test above."""
     reset_event(connection, "original", "E", 16)
     async with open_allocator(database, "naive", "original") as seller:
@@ -145,7 +145,7 @@ async def test_naive_sells_minted_stock_twice(database, connection):
     assert (verdict.issued, verdict.duplicates, verdict.available) == (24, 8, 0)
 
 
-# What the database says, in our terms.
+# Errors of the database, translated.
 
 
 async def test_a_constraint_is_named(database, connection):
@@ -176,7 +176,7 @@ async def test_a_connection_cut_with_the_purchase_under_way_is_an_unknown_outcom
 
 
 @contextlib.asynccontextmanager
-async def overtaken(database, connection, soon, name):
+async def waiting_behind_a_sale(database, connection, soon, name):
     """Return the purchase of a seller by *name* whose pool row is changed while it waits for it."""
     connection.execute(
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "
@@ -197,7 +197,7 @@ async def test_a_purchase_that_was_rolled_back_is_not_called_unknown(
     database, connection, soon, name
 ):
     """Under a stricter default level the database rolls one of two back: it did not happen."""
-    async with overtaken(database, connection, soon, name) as purchase:
+    async with waiting_behind_a_sale(database, connection, soon, name) as purchase:
         assert isinstance(await purchase, Unavailable)
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.issued, verdict.clean) == (0, True)
@@ -205,7 +205,7 @@ async def test_a_purchase_that_was_rolled_back_is_not_called_unknown(
 
 @pytest.mark.parametrize("name", TRY_AGAIN)
 async def test_a_purchase_that_was_rolled_back_is_tried_again(database, connection, soon, name):
-    async with overtaken(database, connection, soon, name) as purchase:
+    async with waiting_behind_a_sale(database, connection, soon, name) as purchase:
         assert await purchase == TicketRange(1, 8)
     (verdict,) = check(read_ledger(connection, "fixed"))
     assert (verdict.issued, verdict.clean) == (8, True)

@@ -10,7 +10,7 @@ from ticketsvc.database.pool import checkout, make_pool
 from ticketsvc.errors import DatabaseUnavailable
 from ticketsvc.settings import Settings
 
-PATIENT = {"pool_timeout_s": 300}
+LONG_TIMEOUT = {"pool_timeout_s": 300}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def unreachable_database():
 
 
 async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachable_database):
-    settings = Settings(pool_size=2, **PATIENT)
+    settings = Settings(pool_size=2, **LONG_TIMEOUT)
     async with asyncio.timeout(60), make_pool(unreachable_database, settings) as pool:
         waiting = await asyncio.gather(*(pool.getconn() for _ in range(5)), return_exceptions=True)
         assert {type(each) for each in waiting} == {DatabaseUnavailable}
@@ -42,7 +42,7 @@ async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachabl
 async def test_nobody_is_refused_while_one_connection_works(limited_database, soon):
     async with (
         asyncio.timeout(60),
-        make_pool(limited_database, Settings(pool_size=2, **PATIENT)) as pool,
+        make_pool(limited_database, Settings(pool_size=2, **LONG_TIMEOUT)) as pool,
     ):
         first = await pool.getconn()
         second = asyncio.create_task(pool.getconn())
@@ -53,7 +53,10 @@ async def test_nobody_is_refused_while_one_connection_works(limited_database, so
 
 
 async def test_a_connection_that_the_server_closed_is_not_lent(connection, database):
-    async with asyncio.timeout(60), make_pool(database, Settings(pool_size=1, **PATIENT)) as pool:
+    async with (
+        asyncio.timeout(60),
+        make_pool(database, Settings(pool_size=1, **LONG_TIMEOUT)) as pool,
+    ):
         async with checkout(pool) as used:
             pid = used.info.backend_pid
         connection.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])

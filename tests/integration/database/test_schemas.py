@@ -196,7 +196,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def any_database(every_server):
-    """One database for this file: making the schemas anew is quicker than a clone."""
+    """One database for this file: making the schemas again is quicker than a clone."""
     with every_server.clone() as url:
         yield url
 
@@ -487,7 +487,7 @@ def test_with_a_lock_alone_a_stale_snapshot_can(holding, two):
     assert "duplicate" in found(holding)
 
 
-def test_total_cannot_be_lowered_under_an_insert_under_way(holding, two, eventually):
+def test_total_cannot_be_lowered_under_an_open_insert(holding, two, eventually):
     one, other = two
     one.execute(SAME["ranges"])
     lowered = pool("total = 0, available = 0, next_ticket_number = 1", "EMPTY")

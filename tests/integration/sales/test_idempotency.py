@@ -161,7 +161,7 @@ async def test_with_the_constraint_the_second_is_rolled_back(database, connectio
 
 
 async def _both_looked_before_either_claimed(database, connection, name):
-    """Buy of two events under one key, at two servers; return what came of it."""
+    """Buy from two events under one key, at two servers; return what came of it."""
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
     mode = "SHARE ROW EXCLUSIVE"
@@ -328,7 +328,7 @@ async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connectio
         await soon(lambda: keys(connection) == [("new",)])
 
 
-async def test_in_a_lane_nobody_waits_long_for_a_key_of_another_event(database, connection):
+async def test_in_a_batch_no_purchase_waits_long_for_a_key_of_another_event(database, connection):
     for event in ("E", "F", "G"):
         reset_event(connection, "fixed", event, 80)
     with psycopg.connect(database) as rival:  # claims the key for E, and does not end

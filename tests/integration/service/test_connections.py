@@ -247,7 +247,7 @@ async def test_one_connection_too_many_is_refused(monkeypatch, database, connect
     assert (status, said["code"]) == (503, "overloaded")
     assert int(fields["retry-after"]) > 0
     assert server.ledger()[0].available == 80 - 8 * most
-    # Whoever was there first is still served, and who leaves makes room.
+    # The first connections are still served, and one that closes makes room.
     reader, writer = kept.pop()
     writer.write(BUY)
     assert (await read_answer(reader))[0] == 200

@@ -149,10 +149,10 @@ def _try(target, session, operation, mode, times):
 
 def _call(case, session):
     try:
-        return case.call(session=session, timeout=PATIENCE_S)
+        return case.call(session=session, timeout=TIMEOUT_S)
     except requests.ConnectionError:
         # A connection kept alive that the server closed at this moment: nothing was answered.
-        return case.call(timeout=PATIENCE_S)
+        return case.call(timeout=TIMEOUT_S)
 
 
 # Bytes
@@ -240,7 +240,7 @@ def test_bytes(target):
 
 
 async def _send_all(address, payloads):
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         return await asyncio.gather(*(_send(address, payload) for payload in payloads))
 
 

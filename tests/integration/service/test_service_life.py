@@ -70,7 +70,7 @@ async def test_a_purchase_in_flight_is_finished(
     assert (verdict.clean, verdict.issued) == (True, 8)
 
 
-async def test_new_purchases_are_turned_away_while_draining(database, connection, http):
+async def test_new_purchases_are_refused_while_draining(database, connection, http):
     reset_event(connection, "fixed", "E", 80)
     pool = make_pool(database, Settings(pool_size=1))
     app = create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=10)

@@ -72,14 +72,14 @@ async def test_purchases_in_their_own_time():
 async def test_a_service_that_cannot_be_connected_to_holds_nobody_up():
     """A full accept queue: connections neither open nor fail."""
     with contextlib.ExitStack() as sockets:
-        deaf = sockets.enter_context(socket.socket())
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
+        unanswering = sockets.enter_context(socket.socket())
+        unanswering.bind(("127.0.0.1", 0))
+        unanswering.listen(0)
         for _ in range(4):
             filler = sockets.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(deaf.getsockname())
-        unreachable = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+            filler.connect_ex(unanswering.getsockname())
+        unreachable = f"http://127.0.0.1:{unanswering.getsockname()[1]}"
         async with service(sell) as url:
             workload = Workload("E", 10, concurrency=10, timeout_s=60)
             history = await run_workload([url, unreachable], workload, connect_s=0.5)
@@ -132,7 +132,7 @@ def cutting(*, first=1, code=None):
 
 @pytest.mark.parametrize("code", [None, "outcome_unknown"])
 async def test_an_unknown_outcome_is_sent_again_under_the_same_key(code):
-    async with service(cutting(first=2, code=code)) as url:
+    async with service(dropping(first=2, code=code)) as url:
         history = await run_workload([url], Workload("E", 5, concurrency=5, keys=True, retry_s=60))
     assert [attempt.outcome for attempt in history] == ["unknown"] * 10 + ["ok"] * 5
     assert len({attempt.key for attempt in history}) == 5
@@ -143,15 +143,15 @@ async def test_an_unknown_outcome_is_sent_again_under_the_same_key(code):
 
 
 async def test_nothing_is_sent_again_unless_asked():
-    async with service(cutting()) as url:
+    async with service(dropping()) as url:
         unknown = await run_workload([url], Workload("E", 3, keys=True))
-    async with service(cutting(code="overloaded")) as url:
+    async with service(dropping(code="overloaded")) as url:
         refused = await run_workload([url], Workload("E", 3, keys=True, retry_s=60))
     assert [attempt.outcome for attempt in unknown + refused] == ["unknown"] * 3 + ["refused"] * 3
 
 
 async def test_what_was_not_sold_for_now_is_sent_again_on_request():
-    async with service(cutting(code="overloaded")) as url:
+    async with service(dropping(code="overloaded")) as url:
         workload = Workload("E", 3, keys=True, retry_s=60, retry_unavailable=True)
         history = await run_workload([url], workload)
     assert summarise(history)["retried"] == {"ok": 3}
@@ -176,7 +176,7 @@ async def test_once_unknown_it_is_sent_again_until_an_answer_settles_it():
 
 
 async def test_retries_end_when_their_time_is_over():
-    async with service(cutting(first=1000)) as url:
+    async with service(dropping(first=1000)) as url:
         history = await run_workload([url], Workload("E", 1, keys=True, retry_s=0.3))
     assert len(history) > 1
     assert summarise(history)["retried"] == {"unknown": 1}

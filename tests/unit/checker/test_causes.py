@@ -91,7 +91,7 @@ one number told to two purchases of a buyer who holds it once
 a backward range is evidence by itself
   16/16: A 1-8, M 9-0 | | backward: M 9-0 (bad quantity); drift: M 9-0 (bad quantity)
   16/16: A 1-8, M 9-0 | m of -8 | backward: m (bad quantity); drift: m (bad quantity)
-minted stock is sold again: 8, -8, 8 and 8 of 16, and the pool looks well
+stock that a negative quantity added is sold again: 8, -8, 8 and 8 of 16, and the pool looks well
   16/0 next 17: A 1-8, B 1-8, C 9-16 | a 1-8, m of -8 @2-3, b 1-8 @4-5, c 9-16 @6-7 | oversold: a,
       b, c (bad quantity); duplicate: a, b (bad quantity); drift: m (bad quantity)
   16/0 next 17: A 1-8, M 9-0, B 1-8, C 9-16 | a 1-8, m of -8 @2-3, b 1-8 @4-5, c 9-16 @6-7 |
@@ -100,7 +100,7 @@ minted stock is sold again: 8, -8, 8 and 8 of 16, and the pool looks well
 a bad quantity that was refused, or came too late, explains nothing
   24/8: A 1-8, B 1-8 | a 1-8, b 1-8 @2-3, m of -8 refused @1-2 | duplicate: a, b
   24/8: A 1-8, B 1-8 | a 1-8, b 1-8 @2-3, m of -8 @4-5 | duplicate: a, b
-where a race and minted stock would both explain it, neither is proved
+where a race and stock that a negative quantity added would both explain it, neither is proved
   24/16: A 1-8, B 1-8 | a 1-8, b 1-8 @0.5-1.5, m of -8 | duplicate: a, b; drift: m (bad quantity)
 more or fewer rows than a bad quantity
   24/12: A 1-8 | a 1-12 of 12 | drift: a (bad quantity); acknowledged_missing: a (bad quantity)
@@ -108,13 +108,13 @@ more or fewer rows than a bad quantity
 a bad quantity that gave nothing back explains no duplicates
   24/-4: A 1-8, B 1-8, M 9-16 | a 1-8, b 1-8 @2-3, m 9-16 of 12 | negative_stock: m (bad
       quantity); duplicate: a, b; drift: m (bad quantity)
-minted stock that was sold with numbers of its own
+stock that a negative quantity added that was sold with numbers of its own
   16/0: A 1-8, B 9-16, M 17-8, C 17-24 | a 1-8, m of -8 @2-3, b 9-16 @4-5, c 17-24 @6-7 |
       oversold: c, a, b (bad quantity); backward: m (bad quantity); drift: m (bad quantity);
       out_of_range: c (bad quantity)
   16/0: A 1-8, B 9-16, M 17-9, C 17-24 | a 1-8, m of -8 @2-3, b 9-16 @4-5, c 17-24 @6-7 |
       oversold: c, a, b; backward: m (bad quantity); drift: c, a, b; out_of_range: c
-minted stock takes numbers below one
+stock that a negative quantity added takes numbers below one
   16/16: A -7-0 | m of -8, a -7-0 @2-3 | drift: m (bad quantity); out_of_range: a (bad quantity)
   16/16: A -7-0 | a -7-0 @2-3 | drift: a; out_of_range: a
 a bad quantity that was sold as asked is no violation
@@ -177,7 +177,7 @@ oversold because the pool did not count some
       failure)
   8/0: X 1..3, A 4-11 | x failed, a 4-11 @2-3 | oversold: a, x; drift: x; out_of_range: a;
       issued_but_refused: x
-what the pool did not count is sold again, unless it was under way at once or never sent
+what the pool did not count is sold again, unless it was in flight at the same time or never sent
   24/16: X 1..3, A 1-8 | x refused, a 1-8 @2-3 | duplicate: x, a (partial failure); drift: x
       (partial failure); issued_but_refused: x (partial failure)
   24/16: X 1..3, A 1-8 | x refused, a 1-8 @0.5-1.5 | duplicate: x, a; drift: x (partial failure);
@@ -269,7 +269,7 @@ def test_situation(title, line):
 
 
 def test_more_failed_half_way_than_are_searched():
-    """A service that was killed under a crowd: all of them together, if they come out even."""
+    """A service was killed with many purchases in flight: all of them, if they come out even."""
     held = ", ".join(f"X{n} {3 * n}..{3 * n + 2}" for n in range(100))
     state, history, _ = read_situation(
         f"1000/1000: {held} | {', '.join(f'x{n} refused' for n in range(100))} |"
@@ -312,7 +312,7 @@ def test_no_smaller_set_shows_it(some, total, known):
 
 
 @given(small.map(lambda some: sorted((a, a + size - 1) for a, size in some)))
-def test_whoever_repeats_a_number_is_in_some_pair(some):
+def test_each_owner_of_a_repeated_number_is_in_some_pair(some):
     pairs = overlapping_pairs((span, place) for place, span in enumerate(some))
     assert all(some[two][0] <= some[one][1] for one, two in pairs)
     for place, (first, _) in enumerate(some):

@@ -60,7 +60,7 @@ drift: more sold than issued, more issued than sold, of the next number alone
 a backward range is no refund: the sums would come out even
   16/8: U 1-8, U 9-8 | | backward 1
   24/16: U 1-8, U 9-16, U 17-8 | | backward 1, drift 8
-stock minted by a negative quantity, though the pool looks healthy
+stock added by a negative quantity, though the pool looks healthy
   16/0 next 17: U 1-8, U 1-8, U 9-16 | | oversold 8, duplicate 8, drift 8
 confirmed: and nowhere, in other hands, in part, more often than held
   8/8: | u 1-8 | acknowledged_missing 8

@@ -29,9 +29,11 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
         )
     alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
     most = int(probabilities["purchases"].max())
-    crowd = probabilities[probabilities["purchases"] == most]["probability"].min()
+    at_most = probabilities[probabilities["purchases"] == most]["probability"].min()
     share = (
-        "every burst is damaged" if crowd == 1 else f"{crowd:.0%} of bursts are damaged, or more"
+        "every burst is damaged"
+        if at_most == 1
+        else f"{at_most:.0%} of bursts are damaged, or more"
     )
     say_finding(
         axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"

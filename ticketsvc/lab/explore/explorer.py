@@ -56,8 +56,8 @@ class Explorer:
     ) -> Exploration:
         """Run one schedule of each class of *case*; count them all.
 
-        With *full* every schedule is run, with *sample* so many that are drawn by *seed*; never
-        more than *limit*. *keep* keeps the runs, *snapshots* adds the ledger after each step.
+        With *full* every schedule is run, with *sample* that number, drawn by *seed*; never more
+        than *limit*. *keep* keeps the runs, *snapshots* adds the ledger after each step.
         *allocator* and *changes* (DDL) replace what the case names.
 
         Raise `NotRepeatable` when the same schedule keeps going another way.

@@ -62,7 +62,7 @@ class TriedFix:
             "holds": self.holds,
             "schedules": self.found.schedules,
             "violating": self.found.violating,
-            "turned_away_needlessly": self.needless,
+            "refused_needlessly": self.needless,
             "errors": self.errors,
             "waits": self.found.blocked,
             "smallest": self.found.smallest.id if self.found.smallest else None,

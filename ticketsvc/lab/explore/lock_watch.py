@@ -59,7 +59,7 @@ class LockWatch:
         """Wait until every session requests a step, has *ended*, or is blocked by one of those.
 
         *steps*: those taken so far. *blocked*: the sessions that were blocked before the last
-        of them. Raise `LockOrderChanged` when a later waiter overtook an earlier one.
+        of them. Raise `LockOrderChanged` when a later waiter got the lock before an earlier one.
         """
         waiting = set(blocked)
         released: set[int] = set()

@@ -268,7 +268,7 @@ class Turns:
         if step is not None and step.name != "COMMIT":
             self._record(owner, unit)
         if step is not None and unit.answer.sqlstate is not None:
-            # Its transaction is gone, and with it the locks: whoever waits for them sees that.
+            # Its transaction is gone, and with it the locks: sessions that wait for them see that.
             published = step.effect.publishes | block.touched
             effect = replace(step.effect, publishes=published)
             self._update(owner, error=unit.answer.sqlstate, effect=effect)

@@ -67,7 +67,7 @@ class WireFootprints:
             return _ANYTHING
         footprint = await self._plans.of_plan(text.encode(), plan)
         await self._look_for_numbers(plan)
-        if "nextval(" in str(plan):  # numbers go to whoever comes first
+        if "nextval(" in str(plan):  # numbers go to the session that comes first
             self._drawing.add(text)
         return footprint
 

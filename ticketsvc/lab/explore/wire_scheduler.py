@@ -60,7 +60,7 @@ class Ways:
 class ScenarioRun:
     """One schedule of a scenario, executed: its steps, how clients ended, what is violated.
 
-    *represents*: so many schedules differ from it only in the order of independent steps.
+    *represents*: how many schedules differ from it only in the order of independent steps.
     """
 
     names: tuple[str, ...]

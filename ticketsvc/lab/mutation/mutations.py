@@ -164,7 +164,7 @@ def _write(
     return None, sorted({v.kind for verdict in verdicts for v in verdict.violations})
 
 
-def table(caught: Sequence[Caught]) -> pd.DataFrame:
+def caught_table(caught: Sequence[Caught]) -> pd.DataFrame:
     """Return one row per mutant: guard, taken from, caught by, how."""
     return pd.DataFrame(
         [(one.guard, one.taken_from, one.by, one.how) for one in caught],

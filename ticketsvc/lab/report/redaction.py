@@ -20,7 +20,7 @@ def redact(value: Any, passwords: Sequence[str] = ()) -> Any:
     """Copy *value* without passwords, in all its text but the bytes of pictures.
 
     Passwords in PostgreSQL addresses go always, and *passwords* wherever they stand. The
-    checkout's path goes too: it is of no use to whoever reads the report.
+    checkout's path goes too: it is of no use to a reader of the report.
     """
     if isinstance(value, str):
         for password in passwords:
