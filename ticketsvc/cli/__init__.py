@@ -16,18 +16,4 @@ from ticketsvc.cli import (
 )
 from ticketsvc.cli.root import main, ticketsvc
 
-__all__ = [
-    "audit",
-    "bench",
-    "db",
-    "explore",
-    "faults",
-    "lab",
-    "main",
-    "overload",
-    "report",
-    "seed",
-    "serve",
-    "stress",
-    "ticketsvc",
-]
+__all__ = ["main", "ticketsvc"]

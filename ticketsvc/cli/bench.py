@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ticketsvc.cli.console import complain, print_facts, print_table, progress
-from ticketsvc.cli.root import CLEAN, VIOLATION, Finite, as_json_option, ticketsvc
+from ticketsvc.cli.root import CLEAN, VIOLATION, Finite, as_json_option, durable_option, ticketsvc
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 
@@ -58,9 +58,14 @@ _DIGITS = {
 )
 @click.option("--peer-database-url", help="The peers' database: for new events and the audit.")
 @click.option("--peer-schema", default="public", show_default=True, help="Its schema.")
-@click.option("--connections", type=int, multiple=True, help="Repeatable; default: 64.")
 @click.option(
-    "--events", type=int, multiple=True, help="Events to buy from; repeatable; default: 1, hot."
+    "--connections", type=click.IntRange(1, 512), multiple=True, help="Repeatable; default: 64."
+)
+@click.option(
+    "--events",
+    type=click.IntRange(1, 10_000),
+    multiple=True,
+    help="Events to buy from; repeatable; default: 1, hot.",
 )
 @click.option("--quantity", type=int, multiple=True, help="Tickets per purchase; repeatable; 8.")
 @click.option(
@@ -80,12 +85,7 @@ _DIGITS = {
     show_default=True,
     help="Measurements of each, in turns; the median is shown.",
 )
-@click.option(
-    "--durable/--not-durable",
-    default=True,
-    show_default=True,
-    help="Whether commits wait for their flush.",
-)
+@durable_option
 @click.option("--keys", is_flag=True, help="Also with an Idempotency-Key in each purchase.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @as_json_option

@@ -9,6 +9,7 @@ from ticketsvc.cli.root import (
     CLEAN,
     VIOLATION,
     as_json_option,
+    durable_option,
     run_async,
     ticketsvc,
 )
@@ -53,12 +54,7 @@ _SHOWN = {
     show_default=True,
     help="Whether buyers send an idempotency key.",
 )
-@click.option(
-    "--durable/--not-durable",
-    default=True,
-    show_default=True,
-    help="Whether commits wait for their flush.",
-)
+@durable_option
 @as_json_option
 def faults(kinds: tuple[str, ...], times: int, keys: bool, durable: bool, as_json: bool) -> int:
     """Inject faults into a service that sells, then audit it.

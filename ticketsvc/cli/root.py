@@ -22,6 +22,12 @@ CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL = 0, 1, 2, 3
 
 _Result = TypeVar("_Result")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+durable_option = click.option(
+    "--durable/--not-durable",
+    default=True,
+    show_default=True,
+    help="Whether commits wait for their flush.",
+)
 
 
 class Finite(click.FloatRange):

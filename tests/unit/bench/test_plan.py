@@ -24,9 +24,6 @@ def test_the_noop_is_measured_once_per_answer_it_gives() -> None:
 @pytest.mark.parametrize(
     ("option", "load"),
     [
-        ("--connections", {"connections": [0]}),
-        ("--connections", {"connections": [64, 513]}),
-        ("--events", {"events": [10_001]}),
         ("--quantity", {"quantities": [12]}),
         ("--quantity", {"quantities": [-8]}),
         ("--quantity", {"quantities": [8008]}),

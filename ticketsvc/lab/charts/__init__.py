@@ -23,28 +23,3 @@ from ticketsvc.lab.charts.throughput import (
 )
 from ticketsvc.lab.charts.timeline import timeline
 from ticketsvc.lab.charts.write_volume import price_of_nets, size_by_quantity, wal_by_quantity
-
-__all__ = [
-    "bad_fraction_against_measured",
-    "batch_sizes",
-    "before_and_after",
-    "by_connections",
-    "copies_of_numbers",
-    "damage_by_gap",
-    "damage_by_purchases",
-    "durability",
-    "issued_against_total",
-    "lock_hold",
-    "lost_by_durability",
-    "matrix",
-    "price_of_nets",
-    "price_of_nets_in_time",
-    "recorded",
-    "sales_under_faults",
-    "size_by_quantity",
-    "sold_twice",
-    "stock",
-    "timeline",
-    "wal_by_quantity",
-    "who_sold_what",
-]
