@@ -32,6 +32,9 @@ class TicketsvcError(Exception):
 
     code = "error"
 
+    def __init_subclass__(cls, code: str = "") -> None:
+        cls.code = code or cls.code
+
     def __copy__(self) -> Self:
         """Return another one with the same message, for each caller to raise its own."""
         twin = type(self).__new__(type(self), *self.args)
@@ -39,113 +42,83 @@ class TicketsvcError(Exception):
         return twin
 
 
-class Refusal(TicketsvcError):
+class Refusal(TicketsvcError, code="refused"):
     """The purchase did not happen, and the same request will be refused again."""
 
-    code = "refused"
 
-
-class InvalidPurchase(Refusal):
+class InvalidPurchase(Refusal, code="invalid_purchase"):
     """The request breaks a rule; the message names the field and the rule."""
 
-    code = "invalid_purchase"
 
-
-class EventNotFound(Refusal):
+class EventNotFound(Refusal, code="event_not_found"):
     """No ticket pool has this event's id."""
-
-    code = "event_not_found"
 
     def __init__(self, event: str) -> None:
         super().__init__(f"event {event!r} not found")
 
 
-class TicketNotFound(Refusal):
+class TicketNotFound(Refusal, code="ticket_not_found"):
     """No ticket with this number has been issued."""
 
-    code = "ticket_not_found"
 
-
-class SoldOut(Refusal):
+class SoldOut(Refusal, code="sold_out"):
     """The pool holds fewer tickets than the purchase asks for."""
-
-    code = "sold_out"
 
     def __init__(self) -> None:
         super().__init__("not enough tickets available")
 
 
-class KeyUsed(Refusal):
+class KeyUsed(Refusal, code="key_used"):
     """Another purchase claimed the key, and its tickets are stored.
 
     Raised between an allocator and its caller: a client gets the stored tickets, or `KeyReused`.
     """
 
-    code = "key_used"
-
     def __init__(self, message: str = "the purchase's key was used") -> None:
         super().__init__(message)
 
 
-class KeyReused(Refusal):
+class KeyReused(Refusal, code="key_reused"):
     """The key belongs to a purchase with another user, event or quantity."""
 
-    code = "key_reused"
 
-
-class KeysUnsupported(Refusal):
+class KeysUnsupported(Refusal, code="keys_unsupported"):
     """No tickets are stored under a key here, so a repeated request would buy again."""
 
-    code = "keys_unsupported"
 
-
-class RefusedByDatabase(Refusal):
+class RefusedByDatabase(Refusal, code="refused_by_database"):
     """A constraint of the schema refused what the allocator wrote.
 
     Statements that committed before the refused one stay: an allocator without a
     transaction can leave rows behind.
     """
 
-    code = "refused_by_database"
 
-
-class Unavailable(TicketsvcError):
+class Unavailable(TicketsvcError, code="unavailable"):
     """Nothing was sold; the same request may succeed later."""
 
-    code = "unavailable"
 
-
-class DatabaseUnavailable(Unavailable):
+class DatabaseUnavailable(Unavailable, code="database_unavailable"):
     """The database gave no connection in time, or takes no writes."""
 
-    code = "database_unavailable"
 
-
-class Overloaded(Unavailable):
+class Overloaded(Unavailable, code="overloaded"):
     """Too many purchases are in flight, or wait for a connection."""
 
-    code = "overloaded"
 
-
-class NothingToSell(Unavailable):
+class NothingToSell(Unavailable, code="nothing_to_sell"):
     """The database has no event."""
-
-    code = "nothing_to_sell"
 
     def __init__(self) -> None:
         super().__init__("there is nothing to sell: the database has no event")
 
 
-class Draining(Unavailable):
+class Draining(Unavailable, code="draining"):
     """The server is stopping and accepts nothing new."""
 
-    code = "draining"
 
-
-class OutcomeUnknown(TicketsvcError):
+class OutcomeUnknown(TicketsvcError, code="outcome_unknown"):
     """The connection broke after the purchase was sent: it may have been sold, or not."""
-
-    code = "outcome_unknown"
 
     def __init__(
         self,
@@ -155,19 +128,13 @@ class OutcomeUnknown(TicketsvcError):
         super().__init__(message)
 
 
-class WorkerEnded(TicketsvcError):
+class WorkerEnded(TicketsvcError, code="worker_ended"):
     """One of several server processes ended by itself; the others were stopped."""
 
-    code = "worker_ended"
 
-
-class UsageError(TicketsvcError):
+class UsageError(TicketsvcError, code="usage"):
     """A command, argument or setting that is not valid."""
 
-    code = "usage"
 
-
-class NoDatabase(UsageError):
+class NoDatabase(UsageError, code="no_database"):
     """No PostgreSQL could be reached, found or started."""
-
-    code = "no_database"

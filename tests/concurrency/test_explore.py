@@ -167,7 +167,7 @@ async def test_a_schedule_that_does_not_exist(explorer):
     assert await explorer.replay(case("naive_bulk"), (0, 1)) is None
 
 
-class Failing:
+class Failing(CheckThenAct):
     """Fails when another changed the pool's row after its snapshot; does nothing else."""
 
     mechanism = Mechanism(
@@ -178,36 +178,28 @@ class Failing:
         isolation="REPEATABLE READ",
     )
 
-    def __init__(self, pool, schema):
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
-
     async def allocate(self, purchase):
         async with (
             checkout(self._pool) as connection,
             transaction(connection, IsolationLevel.REPEATABLE_READ),
         ):
-            await self._steps.decrement.execute(
+            await self._decrement.execute(
                 connection, event=purchase.event_id, quantity=purchase.quantity
             )
             return TicketRange(1, purchase.quantity)
 
 
-class Crossing:
+class Crossing(CheckThenAct):
     """Takes two advisory locks, one buyer in one order and the other in the other."""
 
     mechanism = Mechanism("crossing", "waits for itself", False, ("original",))
-
-    def __init__(self, pool, schema):
-        self._pool = pool
-        self._steps = CheckThenAct(schema)
 
     async def allocate(self, purchase):
         keys = (1, 2) if purchase.user_id == "A" else (2, 1)
         async with checkout(self._pool) as connection, connection.transaction():
             for key in keys:
                 await connection.execute(b"SELECT pg_advisory_xact_lock(%(key)s)", {"key": key})
-            return await self._steps.purchase(connection, purchase)
+            return await self._check_then_act(connection, purchase)
 
 
 async def test_a_deadlock_is_an_outcome(explorer):

@@ -8,10 +8,8 @@ from ticketsvc.errors import TicketsvcError
 EVENT = "E"
 
 
-class NotRepeatable(TicketsvcError):
+class NotRepeatable(TicketsvcError, code="not_repeatable"):
     """The same schedule does not go the same way twice: nothing can be concluded."""
-
-    code = "not_repeatable"
 
 
 @dataclass(frozen=True)

@@ -82,22 +82,13 @@ def choose_parameters(
 
 
 def _parse_like(text: str, parameter: Parameter) -> Any:
-    try:
-        example = ast.literal_eval(parameter.default)
-    except (ValueError, SyntaxError):
-        return _parse(text)
+    example, value = _literal(parameter.default), _literal(text)
     if isinstance(example, str):
         return text
-    value = _parse(text)
-    if isinstance(example, list | tuple):
-        try:
-            value = list(ast.literal_eval(text))
-        except (ValueError, SyntaxError, TypeError):
-            value = None
-    elif example is None or value is None:
+    if example is None or value is None:
         return value
-    kinds: dict[type, tuple[type, ...]] = {float: (int, float), list: (list,), tuple: (list,)}
-    if type(value) not in kinds.get(type(example), (type(example),)):
+    kinds = (int, float) if type(example) is float else (type(example),)
+    if type(value) not in kinds:
         raise UsageError(
             f"-p {parameter.name} {text}: must be {type(example).__name__}, "
             f"as its default {parameter.default}"
@@ -105,12 +96,10 @@ def _parse_like(text: str, parameter: Parameter) -> Any:
     return value
 
 
-def _parse(text: str) -> Any:
-    if text in ("True", "False", "None"):
-        return ast.literal_eval(text)
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _literal(text: str) -> Any:
+    """Return *text* as Python reads it; a tuple as a list, and as it is what Python cannot read."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return list(value) if isinstance(value, tuple) else value

@@ -4,10 +4,12 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from ticketsvc.errors import UsageError
 
@@ -44,6 +46,9 @@ class Attempt:
         """Whether its answer settles the purchase: sold, or refused for good (4xx)."""
         for_good = 400 <= (self.status or 0) < 500 and self.status not in _TEMPORARY
         return self.outcome == "ok" or (self.outcome == "refused" and for_good)
+
+
+_ATTEMPT = TypeAdapter(Attempt)
 
 
 def outcome_of(tries: Sequence[Attempt]) -> Outcome:
@@ -113,17 +118,8 @@ def recording(file: Path) -> Iterator[Callable[[Attempt], object]]:
         yield lambda attempt: print(json.dumps(asdict(attempt)), file=out)
 
 
-def _require_types(attempt: Attempt) -> None:
-    texts = (attempt.purchase, attempt.url, attempt.user, attempt.event, attempt.message)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("not text")
-    if not all(type(number) is int for number in (attempt.quantity, *attempt.tickets)):
-        raise TypeError("not an integer")
-
-
 def read_history(file: Path) -> list[Attempt]:
     """Read what `recording` wrote; raise `UsageError` that names the line that is none."""
-    names = {field.name for field in fields(Attempt)}
     history = []
     try:
         lines = file.read_text().splitlines()
@@ -131,14 +127,11 @@ def read_history(file: Path) -> list[Attempt]:
         raise UsageError(f"history {file}: cannot be read: {problem}") from None
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            kept = {name: record[name] for name in names & record.keys()}
-            kept["tickets"] = tuple(kept.get("tickets", ()))
-            attempt = Attempt(**kept)
-            _require_types(attempt)
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            raise UsageError(f"history {file}, line {number}: not an attempt of a run") from None
-        if attempt.outcome not in get_args(Outcome):
-            raise UsageError(f"history {file}, line {number}: unknown outcome {attempt.outcome!r}")
-        history.append(attempt)
+            history.append(_ATTEMPT.validate_json(line, strict=True))
+        except ValidationError as problem:
+            fault = problem.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise UsageError(
+                f"history {file}, line {number}: not an attempt of a run: {where} {fault['msg']}"
+            ) from None
     return history
