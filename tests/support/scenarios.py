@@ -7,7 +7,7 @@ import http.server, json, os, sys, threading
 how = os.environ["HOW"]
 if how == "ends":
     sys.exit("no licence found")
-if how == "deaf":
+if how == "silent":
     threading.Event().wait()
 import psycopg
 

@@ -67,7 +67,7 @@ MOMENTS = [
     ("overload", False, child("serve"), "SIGINT"),
     ("report --only 1 --output output", True, entry("output/index.html"), "SIGTERM"),
     ("report --only 1 --output output", True, child("ipykernel"), "SIGINT"),
-    ("explore scenarios/deaf.toml", True, child("service.py"), "SIGINT"),
+    ("explore scenarios/silent.toml", True, child("service.py"), "SIGINT"),
     ("explore scenarios/psql.toml", True, asleep, "SIGTERM"),
     ("explore scenarios/python.toml", True, asleep, "SIGINT"),
     ("stress scenarios/psql.toml", True, asleep, "SIGHUP"),
@@ -91,7 +91,7 @@ def start(open_folder, database):
     home = open_folder / "home"
     scenarios = open_folder / "scenarios"
     scenarios.mkdir()
-    write(scenarios, by_service("deaf"), "deaf.toml")
+    write(scenarios, by_service("silent"), "silent.toml")
     write(scenarios, by_psql("SELECT pg_sleep(600)"), "psql.toml")
     write(scenarios, by_python("sleep"), "python.toml")
     with contextlib.ExitStack() as stack:

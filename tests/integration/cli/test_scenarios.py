@@ -200,7 +200,7 @@ BAD = {
     ),
     "no program": (by_service("sells", program="absent"), "service.command: absent: No such file"),
     "ends": (by_service("ends"), "it ended with code 1 before it was ready: no licence found"),
-    "deaf": (by_service("deaf"), "service.ready: it was not ready after 2 s"),
+    "silent": (by_service("silent"), "service.ready: it was not ready after 2 s"),
     "no numbers": (by_service("sells", numbers="tickets"), "numbers 'tickets': the answer has no"),
     "no module": (by_python("absent:buy"), "python 'absent:buy': there is no absent.py"),
     "fails at import": (by_python("service:buy"), "python 'service:buy': KeyError: 'HOW'"),

@@ -1,4 +1,4 @@
-"""The statements of a burst as the wire recorded them: one lane per connection."""
+"""The statements of a burst as the wire recorded them: a row for each connection."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,13 +19,14 @@ _MARKS = {
 
 
 def recorded(statements: pd.DataFrame) -> Figure:
-    """Draw each statement as a bar in the lane of its connection, with reads out of date marked.
+    """Draw each statement as a bar in its connection's row, with reads out of date marked.
 
     *statements*: as `recording.statement_table` returns them.
     """
-    lanes = list(dict.fromkeys(statements["lane"]))
-    figure, [axes] = new_figure(height=1.9 + 0.26 * max(2, len(lanes)))
-    places = statements["lane"].map({lane: place for place, lane in enumerate(lanes, start=1)})
+    connections = list(dict.fromkeys(statements["connection"]))
+    figure, [axes] = new_figure(height=1.9 + 0.26 * max(2, len(connections)))
+    numbers = {name: number for number, name in enumerate(connections, start=1)}
+    places = statements["connection"].map(numbers)
     span = statements["ended_ms"].max() if len(statements) else 1.0
     widths = (statements["ended_ms"] - statements["began_ms"]).clip(lower=span / 300)
     for kind, (colour, label) in _KINDS.items():
@@ -53,9 +54,9 @@ def recorded(statements: pd.DataFrame) -> Figure:
                 markersize=5,
                 label=label,
             )
-    say_finding(axes, _finding(statements, len(lanes)))
-    axes.set_ylim(max(2, len(lanes)) + 0.7, 0.3)
-    axes.set_yticks(range(1, len(lanes) + 1), lanes)
+    say_finding(axes, _finding(statements, len(connections)))
+    axes.set_ylim(max(2, len(connections)) + 0.7, 0.3)
+    axes.set_yticks(range(1, len(connections) + 1), connections)
     axes.set_xlabel("time since the first statement (ms)")
     axes.set_ylabel("connection to the database")
     if len(statements):
@@ -69,7 +70,7 @@ def recorded(statements: pd.DataFrame) -> Figure:
     return figure
 
 
-def _finding(statements: pd.DataFrame, lanes: int) -> str:
+def _finding(statements: pd.DataFrame, connections: int) -> str:
     reads = int((statements["kind"] == "read").sum())
     stale = int((statements["mark"] == "stale").sum())
     outdated = int((statements["mark"] == "outdated").sum())
@@ -77,4 +78,5 @@ def _finding(statements: pd.DataFrame, lanes: int) -> str:
         return f"{stale} of {reads} reads were stale when their reader wrote"
     if outdated:
         return f"{outdated} of {reads} reads had ended before the first change of what they read"
-    return f"{len(statements)} statements on {lanes} connections, no read known to be out of date"
+    statements_on = f"{len(statements)} statements on {connections} connections"
+    return f"{statements_on}, no read known to be out of date"

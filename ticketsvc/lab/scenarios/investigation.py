@@ -218,7 +218,7 @@ def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
         "holds": "holds",
         "schedules": "schedules",
         "violating": "violating",
-        "turned_away_needlessly": "turned away",
+        "refused_needlessly": "refused needlessly",
         "errors": "errors",
         "waits": "waits",
         "why": "why",

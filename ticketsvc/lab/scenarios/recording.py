@@ -1,7 +1,7 @@
 """Read what the wire recorded of a burst: who sent what, and which reads were out of date. Pure.
 
 A service's requests share its connections. So a statement that commits by itself belongs to no
-request that could be told: only what holds whoever sent it is marked, see `statement_table`.
+known request: only what is true for any request is marked, see `statement_table`.
 """
 
 import re
@@ -14,7 +14,7 @@ from ticketsvc.lab.explore.wire_scheduler import WRITES
 from ticketsvc.lab.scenarios.burst import RecordedStatement
 from ticketsvc.lab.wire.statements import kind_of, parts
 
-COLUMNS = ("lane", "kind", "text", "began_ms", "ended_ms", "mark")
+COLUMNS = ("connection", "kind", "text", "began_ms", "ended_ms", "mark")
 STALE, OUTDATED = "stale", "outdated"
 
 _TABLE = re.compile(r"\b(?:from|into|update|join)\s+(?:only\s+)?\"?([\w.]+)", re.IGNORECASE)
@@ -64,10 +64,10 @@ def statement_table(statements: Sequence[RecordedStatement]) -> pd.DataFrame:
             change.kind = "other change"
     _mark_outdated([read for read in reads if read.owner is None], changes)
     start = min((one.began_s for one in statements), default=0.0)
-    lanes = _lanes(statements)
+    connections = _connections(statements)
     rows = [
         (
-            lanes[one.told.pid],
+            connections[one.told.pid],
             one.kind,
             one.told.text,
             (one.told.began_s - start) * 1000,
@@ -183,9 +183,9 @@ def _mark_outdated(reads: Sequence[_Seen], changes: Sequence[_Seen]) -> None:
             read.mark = OUTDATED
 
 
-def _lanes(statements: Sequence[RecordedStatement]) -> dict[int, str]:
+def _connections(statements: Sequence[RecordedStatement]) -> dict[int, str]:
     """Name each connection after its client, or else by a number, in the order of first use."""
-    lanes: dict[int, str] = {}
+    connections: dict[int, str] = {}
     for one in sorted(statements, key=lambda one: one.began_s):
-        lanes.setdefault(one.pid, one.client or f"connection {len(lanes) + 1}")
-    return lanes
+        connections.setdefault(one.pid, one.client or f"connection {len(connections) + 1}")
+    return connections
