@@ -32,7 +32,7 @@ _ASKED = os.environ.get("TICKETSVC_FUZZ_REQUESTS")
 REQUESTS = int(_ASKED or 400)
 AT_ONCE = 24  # connections of one wire example
 STOCK = 1_000_000_000
-PATIENCE_S = 60
+TIMEOUT_S = 60
 JSON = {"Content-Type": "application/json"}
 
 QUIET = {
@@ -95,7 +95,7 @@ def target(server):
 
 
 def sells(url):
-    answer = requests.post(url + "/purchase", data=BODY, headers=JSON, timeout=PATIENCE_S)
+    answer = requests.post(url + "/purchase", data=BODY, headers=JSON, timeout=TIMEOUT_S)
     assert answer.status_code in (200, 408)
     return answer.status_code == 200
 
