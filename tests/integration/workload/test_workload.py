@@ -111,7 +111,7 @@ async def test_a_service_that_never_answers_is_an_unknown_outcome():
     assert [attempt.outcome for attempt in history] == ["unknown"] * 2
 
 
-def cutting(*, first=1, code=None):
+def dropping(*, first=1, code=None):
     """Sell once per key, but lose the first answers of each: cut them, or say *code*."""
     sold, asked = {}, {}
 
