@@ -30,7 +30,7 @@ _FIX_COLUMNS = {
     "waits": "waits",
 }
 _FIX_LEGEND = (
-    "Numbers are schedules. Turned away needlessly: fewer clients were served than would have been "
+    "Numbers are schedules. Refused needlessly: fewer clients were served than would have been "
     "one after the other. Errors: a client ended in an error from the database. Waits: a step "
     "waited for a lock."
 )

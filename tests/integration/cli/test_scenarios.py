@@ -94,7 +94,7 @@ def test_fixes_are_ranked_with_a_legend_and_a_reason(command):
     ended = command("explore", by_python("book_once") + fix, "--try-fixes")
     assert ended.returncode == 1
     said = " ".join(ended.stdout.split())
-    assert "Turned away needlessly: fewer clients were served" in said
+    assert "Refused needlessly: fewer clients were served" in said
     assert "one booking a seat: never wrong" in said
     assert "it breaks at: buyer 1 INSERT bookings, buyer 2 INSERT bookings, buyer" in said
 
