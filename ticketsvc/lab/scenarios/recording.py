@@ -18,7 +18,9 @@ COLUMNS = ("connection", "kind", "text", "began_ms", "ended_ms", "mark")
 STALE, OUTDATED = "stale", "outdated"
 
 _TABLE = re.compile(r"\b(?:from|into|update|join)\s+(?:only\s+)?\"?([\w.]+)", re.IGNORECASE)
-_LITERAL = re.compile(r"'((?:[^']|'')*)'|\b(\d+)\b")
+_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
+_LITERAL = re.compile(r"'((?:[^']|'')*)'|(?<![\w$])(\d+)\b")
+_PARAMETER = re.compile(r"\$(\d+)")
 _NEVER = float("inf")
 
 
@@ -138,8 +140,12 @@ def _tables(told: RecordedStatement) -> frozenset[str]:
 
 
 def _keys(told: RecordedStatement) -> frozenset[str]:
-    literals = [text or number for text, number in _LITERAL.findall(told.text)]
-    return frozenset([*literals, *(value for value in told.values if value is not None)])
+    """Return the values in its conditions; where it has none, as an INSERT, all its values."""
+    text = told.text[found.start() :] if (found := _WHERE.search(told.text)) else told.text
+    keys = {quoted or number for quoted, number in _LITERAL.findall(text)}
+    places = (int(number) - 1 for number in _PARAMETER.findall(text))
+    keys |= {value for place in places for value in told.values[place : place + 1] if value}
+    return frozenset(keys)
 
 
 def _stale(read: _Seen, changes: Sequence[_Seen]) -> bool:
