@@ -78,6 +78,13 @@ def test_damage_by_gap_compares_near_with_far() -> None:
     assert "90% of pairs do damage; further apart, 5%" in title(charts.damage_by_gap(rows, 5.0))
 
 
+def test_damage_by_gap_says_nothing_of_pairs_that_there_are_not() -> None:
+    rows = probabilities(gap_ms=[10, 20], damaged=[10, 8])
+    near, far = (title(charts.damage_by_gap(rows, duration)) for duration in (50.0, 5.0))
+    assert near == "Closer together than one purchase takes, 90% of pairs do damage"
+    assert far == "Further apart than one purchase takes, 90% of pairs do damage"
+
+
 def test_timeline_counts_early_and_stale_reads() -> None:
     steps = pd.DataFrame(
         {
@@ -106,7 +113,7 @@ def test_write_volume_charts_are_labelled() -> None:
         }
     )
     wal = charts.wal_by_quantity(volumes)
-    assert title(wal) == "Per purchase, largest to smallest: range ×1.0, ticket_rows ×16.0"
+    assert title(wal) == "Per purchase, largest to smallest:\nrange ×1.0, ticket_rows ×16.0"
     size = charts.size_by_quantity(volumes)
     assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)

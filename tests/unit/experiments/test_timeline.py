@@ -46,3 +46,10 @@ def test_a_read_is_stale_when_a_rival_subtracted_meanwhile(
     told = transcript(table, 8)
     assert told["available"].iloc[-1] == -8
     assert ("stale" in told["what happens"].iloc[-1]) == (stale[-1] > 0)
+
+
+def test_no_time_is_before_the_release_of_the_reads(tmp_path: Path) -> None:
+    ended = [("a", 10.0), ("b", 11.0)]
+    trace = write_trace(tmp_path, [(name, "read_pool", at, {}) for name, at in ended])
+    table = read_steps(trace, since_s=10.5)
+    assert table[["began_ms", "ended_ms"]].min().min() == 0

@@ -70,11 +70,12 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
     )
     near = probabilities["gap_ms"] < purchase_ms
     close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
-    say_finding(
-        axes,
-        f"Closer together than one purchase takes, {close.mean():.0%} of pairs do damage; "
-        f"further apart, {far.mean():.0%}",
-    )
+    place = "Further apart" if close.empty else "Closer together"
+    first = far if close.empty else close
+    finding = f"{place} than one purchase takes, {first.mean():.0%} of pairs do damage"
+    if not close.empty and not far.empty:
+        finding += f"; further apart, {far.mean():.0%}"
+    say_finding(axes, finding)
     axes.set_xlabel("second purchase sent after the first (ms)")
     axes.set_ylabel("probability of damage")
     axes.set_ylim(-0.03, 1.12)

@@ -28,7 +28,7 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
         axes.set_ylabel(f"WAL per {what} (bytes)")
         axes.legend(frameon=False)
     words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
-    say_finding(per_purchase, f"Per purchase, largest to smallest: {words}")
+    say_finding(per_purchase, f"Per purchase, largest to smallest:\n{words}")
     least = int(volumes["purchases"].min())
     say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
     return figure

@@ -49,7 +49,8 @@ def read_steps(trace: Path, since_s: float | None = None) -> pd.DataFrame:
     steps = pd.DataFrame([_step(record, names[record["statement"]]) for record in records])
     steps = steps.sort_values("ended_ms", ignore_index=True)
     if since_s is not None:
-        steps["began_ms"] = steps["began_ms"].clip(lower=since_s * 1000)
+        times = ["began_ms", "ended_ms"]
+        steps[times] = steps[times].clip(lower=since_s * 1000)
     start = steps["began_ms"].min()
     steps[["began_ms", "ended_ms"]] -= start
     reads = steps[steps["step"] == "read_pool"]
