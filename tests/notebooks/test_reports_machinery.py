@@ -20,6 +20,7 @@ from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
 from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.settings import ROOT
 
 FACTS = {"Python": "3"}
 
@@ -354,6 +355,8 @@ def test_a_value_of_another_type_is_refused(
         (["--only", "99"], "--only 99: there is no such notebook; there are 01-"),
         (["--only", "1", "-p", "nonsense", "1"], "-p nonsense: no chosen notebook declares it"),
         (["--only", "1", "--output", f"{__file__}/out"], "/out: Not a directory"),
+        (["--only", "1", "--scenario", "shop.toml"], "--scenario runs notebook 10: leave out"),
+        (["--scenario", "no-shop.toml"], "no-shop.toml: No such file"),
     ],
 )
 def test_bad_arguments_get_one_line_and_exit_2(cli: Any, arguments: list[str], words: str) -> None:
@@ -382,3 +385,19 @@ def test_the_command_exits_1_when_a_notebook_fails(
     assert [path.parent for path in tmp_path.rglob("0*-*.ipynb") if path.parent != tmp_path] == [
         tmp_path / "runs"
     ]
+
+
+def test_a_scenario_goes_to_notebook_10_with_its_own_number_of_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    declared = "scenario = ''  # the file\nclients = 10  # in a burst"
+    samples.write(tmp_path, "10-service", "Is it?", samples.IMPORTS, parameters=declared)
+    monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database)
+    file = ROOT / "examples" / "python" / "naive.toml"
+    arguments = ["report", "--scenario", str(file), "--output", str(tmp_path / "out")]
+    assert CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments).exit_code == 0
+    told = json.loads((tmp_path / "out" / "10-service.json").read_text())
+    assert told["parameters"]["clients"] == 0
+    assert str(told["parameters"]["scenario"]).endswith("examples/python/naive.toml")

@@ -235,7 +235,7 @@ def fixes_in_words(tried: Sequence[TriedFix]) -> str:
         return "Nothing is violated, so there was nothing to fix."
     if not good:
         return f"None of {len(tried)} candidates holds in every schedule."
-    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {', '.join(good)}."
+    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {'; '.join(good)}."
 
 
 def _numbered(table: pd.DataFrame, number: str) -> pd.DataFrame:
@@ -278,8 +278,8 @@ def claims(
             not any(burst.before for burst in bursts),
         ),
         (
-            f"{violated} of {len(bursts)} bursts violate, {found.violating:,} of "
-            f"{found.schedules:,} schedules do, and that does not contradict itself",
+            f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
+            f"{found.schedules:,} schedules: no burst does what no schedule does",
             bool(found.violating or found.reasons or not violated),
         ),
     ]
