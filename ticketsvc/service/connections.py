@@ -25,12 +25,17 @@ _DRAIN_INTERVAL_S = 0.01
 _REFUSAL_READ_S = 1.0  # how long a refused client may take to read why
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
 _SPARE_FILES = 256  # for the database, logs, and connections that are being refused
-_TOO_MANY = raw_answer(
-    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open: try again shortly", "overloaded"
-)
-_TOO_SLOW = raw_answer(
-    HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time", "request_timeout"
-)
+_ANSWERS = {
+    status: raw_answer(status, message, code)
+    for status, message, code in (
+        (
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "too many connections are open: try again shortly",
+            "overloaded",
+        ),
+        (HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time", "request_timeout"),
+    )
+}
 
 
 class Guard(asyncio.Protocol):
@@ -79,7 +84,7 @@ class Guard(asyncio.Protocol):
         if excess > _SPARE_FILES // 2:
             self._transport.abort()
         elif excess > 0:
-            self._refuse(_TOO_MANY)
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -146,7 +151,7 @@ class Guard(asyncio.Protocol):
                 self._transport.close()
         elif self._head_since is not None:
             if now - self._head_since >= self._limit_s:
-                self._refuse(_TOO_SLOW)
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         elif not self._in_progress and now - self._idle_since >= self._idle_limit_s:
             self._transport.close()
 
@@ -154,15 +159,16 @@ class Guard(asyncio.Protocol):
     def _idle_limit_s(self) -> float:
         return self._connections.settings.keepalive_timeout_s if self._used else self._limit_s
 
-    def _refuse(self, answer: bytes) -> None:
-        """Send *answer*, and close once the client has had time to read it.
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Send the answer with *status*, and close once the client has had time to read it.
 
         Closed at once, with bytes of the client unread, the reset could overtake the answer.
         """
         self._discarding = True
         self._head_since = None
         self._close_at = self._connections.now() + min(_REFUSAL_READ_S, self._limit_s)
-        self._transport.write(answer)
+        self._transport.write(_ANSWERS[status])
+        self._connections.on_refused(status)
 
 
 Guards = dict[asyncio.BaseProtocol, Guard]
@@ -174,6 +180,7 @@ class Connections:
 
     *server* makes aiohttp's protocol of a new connection. *guards* is filled and emptied as
     connections come and go. *outbox*: answers on these connections that are not sent yet.
+    *on_refused* is called with the status of each connection that its guard answers.
     """
 
     def __init__(
@@ -182,8 +189,10 @@ class Connections:
         settings: Settings,
         guards: Guards,
         outbox: Outbox,
+        on_refused: Callable[[int], object],
     ) -> None:
         self.settings = settings
+        self.on_refused = on_refused
         self.outbox = outbox
         self.now = asyncio.get_running_loop().time
         self._server = server

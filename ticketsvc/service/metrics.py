@@ -74,6 +74,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=own,
         )
+        self.refused = Counter(
+            "ticketsvc_connections_refused",
+            "Connections answered before any request: 503 too many are open, 408 too slow",
+            ["status"],
+            registry=own,
+        )
         self._pool = Gauge(
             "ticketsvc_pool",
             "The connection pool: connections (size), idle ones, purchases waiting",
@@ -112,6 +118,10 @@ class Metrics:
         if found is None:
             found = self._seconds[route, status] = self.seconds.labels(route, status)
         found.observe(seconds)
+
+    def connection_refused(self, status: int) -> None:
+        """Count a connection that was answered in place of its request."""
+        self.refused.labels(status).inc()
 
     def text(self, pool: Pool, in_flight: int) -> bytes:
         """Return all counters as text, with the current pool and purchases in flight."""

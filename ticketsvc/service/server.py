@@ -100,7 +100,10 @@ async def _running(app: web.Application, settings: Settings) -> AsyncIterator[Co
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - for the type checker
     runner.server.request_handler = before_routing(app, runner.server.request_handler)
-    connections = Connections(runner.server, settings, app[STATE].guards, app[STATE].outbox)
+    state = app[STATE]
+    connections = Connections(
+        runner.server, settings, state.guards, state.outbox, state.metrics.connection_refused
+    )
     checking = asyncio.create_task(connections.keep_checking())
     try:
         yield connections

@@ -44,7 +44,8 @@ class House:
     """The connections of a server at a time that the test sets."""
 
     def __init__(self):
-        self.connections = Connections(Inner, SETTINGS, {}, Outbox())
+        self.refused = []
+        self.connections = Connections(Inner, SETTINGS, {}, Outbox(), self.refused.append)
         self.time = 0.0
         self.connections.now = lambda: self.time
 
@@ -71,6 +72,7 @@ def test_headers_that_are_never_complete_are_answered_408_and_closed(house):
     guard.data_received(b"X: y\r\n")  # more bytes win no time
     house.at(10, guard)
     assert transport.written.startswith(b"HTTP/1.1 408 ")
+    assert house.refused == [408]
     assert not transport.closed  # the client may read first
     house.at(11, guard)
     assert transport.closed
@@ -148,6 +150,7 @@ def test_one_connection_too_many_is_answered_503_and_its_bytes_are_dropped(house
     guard, transport = house.open()
     assert transport.written.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After" in transport.written
+    assert house.refused == [503]
     guard.data_received(b"POST /purchase")
     house.at(1, guard)
     assert transport.closed
