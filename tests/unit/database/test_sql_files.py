@@ -20,10 +20,6 @@ EDITS_A_FUNCTION = {
 # Files whose SQL has not moved yet. This list may only get shorter.
 NOT_CLEAN = {
     "ticketsvc/lab/bench/lock_hold_probes.py",
-    "ticketsvc/lab/explore/footprints.py",
-    "ticketsvc/lab/explore/wire_footprints.py",
-    "ticketsvc/lab/explore/wire_scheduler.py",
-    "ticketsvc/lab/scenarios/sandbox.py",
 }
 
 

@@ -14,15 +14,20 @@ from ticketsvc.lab.wire.statements import kind_of, parts
         ("END", "end"),
         ("rollback", "end"),
         ("PREPARE TRANSACTION 'x'", "end"),
-        ("ROLLBACK TO SAVEPOINT a", "passes"),
-        ("rollback work to a", "passes"),
+        ("ROLLBACK TO SAVEPOINT a", "back"),
+        ("rollback work to a", "back"),
         ("SAVEPOINT a", "passes"),
         ("SET search_path = x", "passes"),
         ("show transaction_isolation", "passes"),
         ("", "passes"),
         ("-- only a comment", "passes"),
         ("VACUUM t", "alone"),
-        ("CALL buy(1)", "alone"),
+        ("ROLLBACK PREPARED 'x'", "alone"),
+        ("(SELECT 1) UNION (SELECT 2)", "statement"),
+        ("endless()", "statement"),
+        ("CALL buy(1)", "statement"),
+        ("SET CONSTRAINTS ALL IMMEDIATE", "statement"),
+        ("DISCARD ALL", "alone"),
         ("CREATE INDEX CONCURRENTLY i ON t (a)", "alone"),
         ("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)", "alone"),
         ("CREATE INDEX i ON t (a)", "statement"),
@@ -38,3 +43,11 @@ def test_a_statement_is_known_by_its_first_words(text, kind):
 def test_a_semicolon_in_quotes_or_comments_separates_nothing():
     text = """INSERT INTO t VALUES ('a;b'); SELECT $x$;$x$ -- ;\n; UPDATE "a;b" SET c = 1;"""
     assert len(parts(text)) == 3
+
+
+def test_a_quote_behind_a_backslash_ends_an_escaped_text_only():
+    assert parts(r"SELECT E'a\';b'; SELECT 'c\'; SELECT 1") == [
+        r"SELECT E'a\';b'",
+        r"SELECT 'c\'",
+        "SELECT 1",
+    ]

@@ -11,7 +11,7 @@ from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, Footprint
 _UNKNOWN = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
 
 # The bits of pg_trigger.tgtype.
-_TRIGGER_KINDS = {"Insert": 4, "Delete": 8, "Update": 16}
+_TRIGGER_KINDS = {"Insert": 4, "Delete": 8, "Update": 16, "Merge": 4 | 8 | 16}
 
 
 class Footprints:
@@ -22,6 +22,7 @@ class Footprints:
         self._known: dict[bytes, Footprint] = {}
         self._guarded: frozenset[str] = NOTHING
         self._triggered: Mapping[str, frozenset[str]] = {}  # by the operation that fires them
+        self._roots: Mapping[str, str] = {}  # of partitions, which go by the name of the whole
 
     async def of(self, query: bytes, parameters: Any) -> Footprint:
         """Return the footprint of *query*; if its plan names no table, it may touch anything."""
@@ -31,7 +32,7 @@ class Footprints:
 
     async def _ask(self, query: bytes, parameters: Any) -> Footprint:
         cursor = await self._connection.execute(
-            b"EXPLAIN (VERBOSE, FORMAT JSON) " + query, parameters
+            load("explore")["plan_of"].query + b" " + query, parameters
         )
         row = await cursor.fetchone()
         return await self.of_plan(query, row[0][0]["Plan"] if row else {})
@@ -40,6 +41,8 @@ class Footprints:
         """Return the footprint of *query* by its *plan*, as EXPLAIN (VERBOSE) returns it."""
         if not self._triggered:
             statements = load("explore")
+            cursor = await self._connection.execute(statements["roots"].query)
+            self._roots = dict(await cursor.fetchall())
             self._guarded = await self._tables(statements["guarded_tables"])
             self._triggered = {
                 kind: await self._tables(statements["triggered_tables"], kind=bit)
@@ -47,7 +50,7 @@ class Footprints:
             }
         nodes = list(_nodes(plan)) if plan else []
         # The plan does not show a lock that a function takes.
-        if b"advisory" in query or not any("Relation Name" in node for node in nodes):
+        if b"advisory" in query.lower() or not any("Relation Name" in node for node in nodes):
             return _UNKNOWN
         return self._combine(nodes)
 
@@ -58,12 +61,14 @@ class Footprints:
         locking = any(node["Node Type"] == "LockRows" for node in nodes)
         for node in nodes:
             name = f"{node.get('Schema')}.{node.get('Relation Name')}"
+            name = self._roots.get(name, name)
             kind = node.get("Operation") if node["Node Type"] == "ModifyTable" else None
+            fires = "Merge" if node.get("Conflict Resolution") == "UPDATE" else kind
             if kind is not None:
                 (inserts if kind == "Insert" else writes).add(name)
                 if kind == "Insert" and name in self._guarded:
                     writes.add(name)
-                if name in self._triggered.get(kind, NOTHING):
+                if name in self._triggered[str(fires)]:
                     writes.add(ANYTHING)
             elif "Relation Name" in node:
                 reads.add(name)
@@ -75,7 +80,8 @@ class Footprints:
 
     async def _tables(self, statement: Statement, **parameters: object) -> frozenset[str]:
         cursor = await statement.execute(self._connection, **parameters)
-        return frozenset(row[0] for row in await cursor.fetchall())
+        names = [row[0] for row in await cursor.fetchall()]
+        return frozenset(self._roots.get(name, name) for name in names)
 
 
 def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

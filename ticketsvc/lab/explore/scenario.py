@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from ticketsvc.database.embedded import free_port
@@ -145,24 +146,39 @@ async def explore_scenario(
     *fixes*: SQL that is run after the schema. What could not be seen becomes one of the reasons.
     """
     found = ScenarioExploration(scenario, sampled=sample > 0)
+    acted: set[int] = set()
     async with open_scheduler(
         conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes, ways=ways
     ) as scheduler:
         began = time.perf_counter()
         try:
             strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed)
+            assumed = scheduler.assumed
             while not strategy.finished and found.classes < limit:
                 run = await scheduler.run(strategy)
-                if run is None:
-                    continue
-                found.count(run)
-                on_run(run)
-                if keep:
-                    found.runs.append(run)
+                if isinstance(strategy, Reduced) and scheduler.assumed != assumed:
+                    # Steps that were taken for independent are not: nothing counts so far.
+                    found = ScenarioExploration(scenario)
+                    strategy, assumed = Reduced(), scheduler.assumed
+                elif run is not None:
+                    acted |= set(run.choices)
+                    found.count(run)
+                    on_run(run)
+                    if keep:
+                        found.runs.append(run)
             found.complete = strategy.finished and strategy.exhaustive
+            await scheduler.end()
         except CouldNotTell as problem:
             found.reasons.append(str(problem))
+        except psycopg.OperationalError as problem:
+            found.reasons.append(f"the server cannot be asked: {str(problem).splitlines()[0]}")
         found.seconds = time.perf_counter() - began
+    idle = [actor.name for place, actor in enumerate(actors_of(scenario)) if place not in acted]
+    if found.complete and idle:
+        found.reasons.append(
+            f"no statement of {', '.join(idle)} came through the proxy: does it connect to "
+            "{database_url}?"
+        )
     if not found.complete and not found.sampled and not found.reasons:
         found.reasons.append(f"not all schedules: stopped at the limit of {limit:,}")
     if found.schedules and not found.succeeded:

@@ -5,6 +5,7 @@ any time at most one client's own code runs, and the next statement is that clie
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.explore.effects import (
+    ANYTHING,
     NOTHING,
     Effect,
     Footprint,
@@ -21,7 +23,7 @@ from ticketsvc.lab.explore.effects import (
     statement,
 )
 from ticketsvc.lab.explore.schedules import Step
-from ticketsvc.lab.explore.wire_footprints import WireFootprints
+from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
 from ticketsvc.lab.wire.session import FAILED, IDLE, Session, Unit
 from ticketsvc.lab.wire.statements import without_comments
 
@@ -74,6 +76,10 @@ class ClientTurn:
     asked: tuple[Step, Note] | None = None
     place: int | None = None
     going: "asyncio.Future[None] | None" = None
+    since: float = 0.0
+    """When its own code began to run, by the loop's clock."""
+    sending: bool = False
+    """Whether a statement of its own has come, and is being looked at."""
 
     @property
     def pid(self) -> int:
@@ -90,7 +96,6 @@ class _Block:
     locked: Relations = NOTHING
     begun: bool = False
     owner: ClientTurn | None = None
-    split: bool = field(default=False)
 
 
 class Turns:
@@ -108,12 +113,14 @@ class Turns:
         self._footprints = footprints
         self._hold_commits = hold_commits
         self._blocks: dict[Session, _Block] = {}
-        self._levels: dict[Session, str] = {}
+        self._levels: dict[Session, tuple[str, str]] = {}  # isolation, and search path if set
         self._own: dict[Session, ClientTurn] = {}  # connections that only one client uses
+        self._holding: set[Session] = set()  # they may hold locks that outlive a transaction
         self._rewrite = rewrite
-        self._active = False
+        self._active = self._over = False
         self.problem: CouldNotTell | None = None
         self.changed = asyncio.Event()
+        self._freed = asyncio.Event()
         self.steps: list[Step] = []
         """The steps of this run so far."""
         self.notes: list[Note] = []
@@ -121,9 +128,14 @@ class Turns:
 
     # What the scheduler does
 
+    @property
+    def assumed(self) -> tuple[bool, bool]:
+        """What the effects of steps depend on, as `WireFootprints.assumed`."""
+        return self._footprints.assumed
+
     def begin(self) -> None:
         """Hold statements from now on."""
-        self._active, self.problem = True, None
+        self._active, self._over = True, False
         self.steps, self.notes = [], []
         for client in self.clients:
             client.asked = client.place = None
@@ -135,6 +147,37 @@ class Turns:
             if client.going and not client.going.done():
                 client.going.set_result(None)
 
+    async def rest(self, timeout_s: float) -> None:
+        """Note that every client has ended; raise `CouldNotTell` if one left a transaction open."""
+        self._over = True
+        blocks = self._blocks.values()
+        if not await self._until(lambda: not any(b.touched for b in blocks), timeout_s):
+            names = ", ".join(b.owner.name for b in blocks if b.touched and b.owner)
+            self._fail(f"{names} has ended, and has left a transaction open")
+        if self.problem:
+            raise self.problem
+
+    async def leave(self, client: ClientTurn, timeout_s: float) -> None:
+        """Wait until *client*, which has its answer, has ended its transaction: it may do that
+        only now, or the server does as the connection closes."""
+        await self._until(
+            lambda: (
+                not (
+                    any(b.begun and b.owner is client for b in self._blocks.values())
+                    or any(self._own.get(session) is client for session in self._holding)
+                )
+            ),
+            timeout_s,
+        )
+
+    async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not reached():
+                    self._freed.clear()
+                    await self._freed.wait()
+        return reached()
+
     def go(self, client: ClientTurn) -> None:
         """Let *client*'s step go to the server, or its answer back to it."""
         assert client.going  # noqa: S101 - only who waits is let go
@@ -145,13 +188,17 @@ class Turns:
             self.notes.append(note)
             client.phase = Phase.AT_SERVER
         else:
-            client.phase = Phase.RUNS
+            self._runs(client)
         client.going.set_result(None)
 
     def started(self, client: ClientTurn) -> None:
         """Take note that *client* begins to act."""
-        client.phase, client.session = Phase.RUNS, None
+        client.session, client.sending = None, False
         client.asked = client.place = None
+        self._runs(client)
+
+    def _runs(self, client: ClientTurn) -> None:
+        client.phase, client.since = Phase.RUNS, asyncio.get_running_loop().time()
 
     def waits(self, client: ClientTurn, blockers: tuple[int, ...]) -> None:
         """Note whose locks *client*'s step waits for."""
@@ -171,8 +218,15 @@ class Turns:
         if client.place is not None:
             self.steps[client.place] = replace(self.steps[client.place], **changes)
 
-    def ended(self, client: ClientTurn) -> None:
-        """Take note that *client* has ended."""
+    def ended(self, client: ClientTurn, *, gave_up: bool = False) -> None:
+        """Take note that *client* has ended; *gave_up*: without success, after a long wait."""
+        if self._active and gave_up and client.phase is Phase.RUNS:
+            self._fail(
+                f"{client.name} failed after it had waited for something that PostgreSQL does not "
+                "know of: a time limit decided"
+            )
+        if self._active and (client.sending or client.phase is not Phase.RUNS):
+            self._fail(f"{client.name} ended while a statement of its own was still on its way")
         client.phase = Phase.ENDED
         self.changed.set()
 
@@ -195,6 +249,7 @@ class Turns:
 
     def opened(self, session: Session, client: ClientTurn | None) -> None:
         """Take note of a connection; *client*: who alone uses it, if that is so."""
+        self.changed.set()
         if client is not None:
             self._own[session] = client
 
@@ -205,43 +260,55 @@ class Turns:
     async def release(self, session: Session, unit: Unit) -> bool:
         """Return when *unit* may go to the server; true: its commit is a step of its own."""
         if not self._active or unit.state == FAILED:
+            if self._over:
+                self._fail(f"a statement came after every client had ended: {_short(unit)}")
             return False  # what comes after an error in a transaction does nothing
         block = self._blocks.setdefault(session, _Block())
         owner = self._own.get(session) or block.owner or self._running()
-        if owner is None or owner.phase is not Phase.RUNS:
-            who = f"{owner.name} sends two statements at a time" if owner else "nobody acts"
-            self._fail(f"a statement came that cannot be attributed: {who}: {_short(unit)}")
+        if owner is None or owner.phase is not Phase.RUNS or owner.sending:
+            self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
             return False
-        owner.session, block.owner = session, owner
-        block.level = await self._level_of(session)
-        ends = unit.kinds == {"end"}
-        footprint = None if ends else await self._footprints.of(unit.texts)
-        split = bool(self._hold_commits and footprint and footprint.changes and unit.splittable)
-        alone = unit.state == IDLE and not split
-        if footprint is None:
-            effect = self._end_effect(block)
-        else:
-            effect = statement(
-                footprint,
-                ends=alone,
-                snapshot=not alone and block.level in _KEEPS_SNAPSHOT and not block.begun,
-                serializable=block.level == "serializable",
-            )
-            if alone and block.level == "serializable":
-                order = end_of_transaction(NOTHING, serializable=True)
-                effect = replace(
-                    effect,
-                    sees=effect.sees | order.sees,
-                    publishes=effect.publishes | order.publishes,
-                )
-            if not alone:
-                block.begun = True
-                block.touched |= footprint.changes
-                block.locked |= footprint.writes
+        owner.session, block.owner, owner.sending = session, owner, True
+        block.level, path = await self._settings_of(session)
+        kinds = unit.kinds
+        if kinds <= {"end", "back"}:
+            step = Step(owner.index, name_of(unit), unit.text, self._end_effect(block))
+            await self._ask(owner, step, Note(session, unit.values, ends=kinds == {"end"}))
+            return False
+        mixed = not kinds.isdisjoint({"begin", "end", "back"})
+        footprint = UNKNOWN if mixed else await self._footprints.of(unit.texts, path)
+        if ANYTHING in footprint.writes:
+            self._holding.add(session)
+        split = self._hold_commits and bool(footprint.changes) and unit.splittable
+        alone = unit.state == IDLE and not split and "begin" not in kinds
+        if alone and unit.in_pieces and footprint.changes:
+            self._fail(f"{owner.name} reads an answer in pieces that changes data: {_short(unit)}")
+        effect = self._effect(block, self._footprints.locks_of(footprint), alone=alone, mixed=mixed)
         step = Step(owner.index, name_of(unit), unit.text, effect)
-        note = Note(session, unit.values, footprint or Footprint(), alone=alone, ends=ends)
-        await self._ask(owner, step, note)
+        await self._ask(owner, step, Note(session, unit.values, footprint, alone=alone))
         return split
+
+    def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:
+        """Return the effect of a statement, and note what the open transaction has done by it."""
+        serializable = block.level == "serializable"
+        effect = statement(
+            footprint,
+            ends=alone or mixed,
+            snapshot=not alone and block.level in _KEEPS_SNAPSHOT and not block.begun,
+            serializable=serializable,
+        )
+        if alone and serializable:
+            order = end_of_transaction(NOTHING, serializable=True)
+            effect = replace(
+                effect,
+                sees=effect.sees | order.sees,
+                publishes=effect.publishes | order.publishes,
+            )
+        if not alone:
+            block.begun = True
+            block.touched |= footprint.changes
+            block.locked |= footprint.writes
+        return effect
 
     async def release_commit(self, session: Session, unit: Unit) -> None:
         """Return when the commit of a split *unit* may go."""
@@ -259,9 +326,13 @@ class Turns:
         owner = block.owner if block else None
         if state == IDLE:
             self._blocks[session] = _Block()
-            if session.isolation_may_differ:  # it was set in the transaction that ends here
+            self._freed.set()
+            if session.settings_may_differ:  # they were set in the transaction that ends here
                 self._levels.pop(session, None)
-                session.isolation_may_differ = False
+                session.settings_may_differ = False
+        elif not unit.kinds.isdisjoint({"begin", "end"}):  # another one has begun
+            touched = frozenset({ANYTHING}) if len(unit.kinds) > 1 else NOTHING
+            self._blocks[session] = _Block("", touched, touched, owner=owner)
         if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
             return
         step = self.step_of(owner)
@@ -272,8 +343,7 @@ class Turns:
             published = step.effect.publishes | block.touched
             effect = replace(step.effect, publishes=published)
             self._update(owner, error=unit.answer.sqlstate, effect=effect)
-        if state == FAILED:  # its locks are gone, the block is not
-            self._blocks[session] = _Block(owner=owner)
+            self._require_no_timer(owner, unit)
         if not self._active:
             return
         owner.phase = Phase.ANSWERED
@@ -282,22 +352,48 @@ class Turns:
         await owner.going
 
     def closed(self, session: Session) -> None:
-        """Forget a connection that has gone."""
-        self._blocks.pop(session, None)
-        self._own.pop(session, None)
+        """Forget a connection that has gone; what its transaction held is free now."""
+        block, own = self._blocks.pop(session, None), self._own.pop(session, None)
         self._levels.pop(session, None)
+        owner = (block.owner if block else None) or own
+        if self._active and block and owner and owner.place is not None:
+            if owner.session is session and owner.phase in (Phase.ASKS, Phase.AT_SERVER):
+                self._fail(f"{owner.name} lost its connection in the middle of a statement")
+            effect, held = self.steps[owner.place].effect, block.touched
+            if session in self._holding:
+                held = frozenset({ANYTHING})
+            self._update(owner, effect=replace(effect, publishes=effect.publishes | held))
+        self._holding.discard(session)
+        self._freed.set()
+        self.changed.set()
 
-    async def _level_of(self, session: Session) -> str:
-        """Return the isolation level of the session's transaction, asked again when it may differ.
+    async def _settings_of(self, session: Session) -> tuple[str, str]:
+        """Return the isolation level of the session's transaction, and its search path if it sets
+        one; asked again when they may differ.
 
-        A level of one transaction alone is forgotten with the transaction.
+        What holds for one transaction alone is forgotten with the transaction.
         """
-        if session.isolation_may_differ or session not in self._levels:
-            answer = await session.ask("SHOW transaction_isolation")
-            self._levels[session] = (answer.first_row or ("",))[0] or ""
+        if session.settings_may_differ or session not in self._levels:
+            names = ["transaction_isolation", *["search_path"] * session.sets_path]
+            answers = [(await session.ask(f"SHOW {name}")).first_row or ("",) for name in names]
+            self._levels[session] = answers[0][0] or "", (answers[-1][0] or "") * len(names[1:])
         return self._levels[session]
 
+    def _require_no_timer(self, owner: ClientTurn, unit: Unit) -> None:
+        """Refuse to go on where a time limit has decided, or commits came where none is held."""
+        sqlstate, message = unit.answer.sqlstate, unit.answer.message
+        step = self.step_of(owner)
+        waited = step is not None and step.waited_for
+        if sqlstate == "57014" or (sqlstate == "55P03" and (waited or "timeout" in message)):
+            self._fail(f"a time limit decided, not the schedule: {owner.name}: {message}")
+        if sqlstate == "2D000" and unit.splittable:
+            self._fail(
+                f"{owner.name} calls a procedure that commits inside: what others do in between "
+                "cannot be held"
+            )
+
     async def _ask(self, owner: ClientTurn, step: Step, note: Note) -> None:
+        owner.sending = False
         if not self._active:
             return
         owner.asked, owner.phase = (step, note), Phase.ASKS
@@ -315,7 +411,10 @@ class Turns:
         self._update(owner, rows=rows, read=read)
 
     def _end_effect(self, block: _Block) -> Effect:
-        return end_of_transaction(block.touched, serializable=block.level == "serializable")
+        effect = end_of_transaction(block.touched, serializable=block.level == "serializable")
+        if self._footprints.checks_late and ANYTHING in block.touched:
+            return replace(effect, sees=effect.sees | block.touched, locks=block.touched)
+        return effect
 
     def _running(self) -> ClientTurn | None:
         running = [client for client in self.clients if client.phase is Phase.RUNS]
@@ -368,6 +467,14 @@ def name_of(unit: Unit) -> str:
     found = _RELATION.search(bare)
     more = f" (+{len(unit.texts) - 1})" if len(unit.texts) > 1 else ""
     return f"{word} {found[1]}{more}" if found else word + more
+
+
+def _why(owner: ClientTurn | None) -> str:
+    if owner is None:
+        return "no client was to act (two statements at a time, work after the answer, a timer)"
+    if owner.phase is Phase.ENDED:
+        return f"{owner.name} works on after it has ended"
+    return f"{owner.name} sends two statements at a time"
 
 
 def _rows(tag: str) -> int:

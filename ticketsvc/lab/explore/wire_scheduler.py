@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+import psycopg
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
@@ -24,8 +25,15 @@ from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 
-SETTLE_S = 5.0
+SETTLE_S = 20.0
 """How long a client may do nothing that could be seen, before that is called a wait elsewhere."""
+
+_GIVES_UP_S = 1.5
+"""A client that fails after having done nothing for so long has given up a wait elsewhere."""
+
+_LEAVE_S = 1.0
+"""How long a client that has ended may need to end its transaction."""
+
 
 _STATEMENT_S = 60.0
 _LOOK_SOON_S, _LOOK_LATE_S = 0.0005, 0.02
@@ -36,7 +44,6 @@ WRITES = re.compile(
     r"\b(insert\s+into|(?<!for )update\s|delete\s+from|merge\s+into)", re.IGNORECASE
 )
 MAX_RETRIES = 10
-_LOCK_KEY = 7_405_309_115  # no key of the clients' own, most likely
 CONFLICTS = ("40001", "40P01")
 """SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock."""
 
@@ -134,6 +141,9 @@ class ScenarioRun:
         )
 
 
+_Found = tuple[tuple[int, str], ...]
+
+
 class WireScheduler:
     """Runs the schedules of one scenario in its sandbox."""
 
@@ -153,8 +163,8 @@ class WireScheduler:
         self._words = words
         self._turns = turns
         self._ways = ways
-        self._seen: dict[tuple[int, ...], tuple[tuple[int, str], ...]] = {}
-        self._blockers = load("scenarios")["blockers"].query
+        self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
+        self._statements = load("scenarios")
         self.replayed = 0
         """How many runs were started again because the server changed the order of waiters."""
 
@@ -182,6 +192,15 @@ class WireScheduler:
             acts=tuple(self._acts()),
             represents=represents,
         )
+
+    @property
+    def assumed(self) -> tuple[bool, bool]:
+        """What all effects of steps depend on: where it changes, a reduction starts again."""
+        return self._turns.assumed
+
+    async def end(self) -> None:
+        """Raise `CouldNotTell` for what has come since the last schedule."""
+        await self._turns.rest(SETTLE_S)
 
     def _acts(self) -> Iterator[Act]:
         notes = self._turns.notes
@@ -226,7 +245,10 @@ class WireScheduler:
         return found
 
     async def _perform(self, strategy: Strategy) -> tuple[bool, tuple[ClientResult, ...]]:
-        await self._sandbox.reset()
+        try:
+            await self._sandbox.reset()
+        except psycopg.errors.LockNotAvailable:
+            raise CouldNotTell("the data cannot be put back: something still locks them") from None
         self._turns.begin()
         tasks: list[asyncio.Task[ClientResult]] = []
         try:
@@ -255,6 +277,7 @@ class WireScheduler:
         for actor, one in zip(self._actors, told, strict=True):
             if one.ending == "unknown":
                 raise CouldNotTell(f"{actor.name} got no answer: {one.message}")
+        await self._turns.rest(SETTLE_S)
         return complete, told
 
     async def _act(
@@ -265,17 +288,20 @@ class WireScheduler:
             if self._ways.advisory_lock:
                 url = words["own_url"]
                 connection = await stack.enter_async_context(await AsyncConnection.connect(url))
-                await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})".encode())
-            for _ in range(MAX_RETRIES if self._ways.retry else 0):
+                await self._statements["take_lock"].execute(connection)
+            for _ in range(MAX_RETRIES + 1 if self._ways.retry else 1):
                 place = len(self._turns.steps)
                 result = await self._runner.run(actor, words)
                 mine = [step for step in self._turns.steps[place:] if step.session == client.index]
                 if result.ending == "success" or not any(step.error in CONFLICTS for step in mine):
-                    return result
-            return await self._runner.run(actor, words)
+                    break
+        await self._turns.leave(client, _LEAVE_S)
+        return result
 
-    def _ended(self, client: ClientTurn, _: object) -> None:
-        self._turns.ended(client)
+    def _ended(self, client: ClientTurn, task: "asyncio.Task[ClientResult]") -> None:
+        waited = asyncio.get_running_loop().time() - client.since
+        succeeded = task.exception() is None and task.result().ending == "success"
+        self._turns.ended(client, gave_up=not succeeded and waited > _GIVES_UP_S)
 
     async def _take_steps(self, strategy: Strategy) -> bool:
         while ready := [c for c in self._turns.clients if c.phase is Phase.ASKS]:
@@ -297,20 +323,26 @@ class WireScheduler:
         return True
 
     def _require_same(self, ready: Sequence[ClientTurn]) -> None:
-        """Refuse to go on when the steps so far have led to other statements than before."""
-        path = tuple(step.session for step in self._turns.steps)
-        found = tuple((c.index, step.text) for c in ready if (step := self._turns.step_of(c)))
-        before = self._seen.setdefault(path, found)
-        if before == found:
-            return
-        if [index for index, _ in before] != [index for index, _ in found]:
+        """Refuse to go on when the same steps have led elsewhere than before.
+
+        Where others are ready, the server has let waiting ones go on in another order.
+        """
+        steps = self._turns.steps
+        path = tuple(step.session for step in steps)
+        answers = tuple(
+            (one.session, f"{one.rows} rows, {one.error or 'no error'}") for one in steps
+        )
+        asked = tuple((c.index, step.text) for c in ready if (step := self._turns.step_of(c)))
+        before = self._seen.setdefault(path, (answers, asked))
+        if [index for index, _ in before[1]] != [index for index, _ in asked]:
             raise LockOrderChanged
-        for (index, one), (_, other) in zip(before, found, strict=True):
-            if one != other:
-                raise CouldNotTell(
-                    f"not repeatable: after the same {len(path)} steps {self._actors[index].name} "
-                    f"sent first {_short(one)!r}, then {_short(other)!r}"
-                )
+        for had, verb, found in zip(before, ("got", "sent"), (answers, asked), strict=True):
+            for (index, one), (_, other) in zip(had, found, strict=True):
+                if one != other:
+                    raise CouldNotTell(
+                        f"not repeatable: in the same {len(path)} steps {self._actors[index].name} "
+                        f"{verb} first {_short(one)!r}, then {_short(other)!r}"
+                    )
 
     # Waiting until a step has had its effect
 
@@ -360,7 +392,7 @@ class WireScheduler:
         if fresh and await self._change(_LOOK_SOON_S if self._may_block(fresh) else _LOOK_LATE_S):
             return False
         pids = [client.pid for client in at_server]
-        cursor = await self._sandbox.control.execute(self._blockers, {"pids": pids})
+        cursor = await self._statements["blockers"].execute(self._sandbox.control, pids=pids)
         by_pid = {client.pid: client for client in at_server}
         blocked: dict[int, tuple[int, ...]] = {}
         for pid, blockers in await cursor.fetchall():

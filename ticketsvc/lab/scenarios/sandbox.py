@@ -53,9 +53,10 @@ class Sandbox:
             await self._run(self._scenario.sql_of(text), names.get(text, "fix.sql"))
         statements = load("scenarios")
         tables = await self._rows(statements["tables"].query)
-        self._vacuum = f"VACUUM {', '.join(name for name, _ in tables)}" if tables else ""
+        names = ", ".join(name for name, _ in tables)
+        self._vacuum = f"{statements['vacuum'].query.decode()} {names}" if tables else ""
         if database.reset is None:
-            await self._save(tables, await self._rows(statements["sequences"].query))
+            await self._save(tables)
 
     async def reset(self) -> None:
         """Put the data back as they are before every run."""
@@ -81,23 +82,19 @@ class Sandbox:
     async def _rows(self, query: bytes) -> list[tuple[Any, ...]]:
         return await (await self.control.execute(query)).fetchall()
 
-    async def _save(
-        self, tables: Sequence[tuple[Any, ...]], sequences: Sequence[tuple[Any, ...]]
-    ) -> None:
+    async def _save(self, tables: Sequence[tuple[Any, ...]]) -> None:
         """Copy every table, and write the text that puts the copies back."""
+        statements = load("scenarios")
+        await self.control.execute(statements["saved_schema"].query)
+        names, columns = ([row[place] for row in tables] for place in (0, 1))
+        cursor = await statements["save"].execute(self.control, names=names, columns=columns)
         steps = ["BEGIN", "SET LOCAL session_replication_role = replica"]  # no trigger, no key
-        await self.control.execute(b"CREATE SCHEMA ticketsvc_saved")
-        for number, (name, columns) in enumerate(tables):
-            copy = f'ticketsvc_saved."{number}"'
-            # Names and columns come quoted from the server.
-            make = f"CREATE TABLE {copy} AS SELECT {columns} FROM {name}"  # noqa: S608
-            await self.control.execute(make.encode())
-            back = f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {copy}"  # noqa: S608
-            steps += [f"DELETE FROM {name}", back]  # noqa: S608
-        steps += [
-            f"SELECT setval('{name}', {value}, {str(called).lower()})"
-            for name, value, called in sequences
-        ]
+        for copy, *back in await cursor.fetchall():
+            await self.control.execute(copy.encode())
+            steps += back
+        for name in ("restore_sequences", "refresh_views"):
+            cursor = await statements[name].execute(self.control)
+            steps += [text for (text,) in await cursor.fetchall()]
         self._restore = "; ".join([*steps, "COMMIT"])
         try:
             await self.control.execute(self._restore.encode())
@@ -167,15 +164,18 @@ async def audit_database(url: str, scenario: Scenario) -> tuple[ViolatedInvarian
 
 async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> None:
     """Set what sessions of the scratch database start with."""
-    name = control.info.dbname
     settings = {
         "default_transaction_isolation": scenario.database.isolation,
         "synchronous_commit": "off",
         "deadlock_timeout": f"{DEADLOCK_TIMEOUT_MS}ms",
     }
     for setting, value in settings.items():
+        cursor = await load("scenarios")["session_default"].execute(
+            control, setting=setting, value=value
+        )
+        row = await cursor.fetchone()
         with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # the last one: slower
-            await control.execute(f"ALTER DATABASE \"{name}\" SET {setting} = '{value}'".encode())
+            await control.execute(str(row[0] if row else "").encode())
     await control.execute(b"SET default_transaction_isolation = 'read committed'")
 
 

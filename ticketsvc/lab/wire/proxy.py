@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncIterator
 
 from ticketsvc.lab.wire import frames
@@ -30,6 +31,10 @@ class Proxy:
             await self._serve((client, to_client))
         except frames.ProtocolError as problem:
             self._refuse(to_client, str(problem))
+        except (struct.error, ValueError, LookupError):
+            self._refuse(
+                to_client, "a message has not the form that PostgreSQL's protocol gives it"
+            )
         except (OSError, EOFError, asyncio.CancelledError):
             pass  # one side has gone, or the proxy ends: the other is told so
         finally:
@@ -60,7 +65,7 @@ class Proxy:
             raise frames.ProtocolError("replication is not passed on by this proxy")
         async with self._connected() as server:
             session = Session(client, server, self._gate)
-            session.application = parameters.get("application_name", "")
+            session.sets_path = b"search_path" in content
             if not await session.log_in(frames.startup_packet(code, content)):
                 return
             await self._gate.opened(session)

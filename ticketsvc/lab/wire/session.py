@@ -11,8 +11,9 @@ from ticketsvc.lab.wire import frames
 from ticketsvc.lab.wire.frames import Columns, Message
 from ticketsvc.lab.wire.statements import kind_of, parts
 
-_MAY_SET_ISOLATION = re.compile(
-    r"isolation|characteristics|default_transaction|\b(reset|discard|role|authorization)\b",
+_MAY_SET = re.compile(
+    r"isolation|characteristics|default_transaction|search_path|set_config|"
+    r"\b(reset|discard|role|authorization)\b",
     re.IGNORECASE,
 )
 IDLE, IN_BLOCK, FAILED = b"I", b"T", b"E"
@@ -63,7 +64,12 @@ class Unit:
     @property
     def splittable(self) -> bool:
         """Whether its commit can be made a step of its own: it is one transaction by itself."""
-        return self.state == IDLE and self.kinds == {"statement"}
+        return self.state == IDLE and self.kinds == {"statement"} and not self.in_pieces
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the client asks for a part of the answer: the transaction goes on after it."""
+        return self.messages[-1].kind == b"H"
 
 
 class Gate(Protocol):
@@ -102,9 +108,10 @@ class Session:
         self._gate = gate
         self.pid = 0
         """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
-        self.application = ""
-        self.isolation_may_differ = True
+        self.settings_may_differ = True
         """Whether the isolation level may be another than when it was last asked for."""
+        self.sets_path = False
+        """Whether the client has ever said where its tables are to be looked for."""
         self._state = IDLE
         self._texts: dict[str, str] = {}  # of prepared statements, by name
         self._columns: dict[str, Columns] = {}  # likewise; "" also of what is not prepared
@@ -149,7 +156,12 @@ class Session:
         answers = asyncio.create_task(self._pass_answers())
         asking = asyncio.create_task(self._pass_units())
         try:
-            await asyncio.wait({answers, asking}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({answers, asking}, return_when=asyncio.FIRST_COMPLETED)
+            if answers not in done:  # the client has gone: what it left open is undone first
+                with contextlib.suppress(OSError, EOFError, frames.ProtocolError):
+                    self._to_server.write(Message(b"X", b"").encode())
+                    self._to_server.write_eof()
+                    await answers
         finally:
             for task in (answers, asking):
                 task.cancel()
@@ -232,8 +244,6 @@ class Session:
 
     async def _take_turn(self, unit: Unit) -> None:
         if not unit.executes or unit.kinds <= {"passes", "begin"}:
-            if _MAY_SET_ISOLATION.search(unit.text):
-                self.isolation_may_differ = True
             await self._answer(unit)
             return
         split = await self._gate.release(unit) and unit.splittable
@@ -264,6 +274,9 @@ class Session:
 
     async def _answer(self, unit: Unit) -> None:
         """Send *unit* and wait for the whole answer; let a COPY's data through meanwhile."""
+        if _MAY_SET.search(unit.text):
+            self.settings_may_differ = True
+            self.sets_path |= "search_path" in unit.text.lower()
         self._unit = unit
         self._quiet.clear()
         await self._forward(unit.messages)
@@ -368,6 +381,8 @@ class Session:
                 answer.columns = columns.names
                 answer.first_row = tuple(frames.row_values(message.content, columns, formats))
             answer.rows += 1
+        elif message.kind == b"s":
+            answer.tags.append("PORTAL SUSPENDED")
         elif message.kind == b"C":
             answer.tags.append(frames.cut_string(message.content)[0])
         elif message.kind == b"E":

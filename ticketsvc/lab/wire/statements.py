@@ -6,45 +6,47 @@ This is no parser. Where the words do not tell, the statement is held and not sp
 import re
 from typing import Literal
 
-Kind = Literal["begin", "end", "passes", "alone", "statement"]
+Kind = Literal["begin", "end", "passes", "back", "alone", "statement"]
 
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
-_WORD = re.compile(r"[a-z_]+", re.IGNORECASE)
-_ENDS = ("commit", "end", "rollback", "abort", "prepare transaction")
-# They see no rows and take no locks that rivals could wait for.
-_PASSES = ("set", "show", "reset", "discard", "deallocate", "savepoint", "release", "listen",
-           "unlisten", "prepare", "close")  # fmt: skip
-# They refuse to run in a transaction block, or end transactions themselves.
-_ALONE = ("vacuum", "call", "do", "cluster", "checkpoint", "reindex", "copy")
-_ALONE_IN_FULL = re.compile(
-    r"(create|drop)\s+(database|tablespace|subscription)\b|alter\s+system\b|"
-    r"(create|drop)\s+(unique\s+)?index\s+concurrently\b|refresh\s+.*\bconcurrently\b",
-    re.IGNORECASE | re.DOTALL,
+# The first that fits says what it is.
+_KINDS: tuple[tuple[Kind, str], ...] = (
+    ("begin", r"begin\b|start\s+transaction\b"),
+    ("back", r"rollback\s+(\w+\s+)?to\b"),
+    ("alone", r"(commit|rollback)\s+prepared\b"),
+    ("end", r"(commit|end|rollback|abort)\b|prepare\s+transaction\b"),
+    ("statement", r"set\s+constraints\b"),  # it may check now what would be checked at the end
+    # They see no rows, take no locks that rivals could wait for, and give none back.
+    (
+        "passes",
+        r"(set|show|reset|deallocate|savepoint|release|listen|unlisten|prepare|close)\b|;?\s*$",
+    ),
+    # They refuse to run in a transaction block, or their client acts before they have ended.
+    (
+        "alone",
+        r"(vacuum|discard|cluster|checkpoint|reindex|copy)\b|alter\s+system\b|"
+        r"(create|drop)\s+(database|tablespace|subscription)\b|refresh\s+.*\bconcurrently\b|"
+        r"(create|drop)\s+(unique\s+)?index\s+concurrently\b",
+    ),
+    ("statement", ""),
 )
+_PATTERNS = [(kind, re.compile(text, re.IGNORECASE | re.DOTALL)) for kind, text in _KINDS]
 # Quoted text, in which a semicolon separates nothing.
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_QUOTED = re.compile(
+    r"\be'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def kind_of(text: str) -> Kind:
     """Return what *text* is.
 
     begin: starts a transaction block. end: ends one. passes: nothing that others could notice.
-    alone: cannot run in a transaction block. statement: everything else.
+    back: undoes a part of one, and may give locks back. alone: cannot run in a transaction block.
+    statement: everything else.
     """
     bare = without_comments(text)
-    found = _WORD.match(bare)
-    word = found[0].lower() if found else ""
-    if word == "begin" or re.match(r"start\s+transaction\b", bare, re.IGNORECASE):
-        return "begin"
-    if word == "rollback" and re.match(r"rollback\s+(\w+\s+)?to\b", bare, re.IGNORECASE):
-        return "passes"
-    if word in _ENDS or bare.lower().startswith("prepare transaction"):
-        return "end"
-    if word in _PASSES or not word:
-        return "passes"
-    if word in _ALONE or _ALONE_IN_FULL.match(bare):
-        return "alone"
-    return "statement"
+    return next(kind for kind, pattern in _PATTERNS if pattern.match(bare))
 
 
 def without_comments(text: str) -> str:
