@@ -44,6 +44,10 @@ CREATE TABLE b (n int, v int);
 INSERT INTO a VALUES (1, 1), (2, 2);
 INSERT INTO b VALUES (1, 1);
 """
+FIRED = """
+CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM bump(); RETURN NEW; END $$;
+"""
 FUNCTION = """
 CREATE FUNCTION bump() RETURNS int LANGUAGE plpgsql AS $$
 DECLARE found int;
@@ -110,13 +114,11 @@ CASES = {
         ["INSERT INTO c VALUES (1)", "INSERT INTO b SELECT 8, count(*) FROM c"],
         ["INSERT INTO b VALUES (6, 6), (7, 7)"]),
     "trigger": (
-        FUNCTION + "CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM bump(); RETURN NEW; END $$;"
+        FUNCTION + FIRED +
         "CREATE TRIGGER t BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION fired();",
         ["INSERT INTO b VALUES (2, 2)"], ["SELECT v FROM a WHERE n = 1", "UPDATE a SET v = 7"]),
     "trigger of merge": (
-        FUNCTION + "CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM bump(); RETURN NEW; END $$;"
+        FUNCTION + FIRED +
         "CREATE TABLE m (n int); INSERT INTO m VALUES (1);"
         "CREATE TRIGGER t BEFORE UPDATE ON m FOR EACH ROW EXECUTE FUNCTION fired();",
         ["MERGE INTO m USING (VALUES (1)) s(n) ON m.n = s.n WHEN MATCHED THEN UPDATE SET n = 2"],
@@ -148,7 +150,8 @@ CASES = {
         "", ["SELECT PG_ADVISORY_LOCK(1)", "UPDATE a SET v = 6", "SELECT PG_ADVISORY_UNLOCK(1)"],
         ["SELECT pg_try_advisory_lock(1)", "SELECT sum(v) FROM a"]),
     "repeatable read": (
-        "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "UPDATE a SET v = v + 1", "COMMIT"],
+        "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "UPDATE a SET v = v + 1",
+             "COMMIT"],
         ["UPDATE a SET v = v + 5", "SELECT v FROM b"]),
     "commit and chain": (
         "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "UPDATE b SET v = 2", "COMMIT AND CHAIN",

@@ -28,6 +28,7 @@ _STAR = re.compile(r"(\b(select|returning|distinct|all)|,|\.)\s*\*", re.IGNORECA
 _LOCKS_TABLES = re.compile(
     r"\b(lock|truncate|alter|create|drop|reindex|cluster|refresh|execute)\b", re.IGNORECASE
 )
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _RELATION = re.compile(r"'Relation Name': '([^']*)'")
 
 
@@ -93,6 +94,7 @@ class WireFootprints:
 
     def _look_into(self, text: str, seen: frozenset[str] = frozenset()) -> None:
         """Learn from *text*, and from all functions that it may call, what matters to others."""
+        text = _COMMENT.sub("", text)
         self._numbers_matter |= bool(_STAR.search(text) or self._numbered.search(text))
         self._tables_locked |= bool(_LOCKS_TABLES.search(text))
         for name in {*self._functions.findall(text)} - seen:
