@@ -36,7 +36,13 @@ python = "clients:two"
 
 [[invariant]]
 name = "the data"
-sql = "SELECT 'a', n, v::text FROM a UNION ALL SELECT 'b', n, v::text FROM b ORDER BY 1, 2, 3"
+sql = '''
+WITH data AS (
+    SELECT string_agg(concat(place, n, '=', v), ' ' ORDER BY place, n, v) AS found
+    FROM (SELECT 'a', n, v FROM a UNION ALL SELECT 'b', n, v FROM b) AS each (place, n, v)
+)
+SELECT found FROM data WHERE found <> 'a1=1 a2=2 b1=1'
+'''
 """
 TABLES = """
 CREATE TABLE a (n int PRIMARY KEY, v int);
@@ -47,6 +53,11 @@ INSERT INTO b VALUES (1, 1);
 FIRED = """
 CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM bump(); RETURN NEW; END $$;
+"""
+MERGED = """
+CREATE TABLE m (n int);
+INSERT INTO m VALUES (1);
+CREATE TRIGGER t BEFORE UPDATE ON m FOR EACH ROW EXECUTE FUNCTION fired();
 """
 FUNCTION = """
 CREATE FUNCTION bump() RETURNS int LANGUAGE plpgsql AS $$
@@ -118,9 +129,7 @@ CASES = {
         "CREATE TRIGGER t BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION fired();",
         ["INSERT INTO b VALUES (2, 2)"], ["SELECT v FROM a WHERE n = 1", "UPDATE a SET v = 7"]),
     "trigger of merge": (
-        FUNCTION + FIRED +
-        "CREATE TABLE m (n int); INSERT INTO m VALUES (1);"
-        "CREATE TRIGGER t BEFORE UPDATE ON m FOR EACH ROW EXECUTE FUNCTION fired();",
+        FUNCTION + FIRED + MERGED,
         ["MERGE INTO m USING (VALUES (1)) s(n) ON m.n = s.n WHEN MATCHED THEN UPDATE SET n = 2"],
         ["SELECT v FROM a WHERE n = 1", "UPDATE a SET v = 7"]),
     "rule": (

@@ -10,6 +10,7 @@ class NotingGate:
         self.split = split
         self.statements = []
         self.commits = []
+        self.gone = []
         self.hold = None
         self.held = asyncio.Event()
 
@@ -33,4 +34,4 @@ class NotingGate:
         pass
 
     def closed(self, session):
-        pass
+        self.gone.append(session)

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import socket
+import struct
 
 import psycopg
 import pytest
@@ -161,3 +164,51 @@ async def test_a_held_statement_does_not_reach_the_server(database, connection):
         held.cancel()
         with contextlib.suppress(asyncio.CancelledError, psycopg.Error):
             await held
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Q\x00\x00\x00\x02",
+        b"\x00garbage",
+        b"Q\xff\xff\xff\xff",
+        b"B" + struct.pack("!I", 10) + b"\0\0\0\7\0\0",  # a Bind with too few values
+        frames.query("SELECT 1").encode()[:9],  # half a message
+    ],
+    ids=["too short", "garbage", "huge", "a broken bind", "half"],
+)
+async def test_a_client_that_sends_garbage_is_cut_off(database, gate, sent, caplog, soon):
+    async with connected(database, gate) as control, proxied(database, gate) as url:
+        client = await psycopg.AsyncConnection.connect(url, application_name="broken")
+        with socket.socket(fileno=os.dup(client.fileno())) as raw:
+            raw.sendall(sent + frames.Message(b"S", b"").encode() * (sent[:1] == b"B"))
+            raw.shutdown(socket.SHUT_WR)
+
+        async def gone():
+            cursor = await control.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'broken'"
+            )
+            return await cursor.fetchone() == (0,)
+
+        await soon(gone)
+        await client.close()
+    assert not caplog.records
+
+
+async def test_a_server_process_that_dies_takes_its_client_along(database, gate, connection, soon):
+    async with connected(database, gate) as client:
+        sleeping = asyncio.create_task(client.execute("SELECT pg_sleep(600)"))
+        await soon(lambda: "SELECT pg_sleep(600)" in gate.statements)
+        connection.execute("SELECT pg_terminate_backend(%s)", [client.info.backend_pid])
+        with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+            await sleeping
+
+
+async def test_what_a_client_leaves_open_is_undone_when_it_has_gone(database, gate, soon):
+    async with connected(database, gate) as control:
+        async with proxied(database, gate) as url:
+            leaving = await psycopg.AsyncConnection.connect(url)
+            await leaving.execute("LOCK TABLE t")
+            await leaving.close()
+            await soon(lambda: bool(gate.gone))
+        await control.execute("BEGIN; LOCK TABLE t NOWAIT; COMMIT")

@@ -53,8 +53,8 @@ class Sandbox:
             await self._run(self._scenario.sql_of(text), names.get(text, "fix.sql"))
         statements = load("scenarios")
         tables = await self._rows(statements["tables"].query)
-        names = ", ".join(name for name, _ in tables)
-        self._vacuum = f"{statements['vacuum'].query.decode()} {names}" if tables else ""
+        all_tables = ", ".join(name for name, _ in tables)
+        self._vacuum = f"{statements['vacuum'].query.decode()} {all_tables}" if tables else ""
         if database.reset is None:
             await self._save(tables)
 

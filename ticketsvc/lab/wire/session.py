@@ -166,6 +166,7 @@ class Session:
             for task in (answers, asking):
                 task.cancel()
             found = await asyncio.gather(answers, asking, return_exceptions=True)
+            self._flow()  # the server's last words, if it has gone
         for problem in found:
             if isinstance(problem, Exception) and not isinstance(problem, OSError | EOFError):
                 raise problem
