@@ -19,7 +19,7 @@ UNKNOWN = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
 _NAME = "ticketsvc_planned"
 _PARAMETER = re.compile(r"\$(\d+)")
 _NUMBERS = frozenset({"(numbers of sequences)"})
-# What draws numbers, or the time: it goes to whoever comes first.
+# What draws numbers, or the time: they go to the session that comes first.
 _DRAWS = r"nextval\(|\mnow\(|clock_timestamp\(|_timestamp\(|CURRENT_|LOCALTIME|timeofday\("
 _DRAWING = re.compile(_DRAWS.replace(r"\m", r"\b"))
 _DRAWN = re.compile(r"nextval\([^)]*\)")
