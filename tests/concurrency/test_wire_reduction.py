@@ -50,14 +50,14 @@ CREATE TABLE b (n int, v int);
 INSERT INTO a VALUES (1, 1), (2, 2);
 INSERT INTO b VALUES (1, 1);
 """
-FIRED = """
-CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS
+TRIGGERED = """
+CREATE FUNCTION bumps() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM bump(); RETURN NEW; END $$;
 """
 MERGED = """
 CREATE TABLE m (n int);
 INSERT INTO m VALUES (1);
-CREATE TRIGGER t BEFORE UPDATE ON m FOR EACH ROW EXECUTE FUNCTION fired();
+CREATE TRIGGER t BEFORE UPDATE ON m FOR EACH ROW EXECUTE FUNCTION bumps();
 """
 FUNCTION = """
 CREATE FUNCTION bump() RETURNS int LANGUAGE plpgsql AS $$
@@ -125,11 +125,11 @@ CASES = {
         ["INSERT INTO c VALUES (1)", "INSERT INTO b SELECT 8, count(*) FROM c"],
         ["INSERT INTO b VALUES (6, 6), (7, 7)"]),
     "trigger": (
-        FUNCTION + FIRED +
-        "CREATE TRIGGER t BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION fired();",
+        FUNCTION + TRIGGERED +
+        "CREATE TRIGGER t BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION bumps();",
         ["INSERT INTO b VALUES (2, 2)"], ["SELECT v FROM a WHERE n = 1", "UPDATE a SET v = 7"]),
     "trigger of merge": (
-        FUNCTION + FIRED + MERGED,
+        FUNCTION + TRIGGERED + MERGED,
         ["MERGE INTO m USING (VALUES (1)) s(n) ON m.n = s.n WHEN MATCHED THEN UPDATE SET n = 2"],
         ["SELECT v FROM a WHERE n = 1", "UPDATE a SET v = 7"]),
     "rule": (
