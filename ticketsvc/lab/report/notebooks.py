@@ -83,6 +83,8 @@ def choose_parameters(
 
 def _parse_like(text: str, parameter: Parameter) -> Any:
     example, value = _literal(parameter.default), _literal(text)
+    if example == parameter.default:  # it is computed: any value will do
+        return value
     if isinstance(example, str):
         return text
     if example is None or value is None:
