@@ -1,4 +1,4 @@
-"""What is read out of a burst's recording: only marks that hold whoever sent a statement."""
+"""What is read out of a burst's recording: only marks that are true for any request."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def transactions(end):
 def test_a_read_is_stale_when_a_rival_committed_before_its_transaction_did():
     table = statement_table(transactions("COMMIT"))
     [stale] = table[table["mark"] == "stale"].to_dict("records")
-    assert (stale["kind"], stale["lane"]) == ("read", "connection 2")
+    assert (stale["kind"], stale["connection"]) == ("read", "connection 2")
     assert "*stale* read" in explanation(table)
 
 
@@ -77,7 +77,7 @@ def test_a_client_with_connections_of_its_own_owns_what_it_sends():
     )
     table = statement_table(statements)
     assert list(table["mark"]) == ["", "stale", "", ""]
-    assert list(table["lane"]) == ["web", "counter", "web", "counter"]
+    assert list(table["connection"]) == ["web", "counter", "web", "counter"]
 
 
 @pytest.mark.parametrize(
