@@ -106,7 +106,10 @@ async def try_fixes(
                 done[candidate.ways] = found
         one = _judge(candidate, found, before)
         if found is as_it_is:
-            names = ", ".join(sorted(map(short_name, candidate.ways.lock_reads_of)))
+            names = (
+                ", ".join(sorted(map(short_name, candidate.ways.lock_reads_of)))
+                or "what is written"
+            )
             one = replace(
                 one,
                 why=f"FOR UPDATE was added to no statement: none is a SELECT from {names} "
