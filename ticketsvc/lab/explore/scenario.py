@@ -242,10 +242,10 @@ async def open_scheduler(
         server = conninfo_to_dict(sandbox.url)
         target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
         runner = await stack.enter_async_context(open_runner(scenario, psql))
+        service_port = str(free_port())
         if scenario.service is not None:
             port = await stack.enter_async_context(open_proxy(*target, ClientGate(turns)))
-            words = database_words(through(sandbox.url, port))
-            words["port"] = str(free_port())
+            words = {**database_words(through(sandbox.url, port)), "port": service_port}
             service = running_service(scenario, words)
             runner.service = await stack.enter_async_context(service)
         places = []
@@ -253,7 +253,7 @@ async def open_scheduler(
             gate = ClientGate(turns, client)
             port = await stack.enter_async_context(open_proxy(*target, gate))
             own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": str(port), "own_url": own})
+            places.append({**database_words(own), "port": service_port, "own_url": own})
         yield WireScheduler(sandbox, runner, actors, places, turns=turns, ways=ways)
 
 

@@ -144,9 +144,10 @@ async def run_bursts(
         runner = await stack.enter_async_context(open_runner(scenario, psql))
         shared = Recorder()
         recorders = [shared]
+        service_port = str(free_port())
         if scenario.service is not None:
             port = await stack.enter_async_context(open_proxy(*target, shared))
-            words = {**database_words(through(sandbox.url, port)), "port": str(free_port())}
+            words = {**database_words(through(sandbox.url, port)), "port": service_port}
             service = running_service(scenario, words)
             runner.service = await stack.enter_async_context(service)
         places = []
@@ -155,7 +156,7 @@ async def run_bursts(
             recorders.append(recorder)
             port = await stack.enter_async_context(open_proxy(*target, recorder))
             own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": str(port)})
+            places.append({**database_words(own), "port": service_port})
         for _ in range(repeat):
             await sandbox.reset()
             before = await sandbox.judge()

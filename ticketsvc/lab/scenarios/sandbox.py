@@ -113,7 +113,8 @@ async def judge_invariants(
     violated = []
     for invariant in scenario.invariant:
         try:
-            cursor = await connection.execute(scenario.sql_of(invariant.sql).encode())
+            # Prepared, it can be no more than one statement.
+            cursor = await connection.execute(scenario.sql_of(invariant.sql).encode(), prepare=True)
             rows = await cursor.fetchall() if cursor.description else None
         except psycopg.Error as problem:
             raise UsageError(

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import fill_in
+from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment
 from ticketsvc.lab.scenarios.spec import Scenario, Service
 
 START_TIMEOUT_S = 60.0
@@ -64,7 +64,12 @@ async def running_service(
             process = subprocess.Popen(  # noqa: ASYNC220 - started before the loop has other work
                 command,
                 cwd=scenario.folder,
-                env={**os.environ, **fill_in(service.environment, words)},
+                # The database's variables lead to the proxy, whatever the caller's own say.
+                env={
+                    **os.environ,
+                    **libpq_environment(words["database_url"]),
+                    **fill_in(service.environment, words),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

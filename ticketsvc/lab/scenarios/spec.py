@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ticketsvc.errors import UsageError
 
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
-FILL_INS = ("database_url", "port", "host", "database", "user", "password")
 MAX_CLIENTS = 8
 
 Text = Annotated[str, Field(min_length=1)]
