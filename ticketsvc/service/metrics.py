@@ -14,6 +14,7 @@ from ticketsvc.database.pool import Pool
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's; set where processes count together
+OWN_FOLDER = "ticketsvc-metrics-"  # how the name of a folder begins that serve made
 
 
 @contextlib.contextmanager
@@ -21,11 +22,11 @@ def counters_kept(folder: Path | None = None) -> Iterator[None]:
     """Keep the folder of the shared counters; the last process that uses it removes it.
 
     A lock says who uses it, and the system releases the lock of a process that is killed. None:
-    the folder named by the environment; without one, do nothing.
+    the folder named by the environment. One that `serve` did not make itself is left alone.
     """
     if folder is None and COUNTERS in os.environ:
         folder = Path(os.environ[COUNTERS])
-    if folder is None:
+    if folder is None or not folder.name.startswith(OWN_FOLDER):
         yield
         return
     import fcntl  # noqa: PLC0415 - Windows has none, and no processes that share a port

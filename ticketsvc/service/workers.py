@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ticketsvc.errors import UsageError, WorkerEnded
-from ticketsvc.service.metrics import COUNTERS, counters_kept
+from ticketsvc.service.metrics import COUNTERS, OWN_FOLDER, counters_kept
 from ticketsvc.service.stopping import stop_requests
 from ticketsvc.settings import Settings
 
@@ -159,6 +159,6 @@ def _reserved(settings: Settings) -> Iterator[int]:
 @contextlib.contextmanager
 def _counters() -> Iterator[dict[str, str]]:
     """Return the variable that makes prometheus-client share the counters between workers."""
-    folder = tempfile.mkdtemp(prefix="ticketsvc-metrics-")
+    folder = tempfile.mkdtemp(prefix=OWN_FOLDER)
     with counters_kept(Path(folder)):
         yield {COUNTERS: folder}
