@@ -221,7 +221,7 @@ def test_a_bad_scenario_is_one_line_and_leaves_nothing(command, monkeypatch, kin
 
 
 UNSEEN = {
-    "killed": "buyer 1 got no answer: the service has ended with code 9",
+    "killed": " got no answer: the service has ended with code 9",
     "hangs": "buyer 1 waits for something that PostgreSQL does not know of",
     "refuses": "no client succeeded in any schedule: that shows nothing; buyer 1 was told: 500",
 }

@@ -218,8 +218,13 @@ class Turns:
         if client.place is not None:
             self.steps[client.place] = replace(self.steps[client.place], **changes)
 
-    def ended(self, client: ClientTurn, *, gave_up: bool = False) -> None:
-        """Take note that *client* has ended; *gave_up*: without success, after a long wait."""
+    def ended(self, client: ClientTurn, *, gave_up: bool = False, unanswered: str = "") -> None:
+        """Take note that *client* has ended.
+
+        *gave_up*: without success, after a long wait. *unanswered*: why it got no answer.
+        """
+        if self._active and unanswered:
+            self._fail(f"{client.name} got no answer: {unanswered}")
         if self._active and gave_up and client.phase is Phase.RUNS:
             self._fail(
                 f"{client.name} failed after it had waited for something that PostgreSQL does not "

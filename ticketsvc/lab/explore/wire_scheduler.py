@@ -275,7 +275,7 @@ class WireScheduler:
                 raise result
         told = tuple(one for one in results if isinstance(one, ClientResult))
         for actor, one in zip(self._actors, told, strict=True):
-            if one.ending == "unknown":
+            if one.ending == "unknown":  # after the last turn of a schedule that was cut short
                 raise CouldNotTell(f"{actor.name} got no answer: {one.message}")
         await self._turns.rest(SETTLE_S)
         return complete, told
@@ -299,9 +299,15 @@ class WireScheduler:
         return result
 
     def _ended(self, client: ClientTurn, task: "asyncio.Task[ClientResult]") -> None:
+        if task.cancelled():  # the exploration ends
+            return
         waited = asyncio.get_running_loop().time() - client.since
-        succeeded = task.exception() is None and task.result().ending == "success"
-        self._turns.ended(client, gave_up=not succeeded and waited > _GIVES_UP_S)
+        result = None if task.exception() else task.result()
+        self._turns.ended(
+            client,
+            gave_up=waited > _GIVES_UP_S and not (result and result.ending == "success"),
+            unanswered=result.message if result and result.ending == "unknown" else "",
+        )
 
     async def _take_steps(self, strategy: Strategy) -> bool:
         while ready := [c for c in self._turns.clients if c.phase is Phase.ASKS]:
