@@ -232,7 +232,13 @@ def _conclusion(found: "ScenarioExploration", hold_commits: bool) -> str:
     if found.violating or found.reasons:
         return f"All {found.schedules:,} schedules are covered: {counted}."
     if hold_commits:
-        return f"All {found.schedules:,} schedules are covered, and every one is clean."
+        clean = f"All {found.schedules:,} schedules are covered, and every one is clean."
+        if found.refused < found.schedules:
+            return clean
+        return clean + (
+            "\nIn each, a client did not succeed. Explore once more with stock for all of them: "
+            "that is\nwhere two may get the same."
+        )
     return (
         f"All {found.schedules:,} schedules are clean, which proves nothing about statements that "
         "overlap:\nwith --no-hold-commits each statement commits at once. Run it again without it."

@@ -82,6 +82,17 @@ def test_a_fixed_one_is_exit_0(command):
     assert "All 8 schedules are covered, and every one is clean." in ended.stdout
 
 
+def test_a_stock_that_is_too_small_for_all_is_said(command):
+    script = """DO $$ BEGIN
+        PERFORM FROM events FOR UPDATE;
+        IF EXISTS (SELECT FROM bookings) THEN RAISE 'sold out'; END IF;
+        INSERT INTO bookings VALUES (1);
+    END $$;"""
+    ended = command("explore", by_psql(script))
+    assert ended.returncode == 0
+    assert "every one is clean.\nIn each, a client did not succeed." in ended.stdout
+
+
 def test_without_held_commits_clean_proves_nothing(command):
     assert command("explore", by_python("book_once")).returncode == 1
     ended = command("explore", by_python("book_once"), "--no-hold-commits")
@@ -200,7 +211,7 @@ BAD = {
     ),
     "no program": (by_service("sells", program="absent"), "service.command: absent: No such file"),
     "ends": (by_service("ends"), "it ended with code 1 before it was ready: no licence found"),
-    "silent": (by_service("silent"), "service.ready: it was not ready after 2 s"),
+    "silent": (by_service("silent"), "service.ready: it was not ready after 2 s at http"),
     "no numbers": (by_service("sells", numbers="tickets"), "numbers 'tickets': the answer has no"),
     "no module": (by_python("absent:buy"), "python 'absent:buy': there is no absent.py"),
     "fails at import": (by_python("service:buy"), "python 'service:buy': KeyError: 'HOW'"),

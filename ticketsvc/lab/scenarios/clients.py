@@ -187,7 +187,7 @@ def numbers_in(text: str, path: str) -> tuple[str, ...] | None:
         return None
     if isinstance(value, list):
         return tuple(map(str, value))
-    return None if isinstance(value, dict | None) else (str(value),)
+    return None if isinstance(value, dict | bool | None) else (str(value),)
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ _STOP_TIMEOUT_S = 5.0
 _LOOK_S = 0.02
 _END_IS_SEEN_S = 0.5
 _LAST_WORDS_BYTES = 4096
+_NAMES_ERROR = re.compile(r"\w*(Error|Exception)\b")  # Node writes its version after the error
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,11 @@ class RunningService:
         return ""
 
     def last_words(self) -> str:
-        """Return the last line that it wrote."""
+        """Return the last line it wrote that begins with an error's name, or else its last line."""
         self.output.seek(max(0, self.output.seek(0, io.SEEK_END) - _LAST_WORDS_BYTES))
         said = self.output.read().decode(errors="replace").strip().splitlines()
-        return said[-1].strip() if said else "it said nothing"
+        errors = [line for line in said if _NAMES_ERROR.match(line)]
+        return next(iter(errors[-1:] or said[-1:]), "it said nothing").strip()
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +89,7 @@ async def running_service(
                 raise UsageError(
                     f"{scenario.file}: service.{'ready' if code is None else 'command'}: "
                     + (
-                        f"it was not ready after {START_TIMEOUT_S:g} s"
+                        f"it was not ready after {START_TIMEOUT_S:g} s at {running.url}"
                         if code is None
                         else f"it ended with code {code} before it was ready"
                     )
