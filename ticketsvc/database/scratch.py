@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import traceback
 from collections.abc import Iterator, Sequence
 
 import psycopg
@@ -45,6 +46,10 @@ def scratch_database(
                 for change in changes:
                     connection.execute(change.encode())
             yield address
+        except BaseException as problem:
+            # A connection that a signal interrupted while it opened would hold up the drop.
+            traceback.clear_frames(problem.__traceback__)
+            raise
         finally:
             owner.execute(statements["drop_database"].query)
 

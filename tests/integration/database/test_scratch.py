@@ -1,5 +1,7 @@
 """A database of one's own: made, dropped, and swept up after runs that were killed."""
 
+import weakref
+
 import psycopg
 import pytest
 from psycopg import sql
@@ -52,3 +54,20 @@ def test_a_role_that_may_not_create_one_is_told_so(database, connection):
             pass
     finally:
         connection.execute("DROP ROLE t_plain")
+
+
+def test_a_connection_that_was_interrupted_while_it_opened_does_not_hold_up_the_end(database):
+    opened = []
+
+    def interrupted(url):
+        half_open = psycopg.pq.PGconn.connect_start(url.encode())
+        opened.append(weakref.ref(half_open))
+        raise SystemExit
+
+    with (
+        pytest.raises(SystemExit) as caught,
+        scratch_database(database, "bench", schemas=False) as url,
+    ):
+        interrupted(url)
+    assert caught.tb  # its frames held the connection; the server waits a minute for the password
+    assert opened[0]() is None
