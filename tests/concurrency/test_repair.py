@@ -1,0 +1,88 @@
+"""The scripts of `sql/repair`, on a database that is damaged, and sells meanwhile."""
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.experiments.lab import Lab
+from ticketsvc.lab.experiments.repair import SCRIPTS, repair_while_selling, run_script
+
+REFUNDED = "SELECT count(*) FROM original.ticket_repairs WHERE action = 'refund'"
+
+
+@pytest.fixture
+def lab(database):
+    """A lab on an empty database."""
+    opened = Lab(database)
+    with contextlib.closing(opened.connection):
+        yield opened
+
+
+@pytest.fixture
+def issue(connection):
+    """Issue the numbers of an event, one ticket each to users u1, u2, … in this order."""
+
+    def run(event, pool, numbers):
+        if pool is not None:
+            row = "INSERT INTO original.ticket_pools VALUES (%s, %s, %s)"
+            connection.execute(row, [event, *pool])
+        ticket = "INSERT INTO original.issued_tickets (event_id, user_id, ticket_number) VALUES "
+        for place, number in enumerate(numbers, 1):
+            connection.execute(ticket + "(%s, %s, %s)", [event, f"u{place}", number])
+
+    return run
+
+
+async def test_a_damaged_event_is_clean_and_guarded_afterwards_and_sells_throughout(lab):
+    done = await repair_while_selling(lab, "E", total=100_000, damaging=6)
+    assert not done.before.clean
+    assert done.after.clean
+    assert done.guards["valid"].eq("t").all()
+    assert {attempt.status for attempt in done.history} == {200}
+    assert done.tickets_sold == done.after.issued
+    assert done.planned
+    assert done.unplanned == set()
+    assert replace(done, planned=frozenset()).unplanned == done.planned  # the negative control
+
+
+@pytest.mark.parametrize(
+    ("pool", "numbers", "refunded"),
+    [
+        ((8, 8), [1, 2, 2, 1], 0),  # issued twice, and never subtracted
+        ((3, -2), [1, 2, 3, 1, 2], 2),  # oversold, and issued twice
+        ((4, 0), [3, 9, 0, 4], 0),  # out of range
+        (None, [1, 2], 2),  # of no event
+        ((8, 6), [2, 1], 0),  # the negative control: nothing is wrong
+    ],
+)
+def test_each_kind_of_damage_is_found_and_repaired(lab, issue, pool, numbers, refunded):
+    issue("E", pool, numbers)
+    assert len(run_script(lab.url, "1-find")) == (pool != (8, 6))
+    printed = [run_script(lab.url, script) for script in SCRIPTS]
+    assert lab.connection.execute(REFUNDED).fetchone() == (refunded,)
+    verdict = lab.audit("original", "E")
+    assert verdict.clean or pool is None
+    assert verdict.issued == len(numbers) - refunded
+    assert printed[3]["valid"].eq("t").all()
+    assert run_script(lab.url, "1-find").empty
+
+
+def test_what_is_planned_anew_gets_numbers_that_are_free(lab, connection, issue):
+    issue("E", (8, 6), [1, 1])
+    run_script(lab.url, "2-plan")
+    connection.execute("INSERT INTO original.issued_tickets VALUES (DEFAULT, 'E', 'late', 1)")
+    for script in SCRIPTS[1:]:
+        run_script(lab.url, script)
+    assert lab.audit("original", "E").clean
+
+
+def test_a_database_that_is_not_repaired_gets_no_guard_until_it_is(lab, issue):
+    """The negative control, and what its unfinished index leaves."""
+    issue("E", (8, 6), [1, 1])
+    with pytest.raises(UsageError, match="is duplicated"):
+        run_script(lab.url, "4-guard")
+    for script in SCRIPTS:
+        run_script(lab.url, script)
+    assert lab.audit("original", "E").clean
