@@ -42,6 +42,7 @@ INSERT INTO events VALUES (1);
 '''
 RULE = "SELECT seat, count(*) FROM bookings GROUP BY seat HAVING count(*) > 1"
 CLIENTS = """
+import threading
 import psycopg
 
 def naive(url, n, lock=""):
@@ -57,6 +58,9 @@ def fixed(url, n):
 def book(url, n):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("INSERT INTO bookings VALUES (1)")
+
+def meet(url, n, barrier=threading.Barrier(9)):
+    barrier.wait()
 
 def sleep(url, n):
     with psycopg.connect(url, autocommit=True) as connection:

@@ -244,6 +244,14 @@ def test_a_service_that_misbehaves_is_never_clean(command, monkeypatch, how):
     assert UNSEEN[how] in error_line(command("explore", by_service(how)), code=3)
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"), [("explore", "SETTLE_S"), ("stress", "CLIENT_TIMEOUT_S")]
+)
+def test_functions_that_wait_for_each_other_end_the_command(command, monkeypatch, name, limit):
+    monkeypatch.setattr(wire_scheduler if name == "explore" else clients, limit, 0.2)
+    error_line(command(name, by_python("meet")), code=3)
+
+
 def test_a_script_with_a_syntax_error_says_so(command):
     line = error_line(command("explore", by_psql("SELEC 1")), code=3)
     assert 'buyer 1 was told: ERROR: syntax error at or near "SELEC"' in line

@@ -37,3 +37,10 @@ def test_numbers_are_read_at_a_path(answer: str, numbers: tuple[str, ...] | None
 def test_the_last_words_are_the_error(output: str, reason: str) -> None:
     process = cast("subprocess.Popen[bytes]", None)  # is not asked
     assert RunningService("", process, io.BytesIO(output.encode())).last_words() == reason
+
+
+def test_the_last_words_show_no_password() -> None:
+    said = b"Error: no route to postgresql://shop:p%40ss@127.0.0.1:5432/shop (p@ss)"
+    process = cast("subprocess.Popen[bytes]", None)  # is not asked
+    last = RunningService("", process, io.BytesIO(said), "p@ss").last_words()
+    assert last == "Error: no route to postgresql://shop:***@127.0.0.1:5432/shop (***)"

@@ -51,8 +51,14 @@ def replaced(old, new):
 WRONG = {
     "not TOML": ("[database", "TOML"),
     "an unknown table": (GOOD + "[colour]\n", "colour: unknown key"),
-    "no database": (replaced("[database]", "[databas]"), "database: is missing"),
-    "no schema": (replaced("schema =", "schem ="), "database.schema: is missing"),
+    "no database": (
+        replaced("[database]", "[databas]"),
+        "databas: unknown key; did you mean database?",
+    ),
+    "no schema": (
+        replaced("schema =", "schem ="),
+        "database.schem: unknown key; did you mean schema?",
+    ),
     "a schema that is no list": (replaced('["CREATE TABLE t (a int)"]', '"x"'), "database.schema"),
     "an empty schema": (replaced('["CREATE TABLE t (a int)"]', "[]"), "database.schema"),
     "a schema file that is not there": (
@@ -79,7 +85,26 @@ WRONG = {
         replaced('command = ["true"]', 'command = ["true"]\nport = 3'),
         "service.port: unknown key",
     ),
-    "no client": (replaced("[[client]]", "[[clients]]"), "client: is missing"),
+    "no client": (replaced("[[client]]", "[[guest]]"), "client: is missing"),
+    "a misspelt key of a request": (
+        replaced('path = "/buy"', 'paht = "/buy"'),
+        "client.1.request.paht: unknown key; did you mean path?",
+    ),
+    "a misspelt word": (
+        replaced(
+            'command = ["true"]', 'command = ["true"]\nenvironment = { DB = "{databse_url}" }'
+        ),
+        "service.environment.DB: unknown word {databse_url}; did you mean database_url?; known are "
+        "{database_url}, {host}, ",
+    ),
+    "a misspelt word of a request": (
+        replaced('"{n}"', '["{nn}"]'),
+        "client.1.request.json.n: unknown word {nn}",
+    ),
+    "a word of clients in a service": (
+        replaced('["true"]', '["{n}"]'),
+        "service.command: unknown word {n}",
+    ),
     "a client without a name": (replaced('name = "buyer"', ""), "client.1.name: is missing"),
     "a client that does nothing": (
         replaced('request = { path = "/buy", json = { n = "{n}", quantity = 8 } }', ""),
@@ -136,7 +161,7 @@ WRONG = {
         GOOD + '[[client]]\nname = "buyer"\nsql = "SELECT 1;"\n',
         "two [[client]] are called 'buyer'",
     ),
-    "no invariant": (replaced("[[invariant]]", "[[invariants]]"), "invariant: is missing"),
+    "no invariant": (replaced("[[invariant]]", "[[rule]]"), "invariant: is missing"),
     "an invariant without SQL": (
         replaced('sql = "SELECT 1 WHERE false"', ""),
         "invariant.1.sql: is missing",

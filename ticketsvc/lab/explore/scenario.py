@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from ticketsvc.database.embedded import free_port
 from ticketsvc.errors import UsageError
@@ -19,7 +18,7 @@ from ticketsvc.lab.explore.turns import ClientGate, CouldNotTell, Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
 from ticketsvc.lab.scenarios.clients import Ending, actors_of, open_runner
-from ticketsvc.lab.scenarios.filling import database_words, through
+from ticketsvc.lab.scenarios.filling import database_words, server_of, through
 from ticketsvc.lab.scenarios.sandbox import open_sandbox
 from ticketsvc.lab.scenarios.service import running_service
 from ticketsvc.lab.scenarios.spec import Scenario
@@ -223,6 +222,7 @@ async def open_scheduler(
     if ways.isolation is not None:
         scenario = scenario.with_counts({}, ways.isolation)
     actors = actors_of(scenario)
+    target = server_of(conninfo)
     async with contextlib.AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
         await sandbox.reset()
@@ -239,8 +239,6 @@ async def open_scheduler(
             hold_commits=hold_commits,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
-        server = conninfo_to_dict(sandbox.url)
-        target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
         runner = await stack.enter_async_context(open_runner(scenario, psql))
         service_port = str(free_port())
         if scenario.service is not None:

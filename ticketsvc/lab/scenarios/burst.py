@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict
-
 from ticketsvc.database.embedded import free_port
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, actors_of, open_runner
-from ticketsvc.lab.scenarios.filling import database_words, through
+from ticketsvc.lab.scenarios.filling import database_words, server_of, through
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant, open_sandbox
 from ticketsvc.lab.scenarios.service import running_service
 from ticketsvc.lab.scenarios.spec import Scenario
@@ -136,11 +134,10 @@ async def run_bursts(
 ) -> list[ScenarioBurst]:
     """Run *repeat* bursts in a scratch database beside *conninfo*, reset before each."""
     actors = actors_of(scenario)
+    target = server_of(conninfo)
     bursts = []
     async with contextlib.AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
-        server = conninfo_to_dict(sandbox.url)
-        target = str(server.get("host") or "127.0.0.1"), int(server.get("port") or 5432)
         runner = await stack.enter_async_context(open_runner(scenario, psql))
         shared = Recorder()
         recorders = [shared]

@@ -10,15 +10,16 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment
+from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment, masked
 from ticketsvc.lab.scenarios.service import RunningService
 from ticketsvc.lab.scenarios.spec import Client, Scenario
 
@@ -75,6 +76,10 @@ class Runner:
 
     async def run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
         """Let *actor* act, with *words* for what the scenario leaves open; return how it ended."""
+        result = await self._run(actor, words)
+        return replace(result, message=masked(result.message, words["password"]))
+
+    async def _run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
         client = actor.client
         filled = {**words, "n": str(actor.n)}
         if client.request is not None:
@@ -122,13 +127,17 @@ class Runner:
     async def _call(self, name: str, url: str, n: int) -> ClientResult:
         function = self._functions[name]
         try:
-            if inspect.iscoroutinefunction(function):
-                await function(url, n)
-            else:
-                await asyncio.to_thread(function, url, n)
+            async with asyncio.timeout(CLIENT_TIMEOUT_S) as limit:
+                raised: BaseException | None = None
+                if inspect.iscoroutinefunction(function):
+                    await function(url, n)
+                else:
+                    raised = await _in_own_thread(function, url, n)
         except Exception as problem:  # whatever a foreign function raises is how it ended
-            return ClientResult("failed", _one_line(problem))
-        return ClientResult("success")
+            if limit.expired():
+                return ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
+            raised = problem
+        return ClientResult("failed", _one_line(raised)) if raised else ClientResult("success")
 
     async def _process(self, command: list[str], url: str, told: str = "") -> ClientResult:
         try:
@@ -221,6 +230,31 @@ def _function(scenario: Scenario, name: str) -> Callable[..., Any]:
         raise UsageError(f"{scenario.file}: python {name!r}: no function {function_name}")
     found: Callable[..., Any] = function
     return found
+
+
+async def _in_own_thread(function: Callable[..., Any], *arguments: object) -> BaseException | None:
+    """Call *function* in a thread that nobody else waits for, as it may never end.
+
+    Return what it raised.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[BaseException | None] = loop.create_future()
+
+    def tell(raised: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_result(raised)
+
+    def call() -> None:
+        raised: BaseException | None = None
+        try:
+            function(*arguments)
+        except BaseException as problem:  # sys.exit, too
+            raised = problem
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, raised)
+
+    threading.Thread(target=call, daemon=True).start()
+    return await ended
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

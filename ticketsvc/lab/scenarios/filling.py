@@ -1,15 +1,20 @@
 """Fill in what a scenario leaves open: where the database and the service are, and who acts."""
 
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_OPEN = re.compile(r"\{(python|database_url|port|host|database|user|password|n)\}")
+from ticketsvc.errors import UsageError
+
+WORDS = ("database_url", "host", "port", "database", "user", "password", "python")
+_OPEN = re.compile(r"(?<!\$)\{(\w+)\}")  # ${word} is a shell's
 _ALWAYS = {"python": sys.executable}
+_LOGIN = re.compile(r"(://[^\s:/@]*:)[^\s@]+(?=@)")
 
 
 def database_words(url: str) -> dict[str, str]:
@@ -22,6 +27,33 @@ def database_words(url: str) -> dict[str, str]:
         "user": str(parts.get("user") or ""),
         "password": str(parts.get("password") or ""),
     }
+
+
+def server_of(url: str) -> tuple[str, int]:
+    """Return host and port of the server at *url*, as a proxy needs them.
+
+    Raise `UsageError` for a Unix socket and for several hosts.
+    """
+    parts = conninfo_to_dict(url)
+    host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST", ""))
+    port = str(parts.get("port") or os.environ.get("PGPORT") or 5432)
+    if "," in host or "," in port:
+        raise UsageError(f"the database's address has several hosts ({host}): name one")
+    if host.startswith(("/", "@")) or (not host and os.name != "nt"):
+        raise UsageError(
+            f"the database's address is a Unix socket{f' ({host})' if host else ''}: clients are "
+            "led through a proxy, which needs a TCP address such as 127.0.0.1"
+        )
+    return host or "127.0.0.1", int(port)
+
+
+def masked(text: str, password: str) -> str:
+    """Return *text* with *password*, and with that of any address in it, replaced by `***`."""
+    text = _LOGIN.sub(r"\1***", text)
+    if not password:
+        return text
+    either = "|".join(map(re.escape, {password, quote(password, safe="")}))
+    return re.sub(rf"(?<!\w)({either})(?!\w)", "***", text)
 
 
 def through(url: str, port: int) -> str:
@@ -45,6 +77,18 @@ def fill_in(value: Any, words: Mapping[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(fill_in(part, words) for part in value)
     return value
+
+
+def unknown_words(value: Any, known: tuple[str, ...], key: str) -> Iterator[tuple[str, str]]:
+    """Yield key and word of each `{word}` in *value*, which stands at *key*, that is not known."""
+    if isinstance(value, str):
+        yield from ((key, word) for word in _OPEN.findall(value) if word not in known)
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from unknown_words(part, known, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from unknown_words(part, known, key)
 
 
 def libpq_environment(url: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment
+from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment, masked
 from ticketsvc.lab.scenarios.spec import Scenario, Service
 
 START_TIMEOUT_S = 60.0
@@ -35,6 +35,8 @@ class RunningService:
     url: str
     process: "subprocess.Popen[bytes]"
     output: IO[bytes]
+    password: str = ""
+    """The database's, which is not shown."""
 
     async def epitaph(self) -> str:
         """Return how it ended, and its last words; "" when it still runs."""
@@ -48,7 +50,8 @@ class RunningService:
         self.output.seek(max(0, self.output.seek(0, io.SEEK_END) - _LAST_WORDS_BYTES))
         said = self.output.read().decode(errors="replace").strip().splitlines()
         errors = [line for line in said if _NAMES_ERROR.match(line)]
-        return next(iter(errors[-1:] or said[-1:]), "it said nothing").strip()
+        last = next(iter(errors[-1:] or said[-1:]), "it said nothing")
+        return masked(last.strip(), self.password)
 
 
 @contextlib.asynccontextmanager
@@ -83,7 +86,8 @@ async def running_service(
                 f"{scenario.file}: service.command: {command[0]}: {problem.strerror}"
             ) from None
         try:
-            running = RunningService(fill_in(service.url, words), process, output)
+            url, password = fill_in(service.url, words), words["password"]
+            running = RunningService(url, process, output, password)
             if not await _ready(process, service, running.url):
                 code = process.poll()
                 raise UsageError(

@@ -3,13 +3,16 @@
 Whatever is wrong with it is one line that names the file, the key and the reason.
 """
 
+import difflib
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.scenarios.filling import WORDS, unknown_words
 
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 MAX_CLIENTS = 8
@@ -123,7 +126,25 @@ class Scenario(_Part):
             script = client.sql or ""
             if _looks_like_a_file(script) and not (self.folder / script).is_file():
                 raise ValueError(f"client {client.name}: there is no file {client.sql}")
+        self._fills_in()
         return self
+
+    def _fills_in(self) -> None:
+        """Raise `ValueError` for a `{word}` that nothing stands for."""
+        filled: list[tuple[str, Any, tuple[str, ...]]] = []
+        if self.service:
+            told = self.service.model_dump(include={"command", "environment", "url"})
+            filled.append(("service", told, WORDS))
+        for number, client in enumerate(self.client, start=1):
+            told = client.model_dump(include={"request", "command"}, by_alias=True)
+            filled.append((f"client.{number}", told, (*WORDS, "n")))
+        for key, value, known in filled:
+            for where, word in unknown_words(value, known, key):
+                words = ", ".join(f"{{{name}}}" for name in known)
+                raise ValueError(
+                    f"{where}: unknown word {{{word}}}{_did_you_mean(word, known)}; known are "
+                    f"{words}"
+                )
 
     def sql_of(self, text: str) -> str:
         """Return *text* if it is SQL, else what the file of that name holds."""
@@ -201,10 +222,39 @@ _REASONS = {
 }
 
 
+_TABLES: dict[str, type[_Part]] = {
+    "": Scenario,
+    "database": Database,
+    "service": Service,
+    "client": Client,
+    "client.request": Request,
+    "invariant": Invariant,
+    "fix": Fix,
+}
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _near_key(fault: Mapping[str, Any]) -> str:
+    """Return what an unknown key may have been meant to be, as words; "" for any other fault."""
+    *table, key = (str(part) for part in fault["loc"] if not isinstance(part, int))
+    model = _TABLES.get(".".join(table))
+    if fault["type"] != "extra_forbidden" or model is None:
+        return ""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return _did_you_mean(key, sorted(names - {"folder", "file"}))
+
+
 def _explain(problem: ValidationError) -> str:
-    fault = problem.errors(include_url=False)[0]
+    faults = problem.errors(include_url=False)
+    # A key that is misspelt says more than that the right one is missing.
+    fault = next((one for one in faults if one["loc"] and _near_key(one)), faults[0])
     place = ".".join(
         str(part + 1) if isinstance(part, int) else str(part).rstrip("_") for part in fault["loc"]
     )
     reason = _REASONS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    reason += _near_key(fault) if fault["loc"] else ""
     return f"{place}: {reason}" if place else reason
