@@ -2,100 +2,77 @@
 
 import ast
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from ticketsvc.lab.notebook import VERDICT_MIME
+from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
-SMALL: dict[str, dict[str, str]] = {
+SMALL: dict[str, dict[str, Any]] = {
     "01-seed": {},
-    "02-reproduce": {"repetitions": "2", "kinds": "[[2, 8], [20, 100]]"},
+    "02-reproduce": {"repetitions": 2, "kinds": [[2, 8], [20, 100]]},
     "03-root-cause": {
-        "arrivals": "[1, 10]",
-        "pool_sizes": "[1, 10]",
-        "gaps_ms": "[0, 800]",
-        "repetitions": "3",
+        "arrivals": [1, 10],
+        "pool_sizes": [1, 10],
+        "gaps_ms": [0, 800],
+        "repetitions": 3,
     },
-    "04-the-fix": {"repetitions": "2"},
-    "05-several-instances": {"repetitions": "2", "ports": "[0, 0]", "more_processes": "3"},
-    "06-write-volume": {"quantities": "[8, 128]", "purchases": "20"},
-    "07-which-schedules": {
-        "buyers": "[2]",
-        "sample": "10",
-        "pool_sizes": "[10]",
-        "repetitions": "2",
-    },
-    "08-throughput": {
-        "connections": "[1, 32]",
-        "at": "32",
-        "repetitions": "2",
-        "probes": "30",
-    },
-    "09-what-survives": {"times": "1", "between": "40", "overload_s": "2.0"},
-    "10-is-it-in-your-service": {"bursts": "2", "limit_of_fixes": "10"},
+    "04-the-fix": {"repetitions": 2},
+    "05-several-instances": {"repetitions": 2, "ports": [0, 0], "more_processes": 3},
+    "06-write-volume": {"quantities": [8, 128], "purchases": 20},
+    "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 2},
+    "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 2, "probes": 30},
+    "09-what-survives": {"times": 1, "between": 40, "overload_s": 2.0},
+    "10-is-it-in-your-service": {"bursts": 2, "limit_of_fixes": 10},
 }
 
 
+@pytest.fixture
 def run(
-    notebook: Path, out: Path, database: str, parameters: dict[str, str]
-) -> "subprocess.CompletedProcess[str]":
-    given = [word for name, value in parameters.items() for word in ("-y", f"{name}: {value}")]
-    return subprocess.run(
-        [sys.executable, "-m", "papermill", "--no-progress-bar", str(notebook), str(out), *given],
-        cwd=out.parent,
-        env={**os.environ, "DATABASE_URL": database},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, dict[str, Any]], NotebookResult]:
+    """Run a notebook on a fresh database; its page and its executed copy lie in `tmp_path`."""
+    monkeypatch.setenv("DATABASE_URL", database)
 
+    def run(name: str, parameters: dict[str, Any]) -> NotebookResult:
+        notebook = ROOT / "notebooks" / f"{name}.ipynb"
+        [result] = run_notebooks([notebook], parameters, tmp_path, tmp_path)
+        return result
 
-def verdicts(executed: Path) -> list[dict[str, object]]:
-    notebook = nbformat.read(executed, as_version=4)
-    return [
-        output["data"][VERDICT_MIME]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if VERDICT_MIME in output.get("data", {})
-    ]
+    return run
 
 
 def test_every_notebook_is_covered() -> None:
     assert [path.stem for path in NOTEBOOKS] == sorted(SMALL)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", SMALL)
 def test_runs_and_ends_in_a_verdict_that_holds(
-    notebook: Path, tmp_path: Path, database: str
+    name: str, run: Callable[..., NotebookResult], tmp_path: Path, database: str
 ) -> None:
-    out = tmp_path / "executed.ipynb"
-    finished = run(notebook, out, database, SMALL[notebook.stem])
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    [verdict] = verdicts(out)
-    assert verdict["holds"]
-    assert len(verdict["claims"]) >= 4
-    assert str(conninfo_to_dict(database)["password"]) not in out.read_text()
+    result = run(name, SMALL[name])
+    assert result.failure is None
+    assert result.verdict is not None
+    assert result.verdict.holds
+    assert len(result.verdict.claims) >= 4
+    password = str(conninfo_to_dict(database)["password"])
+    assert all(password not in file.read_text() for file in tmp_path.iterdir())
 
 
-def test_a_verdict_that_does_not_hold_fails_the_notebook(tmp_path: Path, database: str) -> None:
+def test_a_verdict_that_does_not_hold_fails_the_notebook(
+    run: Callable[..., NotebookResult],
+) -> None:
     """Negative control: a single buyer does no damage, so 02 must not be borne out."""
-    out = tmp_path / "executed.ipynb"
-    [notebook] = [path for path in NOTEBOOKS if path.stem == "02-reproduce"]
-    parameters = {"purchases": "1", "repetitions": "1", "kinds": "[[1, 8]]"}
-    finished = run(notebook, out, database, parameters)
-    assert finished.returncode != 0
-    [verdict] = verdicts(out)
-    assert not verdict["holds"]
+    result = run("02-reproduce", {"purchases": 1, "repetitions": 1, "kinds": [[1, 8]]})
+    assert result.failure is not None
+    assert result.verdict is not None
+    assert not result.verdict.holds
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
