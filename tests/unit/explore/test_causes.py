@@ -1,5 +1,7 @@
 """The cause of a violation is named with its evidence, or not at all."""
 
+import re
+
 from ticketsvc.lab.explore.causes import Act, cause_of
 
 NAMES = ("A", "B")
@@ -29,7 +31,7 @@ def test_a_stale_read_that_was_acted_upon():
     )
     found = cause_of(acts(*rows), NAMES)
     assert found.name == "check-then-act on a stale read"
-    assert "A read pool (available = 8) at step 1; B changed it at step 3" in found.sentence
+    assert "A read pool (available = 8) at step 1; B changed pool at step 3" in found.sentence
     assert found.places == (0, 2, 3)
 
 
@@ -79,6 +81,37 @@ def test_each_keeping_to_its_snapshot_and_changing_another_row_is_write_skew():
     assert name_of(*rows) == "write skew"
 
 
+def bought(update, rows):
+    """A inserts at once, and changes the pool only after B has read, inserted and changed it."""
+    look, insert = "SELECT available FROM pool", "INSERT INTO tickets VALUES (1)"
+    read = {"row": {"available": 8}, "rows": 1}
+    return acts(
+        (0, look, POOL, NONE, 0, read),
+        (0, insert, NONE, TICKETS, 1, {"rows": 1}),
+        (1, look, POOL, NONE, 2, read),
+        (1, insert, NONE, TICKETS, 3, {"rows": 1}),
+        (1, update, POOL, POOL, 4, {"rows": 1}),
+        (0, update, POOL, POOL, 5, {"rows": rows}),
+    )
+
+
+def test_an_insert_of_ones_own_before_the_change_hides_no_cause():
+    guarded = "UPDATE pool SET available = available - 8 WHERE available >= 8"
+    found = cause_of(bought(guarded, rows=0), NAMES, "SELECT FROM tickets")
+    assert found.name == "check-then-act on a stale read"
+    assert found.places == (0, 1, 2, 3, 4)
+    assert re.findall(r"step (\d)", found.sentence) == ["1", "2", "3", "4", "5"]
+
+
+def test_each_invariant_has_the_cause_that_changed_what_it_looks_at():
+    update = "UPDATE pool SET available = available - 8"
+    places = {
+        name: cause_of(bought(update, rows=1), NAMES, f"SELECT FROM {name}").places
+        for name in ("tickets", "pool")
+    }
+    assert places == {"tickets": (0, 1, 2, 3, 4), "pool": (0, 4, 5)}
+
+
 def blind(text="UPDATE pool SET guest = $1 WHERE id = 1"):
     rows = (0, text, POOL, POOL, 2, {"rows": 1}), (1, text, POOL, POOL, 3, {"waited_for": (0,)})
     return acts(*rows, (0, "COMMIT", NONE, NONE, 2, {}))
@@ -113,6 +146,21 @@ def test_a_lock_given_back_before_the_commit():
         (1, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 5, {"rows": 1}),
     )
     assert name_of(*rows) == "lock released before commit"
+
+
+def test_a_lock_given_back_before_the_commit_when_a_snapshot_is_kept():
+    look = "SELECT count(*) FROM tickets"
+    rows = (
+        (0, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 3, {"rows": 1}),
+        (0, "SELECT pg_advisory_unlock(1)", NONE, NONE, 3, {}),
+        (1, "SELECT pg_advisory_lock(1)", NONE, NONE, 6, {}),
+        (0, "SELECT 1", NONE, NONE, 3, {}),
+        (1, look, TICKETS, NONE, 6, {"row": {"count": 0}, "rows": 1, "snapshot": 2}),
+        (1, "INSERT INTO tickets VALUES (1)", NONE, TICKETS, 6, {"rows": 1}),
+    )
+    assert name_of(*rows) == "lock released before commit"
+    *others, (client, text, reads, changes, committed, _), last = rows
+    assert name_of(*others, (client, text, reads, changes, committed, {}), last) is None
 
 
 def test_what_the_evidence_does_not_show_is_unexplained():

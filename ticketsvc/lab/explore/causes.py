@@ -8,6 +8,7 @@ unexplained.
 Over 300 lines, because the seven causes share one reading of what a step read and changed.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ class Act:
     """One step as the search for a cause sees it.
 
     *place*: which step, from 0. *committed*: the place of the step that made its changes visible;
-    None: they were rolled back. *row*: the first row it returned, *rows*: how many it returned or
-    changed. *waited_for*: clients whose lock it waited for.
+    None: they were rolled back. *snapshot*: the place of the step that fixed what it sees, where
+    that is an earlier one of its transaction. *row*: the first row it returned, *rows*: how many
+    it returned or changed. *waited_for*: clients whose lock it waited for.
     """
 
     place: int
@@ -59,6 +61,12 @@ class Act:
     rows: int = -1
     waited_for: tuple[int, ...] = ()
     error: str | None = None
+    snapshot: int | None = None
+
+    @property
+    def seen(self) -> int:
+        """The place up to which it sees what others committed."""
+        return self.place if self.snapshot is None else self.snapshot
 
 
 @dataclass(frozen=True)
@@ -72,39 +80,65 @@ class Cause:
 
 @dataclass(frozen=True)
 class _Miss:
-    """A read, a rival's *change* that it did not see, and *act*, done and committed after that."""
+    """A read, a rival's *change* that it did not see, and *act*, done after the read.
+
+    *relation*: what was read and changed. *more*: what the reader did besides to what an invariant
+    looks at.
+    """
 
     read: Act
     change: Act
     act: Act
     relation: str
+    more: tuple[Act, ...]
 
 
-def cause_of(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
-    """Return the cause that the evidence in *acts* shows; None when it shows none."""
-    misses = list(_misses(acts))
-    return _early_unlock(acts, misses, names) or _stale(misses, names) or _unguarded(acts, names)
+def cause_of(acts: Sequence[Act], names: Sequence[str], about: str = "") -> Cause | None:
+    """Return the cause that the evidence in *acts* shows; None when it shows none.
+
+    *about*: the SQL of an invariant. Only who changed what it looks at can have violated it.
+    """
+    changed = frozenset().union(*(act.changes for act in acts))
+    looked_at = frozenset(name for name in changed if _mentions(about, name))
+    misses = list(_misses(acts, looked_at))
+    guilty = [act for act in acts if act.changes & looked_at or not looked_at]
+    direct = [miss for miss in misses if not miss.more]
+    theirs = [act for act in acts if any(act.client == one.client for one in guilty)]
+    return (
+        _early_unlock(acts, misses, names)
+        or _stale(direct, names)
+        or _changed_late(acts, guilty, names)
+        or _stale(misses, names)
+        or _unguarded(theirs, names)
+    )
 
 
-def _misses(acts: Sequence[Act]) -> Iterator[_Miss]:
+def _mentions(text: str, relation: str) -> bool:
+    return bool(re.search(rf"\b{re.escape(relation.rpartition('.')[2])}\b", text, re.IGNORECASE))
+
+
+def _misses(acts: Sequence[Act], looked_at: Relations) -> Iterator[_Miss]:
     for read in acts:
+        after = [
+            act
+            for act in acts
+            if act.client == read.client and act.place >= read.place and _took_effect(act)
+        ]
+        guilty = [act for act in after if act.changes & looked_at]
+        if not after or (looked_at and not guilty):
+            continue
         for change in acts:
             shared = sorted(name for name in change.changes if _sees(read, name))
             if change.client == read.client or not shared or not _took_effect(change):
                 continue
-            if _place(change) < read.place or _waited_and_saw(read, change):
+            if _place(change) < read.seen or _waited_and_saw(read, change):
                 continue
             if _disjoint(read, change):
                 continue
-            acted = [
-                act
-                for act in acts
-                if act.client == read.client and act.place >= read.place and _took_effect(act)
-            ]
             # What changes the same relation says more than what else the client did.
-            acted.sort(key=lambda act: shared[0] not in act.changes)
-            if acted:
-                yield _Miss(read, change, acted[0], shared[0])
+            for act in sorted(after, key=lambda act: shared[0] not in act.changes):
+                more = () if not guilty or act in guilty else (guilty[-1],)
+                yield _Miss(read, change, act, shared[0], more)
 
 
 def _took_effect(act: Act) -> bool:
@@ -145,33 +179,32 @@ def _stale(misses: Sequence[_Miss], names: Sequence[str]) -> Cause | None:
     for miss in found:
         waited = bool(miss.read.waited_for)
         actor = names[miss.act.client]
-        at = f"at step {miss.act.place + 1}"
         if _both_insert(miss) and not waited:
             return _say(
                 "phantom",
                 miss,
                 names,
                 "the row that would have been in the way was not there yet, so nothing could "
-                f"lock it, and {actor} inserted its own {at}",
+                "lock it",
             )
         if _writes_back(miss.act, miss) and _writes_back(miss.change, miss):
             return _say(
                 "lost update",
                 miss,
                 names,
-                f"{at} {actor} wrote back a value computed from what it had read, over the other's",
+                f"{actor} wrote back a value computed from what it had read, over the other's",
             )
         if not waited and _came_back(miss, misses) and _different_rows(miss):
             return _say(
                 "write skew",
                 miss,
                 names,
-                f"{at} {actor} changed another row: each kept to what it had read, and both "
-                "together break the rule",
+                "they changed different rows: each kept to what it had read, and both together "
+                "break the rule",
             )
-        more = f"{at} {actor} acted on what it had read all the same"
+        more = f"{actor} acted on what it had read all the same"
         if miss.act is miss.read:
-            more = f"so {actor} decided by what was no longer so"
+            more = f"{actor} decided by what was no longer so"
         return _say("check-then-act on a stale read", miss, names, more)
     return None
 
@@ -182,24 +215,62 @@ def _came_back(miss: _Miss, misses: Sequence[_Miss]) -> bool:
     return any((other.read.client, other.change.client) == pair for other in misses)
 
 
+_Clause = tuple[int, int, str]
+"""At which place which client did what."""
+
+
 def _say(name: CauseName, miss: _Miss, names: Sequence[str], more: str) -> Cause:
-    read, change, table = miss.read, miss.change, short_name(miss.relation)
-    reader, rival = names[read.client], names[change.client]
-    if read is miss.act and read.waited_for:
-        began = (
-            f"{reader}'s statement (step {read.place + 1}) waited for {rival}'s lock, but it read "
-            f"{table} as it was before the wait"
-        )
-    elif read is miss.act:
-        began = f"{reader} read {table} and changed it in one statement at step {read.place + 1}"
-    else:
-        began = f"{reader} read {table}{_row(read)} at step {read.place + 1}"
-    verb = "inserted into it" if _INSERT.search(change.text) else "changed it"
-    changed = f"{rival} {verb} at step {change.place + 1}"
-    if _place(change) != change.place:
-        changed += f" and committed at step {_place(change) + 1}"
-    places = tuple(sorted({read.place, change.place, _place(change), miss.act.place}))
-    return Cause(name, f"{name}: {began}; {changed}; {more}", places)
+    clauses = [*_reading(miss, names), *_changing(miss.change, miss.relation)]
+    for act in (miss.act, *miss.more):
+        if act is not miss.read:
+            begun, *committed = _changing(act, miss.relation)
+            # When it committed matters where it came first.
+            clauses += [begun, *(committed if act.place < _place(miss.change) else ())]
+    return _cause(name, clauses, names, more)
+
+
+def _reading(miss: _Miss, names: Sequence[str]) -> Iterator[_Clause]:
+    read, table = miss.read, short_name(miss.relation)
+    did, when = f"read {table}{_row(read)}", ""
+    if read.seen < read.place:
+        yield read.seen, read.client, "took the snapshot of its transaction"
+        when = " in that snapshot"
+    if read is miss.act:
+        did = f"read {table} and changed {_table(read, miss.relation)} in one statement"
+        if read.waited_for:
+            lock = f"waited for the lock of {names[miss.change.client]}"
+            did = f"{lock}, but read {table} as it was before the wait,"
+    yield read.place, read.client, did + when
+
+
+def _changing(act: Act, relation: str) -> Iterator[_Clause]:
+    verb = "inserted into" if _INSERT.search(act.text) else "changed"
+    yield act.place, act.client, f"{verb} {_table(act, relation)}"
+    if _place(act) != act.place:
+        yield _place(act), act.client, "committed"
+
+
+def _table(act: Act, relation: str) -> str:
+    """Return the name of what *act* changed: *relation*, if that is among it."""
+    named = [name for name in sorted(act.changes) if re.match(r"\w", name)]
+    return short_name(relation if relation in act.changes else next(iter(named), "data"))
+
+
+def _cause(
+    name: CauseName, clauses: Sequence[_Clause], names: Sequence[str], more: str = ""
+) -> Cause:
+    """Return a cause whose sentence tells *clauses* in the order of their steps."""
+    told: list[str] = []
+    last = None
+    for place, client, did in sorted(set(clauses)):
+        what = f"{did} at step {place + 1}"
+        if client == last:
+            told[-1] += f" and {what}"
+        else:
+            told.append(f"{names[client]} {what}")
+        last = client
+    sentence = f"{name}: {'; '.join([*told, *[more] * bool(more)])}"
+    return Cause(name, sentence, tuple(sorted({place for place, _, _ in clauses})))
 
 
 def _early_unlock(
@@ -212,17 +283,41 @@ def _early_unlock(
             if (
                 unlock.client == change.client
                 and _UNLOCKS.search(unlock.text)
-                and change.place < unlock.place < miss.read.place < _place(change)
+                and change.place < unlock.place < miss.read.seen < _place(change)
             ):
-                sentence = (
-                    f"lock released before commit: {names[unlock.client]} changed "
-                    f"{short_name(miss.relation)} at step {change.place + 1} and gave its lock "
-                    f"back at step {unlock.place + 1}, before its commit at step "
-                    f"{_place(change) + 1}; in between {names[miss.read.client]} read "
-                    f"what was no longer so at step {miss.read.place + 1}"
-                )
-                places = (change.place, unlock.place, miss.read.place, _place(change))
-                return Cause("lock released before commit", sentence, places)
+                back = unlock.place, unlock.client, "gave its lock back"
+                clauses = [*_reading(miss, names), *_changing(change, miss.relation), back]
+                more = "what the lock protected could be read while it was not committed"
+                return _cause("lock released before commit", clauses, names, more)
+    return None
+
+
+def _changed_late(acts: Sequence[Act], guilty: Sequence[Act], names: Sequence[str]) -> Cause | None:
+    """Two clients that acted on what both had read, before either changed it."""
+    for one, other in itertools.combinations(acts, 2):
+        pair = {one.client, other.client}
+        for relation in sorted(one.reads & other.reads):
+            sees = _sees(one, relation) and _sees(other, relation)
+            changes = [act for act in acts if relation in act.changes and act.client in pair]
+            late = all(act.place > max(one.seen, other.seen) for act in changes)
+            if not sees or not late or _disjoint(one, other) or len(pair) == 1:
+                continue
+            told = [act for act in changes if _took_effect(act)][:1]
+            acted = [
+                act
+                for read in (one, other)
+                for act in guilty
+                if act.client == read.client and act.place > read.place and _took_effect(act)
+            ]
+            if told and pair == {act.client for act in changes} == {act.client for act in acted}:
+                table = short_name(relation)
+                clauses = [
+                    (read.place, read.client, f"read {table}{_row(read)}") for read in (one, other)
+                ]
+                for act in (*acted, *told):
+                    clauses += [*_changing(act, relation)][:1]
+                more = f"both acted on {table} as it was before either had changed it"
+                return _cause("check-then-act on a stale read", clauses, names, more)
     return None
 
 
@@ -230,7 +325,9 @@ def _unguarded(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
     """Two clients that changed the same rows without asking what they were."""
     for one in acts:
         for other in acts:
-            if not (one.client < other.client and _took_effect(one) and _took_effect(other)):
+            if one.client == other.client or one.place > other.place:
+                continue
+            if not (_took_effect(one) and _took_effect(other)):
                 continue
             if not (_same_rows(one, other) and _asks_nothing(one)):
                 continue

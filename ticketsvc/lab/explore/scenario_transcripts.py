@@ -57,7 +57,7 @@ def transcript_of(run: ScenarioRun, *, seen: bool = True) -> Transcript:
 
 
 def endings(run: ScenarioRun) -> list[str]:
-    """Return how each client ended, then each violated invariant, then the cause."""
+    """Return how each client ended, then each violated invariant and its cause."""
     return [*answers(run), *(findings(run) if run.violated else ())]
 
 
@@ -70,11 +70,13 @@ def answers(run: ScenarioRun) -> list[str]:
 
 
 def findings(run: ScenarioRun) -> list[str]:
-    """Return each violated invariant, then the cause; or that every invariant holds."""
+    """Return each violated invariant and its cause; or that every invariant holds."""
     if not run.violated:
         return ["every invariant holds"]
-    cause = run.cause.sentence if run.cause else "unexplained"
-    return [*map(in_words, run.violated), f"cause: {cause}"]
+    found = []
+    for violated, cause in zip(run.violated, run.causes, strict=True):
+        found += [in_words(violated), f"cause: {cause.sentence if cause else 'unexplained'}"]
+    return found
 
 
 def in_words(violated: ViolatedInvariant) -> str:

@@ -52,7 +52,8 @@ class Phase(Enum):
 class Note:
     """What is known of a step beside the step itself: for the search for causes.
 
-    *alone*: it commits by itself. *ends*: it ends its session's transaction.
+    *alone*: it commits by itself. *ends*: it ends its session's transaction. *keeps_snapshot*: what
+    comes later in its transaction sees what the first statement did.
     """
 
     session: Session
@@ -60,6 +61,7 @@ class Note:
     footprint: Footprint = field(default_factory=Footprint)
     alone: bool = False
     ends: bool = False
+    keeps_snapshot: bool = False
 
 
 @dataclass(eq=False)
@@ -290,7 +292,9 @@ class Turns:
             self._fail(f"{owner.name} reads an answer in pieces that changes data: {_short(unit)}")
         effect = self._effect(block, self._footprints.locks_of(footprint), alone=alone, mixed=mixed)
         step = Step(owner.index, name_of(unit), unit.text, effect)
-        await self._ask(owner, step, Note(session, unit.values, footprint, alone=alone))
+        keeps = not alone and block.level in _KEEPS_SNAPSHOT
+        note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
+        await self._ask(owner, step, note)
         return split
 
     def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:

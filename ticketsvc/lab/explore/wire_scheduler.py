@@ -24,6 +24,7 @@ from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
+from ticketsvc.lab.wire.session import Session
 
 SETTLE_S = 20.0
 """How long a client may do nothing that could be seen, before that is called a wait elsewhere."""
@@ -43,6 +44,7 @@ _TRIES = 50
 WRITES = re.compile(
     r"\b(insert\s+into|(?<!for )update\s|delete\s+from|merge\s+into)", re.IGNORECASE
 )
+_LOCKS_A_TABLE = re.compile(r"\s*lock\b", re.IGNORECASE)  # takes no snapshot
 MAX_RETRIES = 10
 CONFLICTS = ("40001", "40P01")
 """SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock."""
@@ -78,9 +80,14 @@ class ScenarioRun:
     represents: int = 1
 
     @cached_property
+    def causes(self) -> tuple[Cause | None, ...]:
+        """The cause of each violation, where the evidence shows one."""
+        return tuple(cause_of(self.acts, self.names, one.sql) for one in self.violated)
+
+    @property
     def cause(self) -> Cause | None:
-        """The cause of its violation, where the evidence shows one."""
-        return cause_of(self.acts, self.names) if self.violated else None
+        """The first cause that is known."""
+        return next(filter(None, self.causes), None)
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -204,9 +211,13 @@ class WireScheduler:
 
     def _acts(self) -> Iterator[Act]:
         notes = self._turns.notes
+        snapshots: dict[Session, int] = {}  # where those of open transactions were taken
         for place, (step, note) in enumerate(zip(self._turns.steps, notes, strict=True)):
             if note.ends:
+                snapshots.pop(note.session, None)
                 continue
+            if note.keeps_snapshot and not _LOCKS_A_TABLE.match(step.text):
+                snapshots.setdefault(note.session, place)
             committed: int | None = place if note.alone and not step.error else None
             if not note.alone and not step.error:
                 end = next(
@@ -232,7 +243,10 @@ class WireScheduler:
                 step.rows,
                 step.waited_for,
                 step.error,
+                snapshots.get(note.session),
             )
+            if step.error:
+                snapshots.pop(note.session, None)
 
     async def _judge(self, results: Sequence[ClientResult]) -> tuple[ViolatedInvariant, ...]:
         sold = [number for result in results for number in result.numbers]

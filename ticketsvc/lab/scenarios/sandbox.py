@@ -27,6 +27,7 @@ class ViolatedInvariant:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     count: int
+    sql: str = ""
 
 
 class Sandbox:
@@ -112,9 +113,10 @@ async def judge_invariants(
     """Return the invariants that do not hold; raise `UsageError` naming one whose SQL fails."""
     violated = []
     for invariant in scenario.invariant:
+        sql = scenario.sql_of(invariant.sql)
         try:
             # Prepared, it can be no more than one statement.
-            cursor = await connection.execute(scenario.sql_of(invariant.sql).encode(), prepare=True)
+            cursor = await connection.execute(sql.encode(), prepare=True)
             rows = await cursor.fetchall() if cursor.description else None
         except psycopg.Error as problem:
             raise UsageError(
@@ -129,7 +131,7 @@ async def judge_invariants(
             columns = tuple(column.name for column in cursor.description or ())
             violated.append(
                 ViolatedInvariant(
-                    invariant.name, columns, tuple(map(tuple, rows[:_ROWS_SHOWN])), len(rows)
+                    invariant.name, columns, tuple(map(tuple, rows[:_ROWS_SHOWN])), len(rows), sql
                 )
             )
     return tuple(violated)
