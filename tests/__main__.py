@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FAILED_CHECKS = "TESTS_FAILED_CHECKS"
 # One more than there are processors: many a test waits for what it has started.
 WORKERS = min(4, (os.cpu_count() or 1) + 1)
-PYTEST = ("-p", "tests.__main__", "-n", str(WORKERS), "--dist", "worksteal")
+PYTEST = ("-p", "tests.__main__", "-n", str(WORKERS), "--dist", "loadgroup")
 
 # Cell ids are kept: they are names. The keys are what papermill and JupyterLab write at each run.
 STRIP = (

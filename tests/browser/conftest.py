@@ -2,13 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
+from playwright.sync_api import Browser as PlaywrightBrowser
 from playwright.sync_api import Page, sync_playwright
 
 QUIET = (
@@ -62,58 +65,65 @@ def program() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def visit(program: str) -> Visitor:
-    """Return what opens files at widths, and notes what they do."""
+class Chromium:
+    """One browser for all tests, in a thread where its loop does not stand in the way of theirs."""
 
-    def visit(files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str] = ()) -> Any:
-        return _in_a_thread(_visit_all, program, files, widths, selectors)
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._thread = ThreadPoolExecutor(1)
+        self._stack = ExitStack()
 
-    return visit
+    def __enter__(self) -> Self:
+        self._browser: PlaywrightBrowser = self.do(self._launch)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.do(self._stack.close)
+        self._thread.shutdown()
 
-@pytest.fixture(scope="session")
-def use(program: str) -> Browser:
-    """Return what opens a file at a width and does there what it is given; noted, as a visit is."""
+    def do(self, work: Callable[..., Any], *arguments: object) -> Any:
+        return self._thread.submit(work, *arguments).result()
 
-    def use(file: Path, width: int, act: Callable[[Page], object]) -> Any:
-        return _in_a_thread(_use, program, file, width, act)
+    def _launch(self) -> PlaywrightBrowser:
+        playwright = self._stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=self._program, args=list(QUIET))
+        return self._stack.enter_context(browser)
 
-    return use
+    def use(self, file: Path, width: int, act: Callable[[Page], object]) -> Visit:
+        with self._browser.new_page(viewport={"width": width, "height": 900}) as page:
+            seen = _visit(page, Visit(file, width), ())
+            act(page)
+            seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
+            return seen
 
-
-def _in_a_thread(work: Callable[..., object], *arguments: object) -> object:
-    """Do it where playwright's loop does not stand in the way of the other tests'."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(work, *arguments).result()
-
-
-def _use(program: str, file: Path, width: int, act: Callable[[Page], object]) -> Visit:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=program, args=list(QUIET)) as browser,
-    ):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        seen = _visit(page, Visit(file, width), ())
-        act(page)
-        seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
-        return seen
-
-
-def _visit_all(
-    program: str, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]
-) -> list[Visit]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=program, args=list(QUIET)) as browser,
-    ):
+    def visit(
+        self, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]
+    ) -> list[Visit]:
         visits = []
         for width in widths:
             for file in files:
-                page = browser.new_page(viewport={"width": width, "height": 900})
-                visits.append(_visit(page, Visit(file, width), selectors))
-                page.close()
+                with self._browser.new_page(viewport={"width": width, "height": 900}) as page:
+                    visits.append(_visit(page, Visit(file, width), selectors))
         return visits
+
+
+@pytest.fixture(scope="session")
+def chromium(program: str) -> Iterator[Chromium]:
+    """Run the browser."""
+    with Chromium(program) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def visit(chromium: Chromium) -> Visitor:
+    """Return what opens files at widths, and notes what they do."""
+    return partial(chromium.do, chromium.visit)
+
+
+@pytest.fixture(scope="session")
+def use(chromium: Chromium) -> Browser:
+    """Return what opens a file at a width and does there what it is given; noted, as a visit is."""
+    return partial(chromium.do, chromium.use)
 
 
 def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:

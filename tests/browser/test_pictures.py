@@ -23,6 +23,8 @@ IMPORTS = (
     "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
 )
 
+pytestmark = pytest.mark.xdist_group("pictures")
+
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:

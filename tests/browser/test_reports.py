@@ -1,5 +1,6 @@
 """The report in a browser: it asks for nothing, says what it has to, and fits the window."""
 
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,29 +10,28 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.browser.conftest import Visit, Visitor
-from tests.notebooks import samples
+from tests.notebooks.samples import Ran
 from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.pages import POLICY
-from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 WIDTHS = (400, 1280)
 BAND, VERDICT, ERROR, FACTS = "header .band", "section.verdict", ".error .message", "dl.facts dt"
 CHANGED = ".celltag_injected-parameters"
+Visits = dict[str, list[Visit]]
 ALT = 'A line of "2" points, as it is'
 
 
-@pytest.fixture(scope="session")
-def visits(visit: Visitor, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Visit]]:
+pytestmark = pytest.mark.xdist_group("samples")
+
+
+@pytest.fixture(scope="module")
+def visits(visit: Visitor, ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Visits:
     """Every page of the samples' report at every width, by the page's name."""
-    folder = tmp_path_factory.mktemp("report")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", samples.DATABASE_URL)
-        results = run_notebooks(
-            samples.write_all(folder), {"rows": 2}, folder / "reports", folder / "runs"
-        )
-    write_index(results, folder / "reports", facts=gather_facts(None))
-    files = sorted((folder / "reports").glob("*.html"))
+    folder = tmp_path_factory.mktemp("report") / "reports"
+    shutil.copytree(ran.reports, folder)
+    write_index(ran.results, folder, facts=gather_facts(None))
+    files = sorted(folder.glob("*.html"))
     seen: dict[str, list[Visit]] = {file.stem: [] for file in files}
     for one in visit(files, WIDTHS, (BAND, VERDICT, ERROR, FACTS, CHANGED, "h1")):
         seen[one.file.stem].append(one)
@@ -39,7 +39,7 @@ def visits(visit: Visitor, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def test_no_page_asks_for_anything_or_says_anything_or_overflows(
-    visits: dict[str, list[Visit]],
+    visits: Visits,
 ) -> None:
     assert sorted(visits) == ["01-holds", "02-fails", "03-asks", "index"]
     for one in (one for page in visits.values() for one in page):
@@ -54,7 +54,7 @@ def test_no_page_asks_for_anything_or_says_anything_or_overflows(
 
 
 def test_a_page_is_titled_by_its_question_and_shows_its_verdict(
-    visits: dict[str, list[Visit]],
+    visits: Visits,
 ) -> None:
     for one in visits["01-holds"]:
         assert one.title == "Does it hold?"
@@ -67,7 +67,7 @@ def test_a_page_is_titled_by_its_question_and_shows_its_verdict(
         assert "rows = 2" in one.texts[CHANGED][0]
 
 
-def test_a_failed_page_says_so_at_the_top(visits: dict[str, list[Visit]]) -> None:
+def test_a_failed_page_says_so_at_the_top(visits: Visits) -> None:
     for one in visits["02-fails"]:
         [band] = one.texts[BAND]
         assert "This notebook failed" in band
@@ -79,14 +79,14 @@ def test_a_failed_page_says_so_at_the_top(visits: dict[str, list[Visit]]) -> Non
         assert "KeyError: 'password'" in one.texts[BAND][0]
 
 
-def test_the_index_gathers_verdicts_charts_and_versions(visits: dict[str, list[Visit]]) -> None:
+def test_the_index_gathers_verdicts_charts_and_versions(visits: Visits) -> None:
     for one in visits["index"]:
         assert "2 of 3 notebooks failed" in one.texts[BAND][0]
         assert one.alts == [ALT]
         assert {"Processors", "Memory", "Python", "PostgreSQL"} <= set(one.texts[FACTS])
 
 
-def test_every_link_leads_somewhere(visits: dict[str, list[Visit]]) -> None:
+def test_every_link_leads_somewhere(visits: Visits) -> None:
     linked = set()
     for one in (one for page in visits.values() for one in page):
         for link in one.links:

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from ticketsvc.lab.report.index import write_index
+from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 PASSWORD = "s3cr3t&%word"
 DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
@@ -64,3 +68,28 @@ def write_all(folder: Path) -> list[Path]:
         write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),
         write(folder, "03-asks", "Does it ask?", SAYS_PASSWORD, ASKS_OUTSIDE, "{}['password']"),
     ]
+
+
+FACTS = {"Python": "3"}
+
+
+class Ran:
+    """The samples, run once in *folder*."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reports, self.runs = folder / "reports", folder / "runs"
+        self.calls: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", DATABASE_URL)
+            self.results = run_notebooks(
+                write_all(folder),
+                {"rows": 2},
+                self.reports,
+                self.runs,
+                on_start=lambda notebook: self.calls.append(notebook.stem),
+                on_end=lambda result: self.calls.append(result.state),
+            )
+        write_index(self.results, self.reports, facts=FACTS)
+
+    def page(self, name: str) -> str:
+        return (self.reports / f"{name}.html").read_text()
