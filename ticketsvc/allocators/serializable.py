@@ -1,13 +1,13 @@
 """Check-then-act under SERIALIZABLE, with a retry."""
 
-import contextlib
 from typing import ClassVar
 
 from psycopg import IsolationLevel
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.database.idempotency_keys import CONSTRAINT
 from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.purchases import Purchase, TicketRange
 
@@ -31,7 +31,9 @@ class Serializable(CheckThenAct):
 
         The database commits only what some serial order could have produced. It rolls back the
         rest with SQLSTATE 40001 (or 40P01), so a retry repeats nothing. In each conflict one
-        purchase succeeds. Conflicts are detected only between SERIALIZABLE transactions.
+        purchase succeeds. Conflicts are detected only between SERIALIZABLE transactions. Now and
+        then, where the index of the tickets has a new page, the database reports a conflict as a
+        number that is issued already (23505): that is retried too.
 
         Raise `EventNotFound` or `SoldOut`, and the last conflict after `MAX_TRIES`.
 
@@ -39,8 +41,13 @@ class Serializable(CheckThenAct):
         try leaves dead rows.
         """
         for _ in range(MAX_TRIES - 1):
-            with contextlib.suppress(SerializationFailure, DeadlockDetected):
+            try:
                 return await self._try(purchase)
+            except (SerializationFailure, DeadlockDetected):
+                pass
+            except UniqueViolation as problem:
+                if problem.diag.constraint_name == CONSTRAINT:  # of the purchase's key
+                    raise
         return await self._try(purchase)
 
     async def _try(self, purchase: Purchase) -> TicketRange:
