@@ -12,6 +12,7 @@
     │   └── RefusedByDatabase       a constraint of the schema was violated
     ├── Unavailable             nothing was sold; try again later
     │   ├── DatabaseUnavailable
+    │   │   └── PoolerFound             a pooler that the settings do not name
     │   ├── Overloaded              too many purchases are in flight
     │   ├── NothingToSell           the database has no event
     │   └── Draining                the server is stopping
@@ -100,6 +101,16 @@ class Unavailable(TicketsvcError, code="unavailable"):
 
 class DatabaseUnavailable(Unavailable, code="database_unavailable"):
     """The database gave no connection in time, or takes no writes."""
+
+
+class PoolerFound(DatabaseUnavailable):
+    """A pooler is between the service and the database, and the settings do not name it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a pooler such as PgBouncer is between the service and the database, where prepared "
+            "statements run another client's: set TICKETSVC_POOLER=transaction"
+        )
 
 
 class Overloaded(Unavailable, code="overloaded"):

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ticketsvc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+Pooler = Literal["none", "transaction"]
 
 
 class Settings(BaseSettings):
@@ -29,6 +31,9 @@ class Settings(BaseSettings):
         default=3000, validation_alias=AliasChoices("port", "PORT", "TICKETSVC_PORT")
     )
     """The port `serve` listens on; 0 takes any free one."""
+
+    pooler: Pooler = "none"
+    """What is between the service and the database; transaction: PgBouncer in this mode."""
 
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections per server process; the original had 10."""

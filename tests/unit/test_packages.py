@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -111,6 +112,21 @@ def test_conda_takes_python_and_the_lock() -> None:
     assert specs.keys() == {"python", "pip"}
     assert str(specs["python"].version) == PROJECT["requires-python"]
     assert last == {"pip": ["-r requirements-lab.lock"]}
+
+
+# Who starts the service again
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deploy" / "ticketsvc.service").read_text()
+    unit = tmp_path / "ticketsvc.service"
+    for known, said in {"Restart=": "", "Restarts=": "Unknown key"}.items():
+        there = text.replace("/opt/ticketsvc/.venv/bin/python", sys.executable)
+        unit.write_text(there.replace("Restart=", known))
+        command = ["systemd-analyze", "verify", str(unit)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said in found.stderr if said else not found.stderr
 
 
 # Containers

@@ -62,6 +62,7 @@ def serve(
     """Sell tickets over HTTP."""
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.database.locate import kept_database
+    from ticketsvc.database.pooler import check_pooler
     from ticketsvc.database.roles import as_service
     from ticketsvc.service.server import serve as run_server
     from ticketsvc.service.workers import supervise
@@ -96,6 +97,8 @@ def serve(
         sys.stdout.flush()
 
     with kept_database(settings) as owner:
+        if settings.database_url is not None:
+            check_pooler(owner, settings.pooler)
         prepare_schemas(owner)
         conninfo = owner
         if settings.database_url is None:

@@ -13,7 +13,8 @@ from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from ticketsvc.errors import DatabaseUnavailable, Overloaded
+from ticketsvc.database.pooler import check_connection
+from ticketsvc.errors import DatabaseUnavailable, Overloaded, PoolerFound
 from ticketsvc.settings import Settings
 
 Connection = AsyncConnection[Any]
@@ -43,9 +44,12 @@ class Pool:
     def __init__(self, conninfo: str, settings: Settings, parameters: dict[str, Any]) -> None:
         self._conninfo = conninfo
         self._parameters = parameters
+        self._pooler = settings.pooler
+        self._pooler_found = False  # by the latest attempt to connect
         self._connections: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             kwargs=parameters,
+            configure=self._check,
             min_size=settings.pool_size,
             max_size=settings.pool_size,
             max_waiting=settings.max_waiting,
@@ -97,6 +101,8 @@ class Pool:
         except TooManyRequests:
             raise Overloaded("too many purchases are waiting: try again shortly") from None
         except (TimeoutError, PoolTimeout, PoolClosed, psycopg.OperationalError):
+            if self._pooler_found:
+                raise PoolerFound from None
             raise DatabaseUnavailable(
                 "the database gives no connection: try again shortly"
             ) from None
@@ -116,6 +122,16 @@ class Pool:
             finally:
                 self._waits.discard(wait)
 
+    async def _check(self, connection: Connection) -> None:
+        """Let a new connection into the pool when a purchase may be sent on it, or close it."""
+        try:
+            await check_connection(connection, self._pooler)
+        except BaseException as problem:
+            self._pooler_found = isinstance(problem, PoolerFound)
+            await connection.close()
+            raise
+        self._pooler_found = False
+
     async def _connection_attempt_failed(self, _: AsyncConnectionPool[Connection]) -> None:
         usable = self._lent or self.get_stats()["pool_available"]
         if not usable and self._probe is None:
@@ -132,7 +148,8 @@ class Pool:
         while (problem := await self._try_to_connect()) is not None:
             if not reported:
                 # Not the error's text: that may name the address.
-                kind = f"{type(problem).__name__} {problem.sqlstate or ''}".strip()
+                sqlstate = problem.sqlstate if isinstance(problem, psycopg.Error) else None
+                kind = f"{type(problem).__name__} {sqlstate or ''}".strip()
                 _log.warning("the database is away: %s", kind)
             reported = True
             await asyncio.sleep(_PROBE_INTERVAL_S)
@@ -140,10 +157,11 @@ class Pool:
         if reported:
             _log.warning("the database is back")
 
-    async def _try_to_connect(self) -> psycopg.Error | None:
+    async def _try_to_connect(self) -> psycopg.Error | PoolerFound | None:
         try:
             connection = await AsyncConnection.connect(self._conninfo, **self._parameters)
-        except psycopg.Error as problem:
+            await self._check(connection)
+        except (psycopg.Error, PoolerFound) as problem:
             return problem
         await connection.close()
         return None
@@ -176,6 +194,8 @@ def make_pool(
             "connect_timeout": _CONNECT_TIMEOUT_S,
             **_TCP_LIMITS,
             "client_encoding": "utf8",  # the database refuses what it cannot store
+            # A pooler may send each transaction to another session, which has not prepared it.
+            **({"prepare_threshold": None} if settings.pooler == "transaction" else {}),
         },
     )
 

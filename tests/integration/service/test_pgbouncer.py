@@ -1,0 +1,137 @@
+"""Behind a real PgBouncer that gives every transaction another session."""
+
+import asyncio
+import contextlib
+
+import psycopg
+import pytest
+
+from tests.support.bouncers import start_bouncer
+from tests.support.buying import SAFE, buy, post_purchase
+from tests.support.commands import error_line
+from tests.support.ledgers import is_clean
+from tests.support.waiting import TIMEOUT_S
+from tests.support.web_servers import serve_app
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database import pool as pool_module
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pooler import check_pooler
+from ticketsvc.database.roles import as_service
+from ticketsvc.database.schemas import reset_event
+from ticketsvc.errors import UsageError
+from ticketsvc.lab.workload.burst import run_workload
+from ticketsvc.lab.workload.plan import Workload
+from ticketsvc.lab.workload.services import running_services
+from ticketsvc.purchases import TicketRange
+from ticketsvc.sales.seller import Seller
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
+
+CLIENTS, SESSIONS, PURCHASES = 24, 3, 240
+every_safe = pytest.mark.parametrize("name", SAFE)
+
+
+@pytest.fixture(scope="module")
+def owner(server):
+    with server.clone() as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def pooled(owner):
+    """The address of the service's login through PgBouncer."""
+    with start_bouncer(as_service(owner), SESSIONS) as address:
+        yield address
+
+
+@pytest.fixture
+def stock(owner):
+    """A connection to the database itself, where 8 × PURCHASES tickets of E are for sale."""
+    with psycopg.connect(owner, autocommit=True) as connection:
+        reset_event(connection, "fixed", "E", 8 * PURCHASES)
+        yield connection
+
+
+async def sold_by(seller, purchase):
+    try:
+        return await seller.sell(purchase)
+    except Exception as problem:
+        return problem
+
+
+async def sell_all(address, name, pooler, rounds=2):
+    """Sell by 24 clients of two instances, then again with the same keys; return all outcomes."""
+    async with contextlib.AsyncExitStack() as stack:
+        settings = Settings(pool_size=6, pool_timeout_s=TIMEOUT_S, pooler=pooler)
+        pools = [await stack.enter_async_context(make_pool(address, settings)) for _ in range(2)]
+        sellers = [Seller(ALLOCATORS[name], pool, "fixed", PURCHASES) for pool in pools]
+
+        async def client(place, shift):
+            return [
+                await sold_by(sellers[(n + shift) % 2], buy(key=f"{name}-{n}"))
+                for n in range(place, PURCHASES, CLIENTS)
+            ]
+
+        async def everybody(shift):
+            found = await asyncio.gather(*(client(place, shift) for place in range(CLIENTS)))
+            return [one for row in found for one in row]
+
+        async with asyncio.timeout(TIMEOUT_S):
+            return [await everybody(shift) for shift in range(rounds)]
+
+
+@every_safe
+async def test_two_instances_sell_everything_once(pooled, stock, name):
+    sold, again = await sell_all(pooled, name, "transaction")
+    assert {type(one) for one in sold} == {TicketRange}
+    assert again == sold
+    assert sorted(one.first for one in sold) == list(range(1, 8 * PURCHASES, 8))
+    assert is_clean(stock)
+
+
+@pytest.mark.parametrize("name", ["range", "ticket_rows"])
+async def test_without_the_setting_purchases_fail(pooled, stock, name, monkeypatch):
+    """Negative control: with the check off, a session holds another client's statement."""
+
+    async def accept(*_):
+        pass
+
+    monkeypatch.setattr(pool_module, "check_connection", accept)
+    (sold,) = await sell_all(pooled, name, "none", rounds=1)
+    assert {type(one) for one in sold} != {TicketRange}
+
+
+async def test_two_services_sell_over_http(pooled, stock):
+    transaction = {"TICKETSVC_POOLER": "transaction"}
+    workload = Workload("E", purchases=PURCHASES, concurrency=CLIENTS, keys=True)
+    with running_services(pooled, "group_commit", ports=(0, 0), environment=transaction) as urls:
+        history = await run_workload(urls, workload)
+    assert [one.outcome for one in history] == ["ok"] * PURCHASES
+    assert is_clean(stock)
+
+
+def test_serve_refuses_a_pooler_it_was_not_told_of(pooled, cli):
+    refused = cli("serve", "--port", "0", DATABASE_URL=pooled)
+    assert "TICKETSVC_POOLER=transaction" in error_line(refused)
+
+
+async def test_a_pooler_that_appears_later_is_named_by_readyz(pooled, http, stock):
+    pool = make_pool(pooled, Settings(pool_size=2))
+    async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
+        async with http.get(url + "/readyz") as answer:
+            assert answer.status == 503
+            assert "TICKETSVC_POOLER=transaction" in await answer.text()
+        assert (await post_purchase(http, url))[0] == 503
+    assert stock.execute("SELECT available FROM fixed.ticket_pools").fetchone() == (8 * PURCHASES,)
+
+
+async def test_the_setting_also_sells_without_a_pooler(owner, stock):
+    # This many also show that `serializable` retries the conflict at a new page of the index.
+    (sold,) = await sell_all(owner, "serializable", "transaction", rounds=1)
+    assert {type(one) for one in sold} == {TicketRange}
+
+
+def test_start_up_options_are_refused(owner):
+    check_pooler(owner, "transaction")
+    with pytest.raises(UsageError, match="options"):
+        check_pooler(f"{owner}?options=-c%20lock_timeout%3D1s", "transaction")

@@ -1,0 +1,65 @@
+"""PgBouncer between a service and its database."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.waiting import TIMEOUT_S, eventually
+from ticketsvc.database.binaries import server_account
+from ticketsvc.database.embedded import free_port
+
+CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "deploy" / "pgbouncer.ini"
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+@contextlib.contextmanager
+def start_bouncer(database: str, sessions: int) -> Iterator[str]:
+    """Run PgBouncer with the configuration of docs/deploy.md, and *sessions* to the database.
+
+    Return the address of *database*, a URL with a password, through it.
+    """
+    if PGBOUNCER is None:
+        reason = "PgBouncer is not installed: `apt-get install pgbouncer`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    folder, account, port = Path(tempfile.mkdtemp(prefix="t-")), server_account(), free_port()
+    to = conninfo_to_dict(database)
+    text = CONFIGURATION.read_text("utf-8")
+    changes = {
+        "port=5432": f"port={to['port']}",
+        "listen_port = 6432": f"listen_port = {port}",
+        "/etc/pgbouncer/": f"{folder}/",
+        "default_pool_size = 20": f"default_pool_size = {sessions}",
+    }
+    for there, here in changes.items():
+        assert there in text
+        text = text.replace(there, here)
+    (folder / "pgbouncer.ini").write_text(text)
+    (folder / "userlist.txt").write_text(f'"{to["user"]}" "{to["password"]}"\n')
+    account.own(folder)  # it does not run as root
+    with (folder / "log").open("wb") as log:
+        command = [PGBOUNCER, str(folder / "pgbouncer.ini")]
+        process = subprocess.Popen(command, stderr=log, **account.popen_arguments())
+    pooled = psycopg.conninfo.make_conninfo(database, port=port)
+    try:
+        eventually(lambda: process.poll() is not None or _accepts(pooled))
+        assert process.poll() is None, (folder / "log").read_text()
+        yield pooled
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT_S)
+        shutil.rmtree(folder)
+
+
+def _accepts(address: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(address).close()
+        return True
+    return False
