@@ -1,5 +1,7 @@
 """`explore`, `stress` and `audit` on a scenario: what they print, and how they end."""
 
+import re
+
 import psutil
 import pytest
 
@@ -105,9 +107,9 @@ def test_fixes_are_ranked_with_a_legend_and_a_reason(command):
     ended = command("explore", by_python("book_once") + fix, "--try-fixes")
     assert ended.returncode == 1
     said = " ".join(ended.stdout.split())
-    assert "Refused needlessly: fewer clients were served" in said
+    assert "Needless: a client was refused that would have been served" in said
     assert "one booking a seat: never wrong" in said
-    assert "it breaks at: buyer 1 INSERT bookings, buyer 2 INSERT bookings, buyer" in said
+    assert "buyer 1 INSERT bookings, buyer 2 INSERT bookings, buyer" in said
 
 
 def test_two_scenarios_side_by_side(command, tmp_path):
@@ -122,6 +124,30 @@ def test_a_sample_and_a_limit_prove_nothing(command):
         ended = command("explore", by_python("fixed"), option, "2")
         assert ended.returncode == 3
         assert words in ended.stdout
+
+
+def test_a_limit_reached_after_a_violation_says_that_there_may_be_more(command):
+    ended = command("explore", by_python("naive"), "--limit", "3", "--json")
+    assert json_of(ended, code=1)["complete"] is False
+    line = error_line(ended, code=1)
+    assert "violations found; the search stopped at its limit of 3, so the counts are" in line
+
+
+def test_where_nothing_can_be_told_nothing_is_called_clean(command):
+    ended = command("explore", by_python("fixed"), "--limit", "2")
+    assert "could not tell: the search stopped at its limit" in error_line(ended, code=3)
+    assert "clean" not in ended.stdout
+
+
+def test_the_smallest_schedule_has_one_id(command):
+    ended = command("explore", by_python("naive"))
+    (shown,) = re.findall(r"that violates, (\w+):", ended.stdout)
+    assert f"violates 'no seat twice': --replay {shown}\n" in ended.stdout
+
+
+def test_the_only_schedule(command):
+    text = by_python("fixed").replace("count = 2", "count = 1")
+    assert "The only schedule is covered, and it is clean." in command("explore", text).stdout
 
 
 def test_a_burst(command):

@@ -1,9 +1,14 @@
 """Fixes are ranked by what they do to clients; what cannot differ is not explored again."""
 
+from dataclasses import replace
+
 import pytest
 
+from ticketsvc.lab.explore.causes import Act
 from ticketsvc.lab.explore.effects import Effect
 from ticketsvc.lab.explore.fixes import try_fixes
+from ticketsvc.lab.explore.overlap import why_nothing_isolates
+from ticketsvc.lab.explore.rewriting import locking_reads, refuses_lock
 from ticketsvc.lab.explore.scenario import ScenarioExploration
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
@@ -75,3 +80,64 @@ async def test_a_retry_is_explored_only_where_something_conflicts():
     again = [ways.isolation for ways in asked if ways.retry]
     assert again == ["serializable"]
     assert not any(ways.lock_reads_of for ways in asked)
+
+
+def overlapping(*parts):
+    """Return a violating run; *parts*: client, transaction's last step, what is read, changed."""
+    data = frozenset({"pool"})
+    steps, acts = [], []
+    for place, (client, end, reads, changes) in enumerate(parts):
+        seen, published = (data if touched else frozenset() for touched in (reads, changes))
+        steps.append(Step(client, "", "", Effect(sees=seen, publishes=published)))
+        acts.append(Act(place, client, "", (), seen, published, end))
+    results = (ClientResult("success"), ClientResult("success"))
+    return ScenarioRun(("A", "B"), tuple(steps), results, (OVERSOLD,), tuple(acts))
+
+
+AUTOCOMMIT = overlapping((0, 0, 1, 0), (1, 1, 1, 0), (0, 2, 0, 1), (1, 3, 0, 1))
+TRANSACTIONS = overlapping((0, 2, 1, 0), (1, 3, 1, 0), (0, 2, 0, 1), (1, 3, 0, 1))
+
+
+def test_levels_and_locks_cannot_help_where_no_transactions_overlap():
+    assert why_nothing_isolates([AUTOCOMMIT]).startswith("no client uses a transaction")
+    assert why_nothing_isolates([TRANSACTIONS]) == ""
+    assert "transaction:" not in why_nothing_isolates([TRANSACTIONS, AUTOCOMMIT])
+
+
+async def test_what_cannot_help_is_not_explored():
+    found = replace(WELL, runs=[*WELL.runs, AUTOCOMMIT])
+    asked = []
+
+    async def explore(ways, sql):
+        asked.append(ways)
+        return WELL
+
+    tried = await try_fixes(found.scenario, found, explore)
+    assert [ways.advisory_lock for ways in asked] == [True]
+    assert [one.holds for one in tried if not one.explored] == [False] * 4
+
+
+async def test_a_search_that_stopped_says_that_there_may_be_more():
+    stopped = replace(VIOLATING, complete=False, stopped=True)
+    ranked, _ = await tried({"lock": stopped, "serializable": WELL, "repeatable read": WELL})
+    shown = ranked[-1].shown()
+    assert (shown["holds"], shown["violating"]) == ("no", "at least 1")
+    assert "at least 1 of 1 schedules tried" in shown["why"]
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("SELECT coalesce(sum(a), 0) FROM t", "an aggregate"),
+        ("SELECT a FROM t GROUP BY a", "GROUP BY"),
+        ("SELECT DISTINCT a FROM t", "DISTINCT"),
+        ("SELECT rank() OVER (ORDER BY a) FROM t", "a window function"),
+        ("SELECT a FROM t UNION ALL SELECT 1", "UNION"),
+        ("SELECT a, (SELECT count(*) FROM u) FROM t WHERE b = 'group by'", ""),
+        ("SELECT count FROM t", ""),
+    ],
+)
+def test_a_read_that_cannot_be_locked_is_left_as_it_is(text, refused):
+    assert refuses_lock(text) == refused
+    locked = locking_reads(frozenset({"public.t"}))(text)
+    assert locked == (text if refused else f"{text} FOR UPDATE")

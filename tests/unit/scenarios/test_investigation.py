@@ -42,7 +42,7 @@ def broken(found, bursts, again=None, fixed=None):
         (explored(BAD), f"Yes, in {NAME}: 1 of 1 schedules violate (unexplained)."),
         (
             explored(sample_runs.scenario_run()),
-            f"No, not in {NAME}: all 1 schedules are clean.",
+            f"No, not in {NAME}: the only schedule is clean.",
         ),
         (
             explored(sample_runs.scenario_run(), complete=False, reasons=["a timer"]),

@@ -1,13 +1,12 @@
 """Try the fixes that people reach for on a scenario, and say which hold and why others do not."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ticketsvc.lab.explore.causes import short_name
-from ticketsvc.lab.explore.effects import dependent
-from ticketsvc.lab.explore.rewriting import LOCKS, locking_reads
+from ticketsvc.lab.explore.overlap import in_series, why_nothing_isolates
+from ticketsvc.lab.explore.rewriting import LOCKS, locking_reads, reads_of, refuses_lock
 from ticketsvc.lab.explore.scenario import AS_IT_IS, ScenarioExploration
 from ticketsvc.lab.explore.wire_scheduler import CONFLICTS, ScenarioRun, Ways
 from ticketsvc.lab.scenarios.spec import Scenario
@@ -61,6 +60,7 @@ class TriedFix:
             "fix": self.candidate.name,
             "holds": self.holds,
             "schedules": self.found.schedules,
+            "complete": self.found.complete,
             "violating": self.found.violating,
             "refused_needlessly": self.needless,
             "errors": self.errors,
@@ -68,6 +68,27 @@ class TriedFix:
             "smallest": self.found.smallest.id if self.found.smallest else None,
             "why": self.why,
         }
+
+    def shown(self) -> dict[str, str]:
+        """Return the same for people; what a search that stopped has not counted is said."""
+        found = self.found
+        told = {
+            name: f"{value:,}" if isinstance(value, int) else str(value)
+            for name, value in self.as_dict().items()
+        }
+        told["holds"] = "yes" if self.holds else "no"
+        if found.stopped:
+            told["violating"] = f"at least {told['violating']}"
+            told["why"] += (
+                f" (stopped at the first violation: at least {found.violating:,} of "
+                f"{found.schedules:,} schedules tried)"
+            )
+        return told
+
+    @property
+    def explored(self) -> bool:
+        """Whether it was tried at all."""
+        return bool(self.found.schedules or self.found.reasons)
 
 
 def candidates(scenario: Scenario, as_it_is: ScenarioExploration) -> list[Candidate]:
@@ -92,29 +113,38 @@ async def try_fixes(
 ) -> list[TriedFix]:
     """Explore *scenario* with each candidate; return them ranked, the best first.
 
-    What cannot differ from an exploration that is there already is not explored again.
+    What cannot differ from an exploration that is there already is not explored again, and what
+    cannot help is not explored.
     """
+    useless = why_nothing_isolates(
+        [*([as_it_is.smallest] if as_it_is.smallest else []), *as_it_is.runs]
+    )
     before = _served_alone(run for run in as_it_is.runs if run.clean)
     done = {AS_IT_IS: as_it_is}
     tried = []
     for candidate in candidates(scenario, as_it_is):
         on_fix(candidate)
         found = None if candidate.sql else done.get(_equal_to(candidate.ways, done))
+        isolates = candidate.ways.isolation or candidate.ways.lock_reads_of
+        if useless and isolates and found is not as_it_is:
+            tried.append(TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, useless))
+            continue
         if found is None:
             found = await explore(candidate.ways, candidate.sql)
             if not candidate.sql:
                 done[candidate.ways] = found
         one = _judge(candidate, found, before)
+        refused = _refusing(candidate.ways.lock_reads_of, [as_it_is, found])
         if found is as_it_is:
             names = (
                 ", ".join(sorted(map(short_name, candidate.ways.lock_reads_of)))
                 or "what is written"
             )
-            one = replace(
-                one,
-                why=f"FOR UPDATE was added to no statement: none is a SELECT from {names} "
-                "that does not lock yet",
-            )
+            none = f"none is a SELECT from {names} that does not lock yet"
+            why = f"FOR UPDATE was added to no statement: {refused or none}"
+            one = replace(one, why=why)
+        elif refused:
+            one = replace(one, why=f"{one.why}; without FOR UPDATE: {refused}")
         tried.append(one)
     return sorted(tried, key=lambda one: one.rank)
 
@@ -135,17 +165,32 @@ def _rewritten(ways: Ways, as_it_is: ScenarioExploration) -> bool:
     return any(rewrite(act.text) != act.text for run in as_it_is.runs for act in run.acts)
 
 
+def _refusing(relations: frozenset[str], explored: Sequence[ScenarioExploration]) -> str:
+    """Name the reads of *relations* that PostgreSQL lets nobody lock, and why; "" for none."""
+    if not relations:
+        return ""
+    is_read = reads_of(relations)
+    texts = {act.text for found in explored for run in found.runs for act in run.acts}
+    reads = [(text, refuses_lock(text)) for text in sorted(filter(is_read, texts))]
+    told = [f"{' '.join(text.split())[:80]} ({why})" for text, why in reads if why]
+    return f"PostgreSQL refuses it in {'; '.join(told)}" if told else ""
+
+
 def _judge(candidate: Candidate, found: ScenarioExploration, before: int) -> TriedFix:
     alone = _served_alone(found.runs)
     needless = sum(run.represents for run in found.runs if _served(run) < max(alone, before))
     errors = sum(run.represents for run in found.runs if _fails(run))
-    tried = TriedFix(candidate, found, needless, errors, max(0, before - alone), "")
+    loses = 0 if found.stopped else max(0, before - alone)
+    tried = TriedFix(candidate, found, needless, errors, loses, "")
     return replace(tried, why=why(tried))
 
 
 def _served_alone(runs: Iterable[ScenarioRun]) -> int:
     """Return how many clients are served when they act one after the other, at the least."""
-    return min((_served(run) for run in runs if _equals_serial(run)), default=0)
+    return min(
+        (_served(run) for run in runs if in_series(run, [step.session for step in run.steps])),
+        default=0,
+    )
 
 
 def _served(run: ScenarioRun) -> int:
@@ -159,22 +204,6 @@ def _served(run: ScenarioRun) -> int:
 def _fails(run: ScenarioRun) -> bool:
     """Tell whether a client ended in an error after a statement of its own had failed."""
     return any(step.error and run.results[step.session].ending == "failed" for step in run.steps)
-
-
-def _equals_serial(run: ScenarioRun) -> bool:
-    """Tell whether *run* differs from a serial schedule only in the order of independent steps."""
-    before: dict[int, set[int]] = {}
-    for place, step in enumerate(run.steps):
-        before.setdefault(step.session, set()).update(
-            earlier.session
-            for earlier in run.steps[:place]
-            if earlier.session != step.session and dependent(earlier.effect, step.effect)
-        )
-    try:
-        TopologicalSorter(before).prepare()
-    except CycleError:
-        return False
-    return True
 
 
 def why(tried: TriedFix) -> str:

@@ -1,6 +1,7 @@
 """Explore a scenario: every schedule of its clients, one of each class, or a sample; and count."""
 
 import contextlib
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,6 +27,7 @@ from ticketsvc.lab.wire.proxy import open_proxy
 
 DEFAULT_LIMIT = 20_000
 AS_IT_IS = Ways()
+_ANY_SIZE = (sys.maxsize, 0)
 
 
 @dataclass
@@ -52,6 +54,8 @@ class ScenarioExploration:
     complaints: dict[str, str] = field(default_factory=dict)
     """What the first of them that did not succeed was told."""
     complete: bool = False
+    stopped: bool = False
+    """Whether it ended at its first violation, as it was told to."""
     sampled: bool = False
     seconds: float = 0.0
     examples: dict[str, str] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class ScenarioExploration:
     smallest: ScenarioRun | None = None
     """The violating schedule with the fewest steps and switches."""
     runs: list[ScenarioRun] = field(default_factory=list, repr=False)
+    _sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
     def violating(self) -> int:
@@ -82,7 +87,9 @@ class ScenarioExploration:
                 self.complaints.setdefault(actor.client.name, said)
         for violated in run.violated:
             self.violations[violated.name] += times
-            self.examples.setdefault(violated.name, run.id)
+            if _size(run) < self._sizes.get(violated.name, _ANY_SIZE):
+                self._sizes[violated.name] = _size(run)
+                self.examples[violated.name] = run.id
         for sqlstate in {step.error for step in run.steps if step.error}:
             self.sqlstates[sqlstate] += times
         if run.clean:
@@ -136,6 +143,7 @@ async def explore_scenario(
     fixes: Sequence[str] = (),
     ways: Ways = AS_IT_IS,
     keep: bool = False,
+    stop_at_violation: bool = False,
     on_run: Callable[[ScenarioRun], object] = lambda _: None,
 ) -> ScenarioExploration:
     """Explore *scenario* in a scratch database beside *conninfo*.
@@ -165,6 +173,9 @@ async def explore_scenario(
                     on_run(run)
                     if keep:
                         found.runs.append(run)
+                    if stop_at_violation and found.violating:
+                        found.stopped = True
+                        break
             found.complete = strategy.finished and strategy.exhaustive
             await scheduler.end()
         except CouldNotTell as problem:
@@ -178,8 +189,10 @@ async def explore_scenario(
             f"no statement of {', '.join(idle)} came through the proxy: does it connect to "
             "{database_url}?"
         )
+    if found.stopped:
+        return found
     if not found.complete and not found.sampled and not found.reasons:
-        found.reasons.append(f"not all schedules: stopped at the limit of {limit:,}")
+        found.reasons.append(f"the search stopped at its limit of {limit:,}")
     if found.schedules and not found.succeeded:
         found.reasons.append(
             "no client succeeded in any schedule: that shows nothing; "

@@ -15,7 +15,7 @@ from ticketsvc.lab.explore.scenario import (
     explore_scenario,
     replay_scenario,
 )
-from ticketsvc.lab.explore.scenario_transcripts import transcript_of
+from ticketsvc.lab.explore.scenario_transcripts import every, transcript_of
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
 from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
 from ticketsvc.lab.scenarios.psql import find_psql
@@ -81,7 +81,9 @@ class Investigation:
             return []
 
         async def explore(ways: Ways, sql: tuple[str, ...]) -> ScenarioExploration:
-            return await self._explore(self.scenario, ways=ways, fixes=sql, limit=limit)
+            return await self._explore(
+                self.scenario, ways=ways, fixes=sql, limit=limit, stop_at_violation=True
+            )
 
         return await try_fixes(self.scenario, found, explore)
 
@@ -92,6 +94,7 @@ class Investigation:
         ways: Ways = AS_IT_IS,
         fixes: tuple[str, ...] = (),
         limit: int = 0,
+        stop_at_violation: bool = False,
     ) -> ScenarioExploration:
         return await explore_scenario(
             self.url,
@@ -100,6 +103,7 @@ class Investigation:
             ways=ways,
             fixes=fixes,
             limit=limit or self.limit,
+            stop_at_violation=stop_at_violation,
             keep=True,
         )
 
@@ -218,13 +222,12 @@ def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
         "holds": "holds",
         "schedules": "schedules",
         "violating": "violating",
-        "refused_needlessly": "refused needlessly",
+        "refused_needlessly": "needless refusals",
         "errors": "errors",
         "waits": "waits",
         "why": "why",
     }
-    table = pd.DataFrame([one.as_dict() for one in tried], columns=list(names))
-    table["holds"] = table["holds"].map({True: "yes", False: "no"})
+    table = pd.DataFrame([one.shown() for one in tried], columns=list(names))
     return _numbered(table.rename(columns=names), "rank")
 
 
@@ -260,7 +263,7 @@ def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
         return f"Yes, in {name}: {violated} of {len(bursts)} bursts violate; {reasons}."
     if reasons:
         return f"Could not tell of {name}: {reasons}."
-    return f"No, not in {name}: all {found.schedules:,} schedules are clean."
+    return f"No, not in {name}: {every(found.schedules).lower()} clean."
 
 
 def claims(
@@ -286,7 +289,7 @@ def claims(
     if found.reasons:
         made.append((f"could not tell all: {'; '.join(found.reasons)}", True))
     else:
-        made.append((f"all {found.schedules:,} schedules are covered", found.complete))
+        made.append((f"{every(found.schedules).lower()} covered", found.complete))
         made.append(("in a schedule a client succeeds", found.succeeded > 0))
     if found.smallest is not None:
         made.append(
@@ -299,7 +302,7 @@ def claims(
         made.append(("the system as it is violates", found.violating > 0))
         made.append(
             (
-                f"fixed: all {fixed.schedules:,} schedules are covered and clean",
+                f"fixed: {every(fixed.schedules).lower()} covered and clean",
                 fixed.complete and not fixed.violating and not fixed.reasons,
             )
         )

@@ -32,7 +32,7 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
 )
 _PATTERNS = [(kind, re.compile(text, re.IGNORECASE | re.DOTALL)) for kind, text in _KINDS]
 # Quoted text, in which a semicolon separates nothing.
-_QUOTED = re.compile(
+QUOTED = re.compile(
     r"\be'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/",
     re.DOTALL | re.IGNORECASE,
 )
@@ -57,7 +57,7 @@ def without_comments(text: str) -> str:
 
 def parts(text: str) -> list[str]:
     """Return the statements of a simple query; the server runs them as one transaction."""
-    plain = _QUOTED.sub(lambda found: "x" * len(found[0]), text)
+    plain = QUOTED.sub(lambda found: "x" * len(found[0]), text)
     cuts = [place for place, letter in enumerate(plain) if letter == ";"]
     pieces = [text[a + 1 : b] for a, b in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
     return [piece.strip() for piece in pieces if without_comments(piece).strip()]
