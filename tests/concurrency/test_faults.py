@@ -18,7 +18,7 @@ async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never
     dropped = {"fault": "answer_dropped", "times": 1, "between": 40}
     twice, never = await run_fault_experiments(
         [
-            FaultExperiment(**dropped, keys=False, allocator="ticket_rows"),
+            FaultExperiment(**dropped, keys=False, allocators=("ticket_rows",)),
             FaultExperiment(**dropped, retry=False),
         ]
     )
@@ -29,7 +29,12 @@ async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never
 
 
 def test_the_command_injects_and_exits_0(cli):
-    answer = cli("faults", "--kind", "answer_dropped", "--times", "1", "--json")
+    """Instances that sell one event by rows, by ranges and by group commit at the same time."""
+    mixed = [f"--allocator={name}" for name in ("ticket_rows", "range", "group_commit")]
+    answer = cli(
+        *("faults", "--kind", "answer_dropped", "--times", "1", "--json", "--instances", "3"),
+        *mixed,
+    )
     assert answer.returncode == 0, answer.stderr
     (row,) = json.loads(answer.stdout)
     assert (row["fault"], row["audit"], row["injections"]) == ("answer_dropped", "clean", 1)
@@ -37,7 +42,7 @@ def test_the_command_injects_and_exits_0(cli):
     assert row["retried"] > 0
 
 
-@pytest.mark.parametrize("wrong", [("--kind", "fire"), ("--times", "0")])
+@pytest.mark.parametrize("wrong", [("--kind", "fire"), ("--times", "0"), ("--allocator", "naive")])
 def test_wrong_options_are_refused_in_one_line(cli_here, wrong):
     refused = cli_here("faults", *wrong)
     assert refused.returncode == 2

@@ -9,6 +9,7 @@ from ticketsvc.cli.root import (
     CLEAN,
     VIOLATION,
     as_json_option,
+    chosen_mechanism,
     durable_option,
     run_async,
     ticketsvc,
@@ -54,15 +55,37 @@ _SHOWN = {
     show_default=True,
     help="Whether buyers send an idempotency key.",
 )
+@click.option(
+    "--instances",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Server processes that sell.",
+)
+@click.option(
+    "--allocator",
+    "allocators",
+    multiple=True,
+    help="What the instances sell with, in turn; repeatable; default: group_commit.",
+)
 @durable_option
 @as_json_option
-def faults(kinds: tuple[str, ...], times: int, keys: bool, durable: bool, as_json: bool) -> int:
+def faults(
+    kinds: tuple[str, ...],
+    times: int,
+    keys: bool,
+    instances: int,
+    allocators: tuple[str, ...],
+    durable: bool,
+    as_json: bool,
+) -> int:
     """Inject faults into a service that sells, then audit it.
 
     It runs a temporary PostgreSQL server and never uses DATABASE_URL.
 
     Exit codes: 0 nothing lost, 1 a purchase was lost, sold twice or left open, 2 bad usage.
     """
+    from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.lab.faults.experiment import run_fault_experiments
     from ticketsvc.lab.faults.faults import FAULTS
     from ticketsvc.lab.faults.records import FaultExperiment, NotRecovered
@@ -70,8 +93,19 @@ def faults(kinds: tuple[str, ...], times: int, keys: bool, durable: bool, as_jso
     unknown = [kind for kind in kinds if kind not in FAULTS]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: must be one of {', '.join(FAULTS)}")
+    for name in allocators:
+        if not chosen_mechanism(name).claims_keys:
+            raise UsageError(f"--allocator {name}: must be a safe one, which takes keys")
     experiments = [
-        FaultExperiment(kind, times, keys=keys, durable=durable) for kind in kinds or FAULTS
+        FaultExperiment(
+            kind,
+            times,
+            keys=keys,
+            durable=durable,
+            processes=instances,
+            allocators=allocators or (DEFAULT_ALLOCATOR,),
+        )
+        for kind in kinds or FAULTS
     ]
     with progress("injections", times * len(experiments)) as advance:
         try:

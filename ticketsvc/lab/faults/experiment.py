@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -33,16 +34,16 @@ async def run_fault_experiments(
 ) -> list[FaultResult]:
     """Run the experiments one after the other on one disposable PostgreSQL server.
 
-    Experiments with the same allocator, durability and number of processes share their services;
+    Experiments with the same allocators, durability and number of processes share their services;
     each has its own event. Raise `TicketsvcError` when nothing is sold within a minute after a
     fault.
     """
-    services: dict[tuple[str, bool, int], list[RestartingService]] = {}
+    services: dict[tuple[tuple[str, ...], bool, int], list[RestartingService]] = {}
     results = []
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(disposable_postgres(_SERVER_SETTINGS))
         for number, experiment in enumerate(experiments):
-            kind = experiment.allocator, experiment.durable, experiment.processes
+            kind = experiment.allocators, experiment.durable, experiment.processes
             if kind not in services:
                 # Not awaited: a signal in between would leave services that nobody stops.
                 services[kind] = _start_services(server, experiment)
@@ -56,13 +57,9 @@ async def run_fault_experiments(
 
 def _start_services(server: EmbeddedServer, experiment: FaultExperiment) -> list[RestartingService]:
     address = with_durability(server.url, experiment.durable)
+    names = itertools.islice(itertools.cycle(experiment.allocators), experiment.processes)
     with ThreadPoolExecutor() as threads:
-        return list(
-            threads.map(
-                lambda _: RestartingService(address, experiment.allocator),
-                range(experiment.processes),
-            )
-        )
+        return list(threads.map(lambda name: RestartingService(address, name), names))
 
 
 async def _run(

@@ -45,7 +45,8 @@ class FaultExperiment:
     *times*: how many injections must interrupt a purchase. *between*: purchases sold from one
     injection to the next. *durable*: whether commits wait for their flush. *retry*: whether buyers
     try again when they got no answer; *keys*: with an idempotency key. *timeout_s*: how long a
-    buyer waits for an answer; *freeze_s*: how long a freeze lasts.
+    buyer waits for an answer; *freeze_s*: how long a freeze lasts. *allocators*: what the server
+    *processes* sell with, in turn.
     """
 
     fault: str
@@ -53,7 +54,7 @@ class FaultExperiment:
     keys: bool = True
     retry: bool = True
     durable: bool = True
-    allocator: str = DEFAULT_ALLOCATOR
+    allocators: tuple[str, ...] = (DEFAULT_ALLOCATOR,)
     buyers: int = 16
     processes: int = 2
     between: int = 100
