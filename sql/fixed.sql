@@ -87,18 +87,19 @@ CREATE TABLE fixed.idempotency_keys (
 );
 COMMENT ON TABLE fixed.idempotency_keys IS 'The answer to each purchase that came with a key';
 
--- Which of many keys are used, and what was sold under one key. Both use the index even when the
--- plan is made while the table is small and is then kept while it grows.
-CREATE FUNCTION fixed.keys_used(p_keys varchar[])
+-- Which of many keys are used, whatever their event, and what was sold under one key. Both use the
+-- index even when the plan is made while the table is small and is then kept while it grows.
+CREATE FUNCTION fixed.keys_used(p_event varchar, p_keys varchar[])
 RETURNS varchar[] LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     RETURN ARRAY(SELECT key FROM fixed.idempotency_keys WHERE key = ANY (p_keys));
 END $$;
 
 CREATE FUNCTION fixed.sold_under(p_key varchar)
-RETURNS SETOF fixed.idempotency_keys LANGUAGE sql STABLE SET enable_seqscan = off AS $$
-    SELECT * FROM fixed.idempotency_keys WHERE key = p_key
-$$;
+RETURNS SETOF fixed.idempotency_keys LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM fixed.idempotency_keys WHERE key = p_key;
+END $$;
 
 -- Remove keys that are more than a day old. The service may call this and may not delete, so it
 -- cannot remove a younger key.
@@ -267,7 +268,7 @@ BEGIN
     END IF;
     IF cardinality(asked) > 0 THEN
         -- After the lock, so that this sees the keys that the lock's former holder stored.
-        used := fixed.keys_used(asked);
+        used := fixed.keys_used(p_event, asked);
         IF NOT p_wait THEN -- bound the wait for a rival that claims one of the keys for another event
             PERFORM set_config('lock_timeout', '50ms', true);
         END IF;

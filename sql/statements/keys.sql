@@ -4,8 +4,9 @@ INSERT INTO {schema}.idempotency_keys (key, event_id, user_id, quantity, first_t
 VALUES (%(key)s, %(event)s, %(user)s, %(quantity)s, %(first)s)
 
 -- name: find
--- What was sold under a key, and to whom.
+-- What was sold under a key, and to whom. On Citus a key is unique per event: then, of this event first.
 SELECT event_id, user_id, quantity, first_ticket FROM {schema}.sold_under(%(key)s)
+ORDER BY event_id <> %(event)s LIMIT 1
 
 -- name: remove_old
 -- Remove some keys that are more than a day old; how many.

@@ -10,6 +10,10 @@ JOIN pg_namespace ON pg_namespace.oid = relnamespace
 JOIN pg_type ON pg_type.oid = atttypid
 WHERE nspname = %(schema)s AND attnum > 0 AND NOT attisdropped
 
+-- name: whole
+-- The parts of a ledger, in order. In a subquery, Citus reads all parts of an event in one statement.
+SELECT * FROM ({parts}) AS ledger ORDER BY part, first, holder
+
 -- name: pools
 -- Pools, whichever of the three columns they have. The other parts of a ledger have the same columns.
 SELECT event_id AS event, 0 AS part, '' AS holder, (to_jsonb(pool) ->> 'total')::bigint AS first,

@@ -53,7 +53,7 @@ class CheckThenAct:
         event = purchase.event_id
         cursor = await (read or self._read_pool).execute(connection, event=event)
         stock = await cursor.fetchone()
-        if await self._keys.find(connection, purchase.key):
+        if await self._keys.find(connection, purchase):
             raise KeyUsed()
         tickets = decide(stock, purchase)
         await self._insert_tickets.execute(

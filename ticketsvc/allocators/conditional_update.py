@@ -18,7 +18,7 @@ class ConditionalUpdate:
 
     async def _why_nothing_reserved(self, connection: Connection, purchase: Purchase) -> Refusal:
         """Return `KeyUsed` when the key belongs to a sale, else `EventNotFound` or `SoldOut`."""
-        if await self._keys.find(connection, purchase.key):
+        if await self._keys.find(connection, purchase):
             return KeyUsed()
         event = purchase.event_id
         if await (await self._one_pool.execute(connection, event=event)).fetchone() is None:

@@ -7,8 +7,10 @@ from psycopg.errors import (
     DeadlockDetected,
     IdleInTransactionSessionTimeout,
     InsufficientPrivilege,
+    InternalError_,
     ReadOnlySqlTransaction,
     SerializationFailure,
+    UniqueViolation,
 )
 
 from ticketsvc.database import idempotency_keys
@@ -32,11 +34,14 @@ def translate_database_error(problem: psycopg.Error) -> TicketsvcError | None:  
     constraint, when another one was violated, `Unavailable` when the database rolled the purchase
     back for a rival or takes no writes, `InvalidPurchase` when it cannot store the text, and
     `OutcomeUnknown` when the connection broke after the purchase was sent. The class of the error
-    decides, never its text.
+    and its constraint decide.
     """
     match problem:
-        case psycopg.errors.UniqueViolation() if (
-            problem.diag.constraint_name == idempotency_keys.CONSTRAINT
+        case UniqueViolation() | InternalError_() if (
+            # A Citus coordinator leaves out the constraint's name, and after a COPY also the class.
+            # The message quotes the name, with the number of a shard behind it.
+            idempotency_keys.CONSTRAINT
+            in (problem.diag.constraint_name or problem.diag.message_primary or "")
         ):
             return KeyUsed()
         case psycopg.IntegrityError():
@@ -50,8 +55,8 @@ def translate_database_error(problem: psycopg.Error) -> TicketsvcError | None:  
             return DatabaseUnavailable("the database takes no writes: try again shortly")
         case psycopg.DataError():
             return InvalidPurchase("the database cannot hold this userId or eventId")
-        case psycopg.OperationalError():
-            return OutcomeUnknown()
+        case psycopg.OperationalError() | InternalError_():
+            return OutcomeUnknown()  # InternalError_: a Citus coordinator that lost its worker
         case psycopg.ProgrammingError() | psycopg.InternalError() if problem.sqlstate:
             return schema_mismatch(problem)
     return None

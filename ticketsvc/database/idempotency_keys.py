@@ -41,13 +41,14 @@ class Keys:
         return int(row.removed) if row else 0
 
     async def find(
-        self, connection: Connection, key: str | None
+        self, connection: Connection, asked: Purchase
     ) -> tuple[Purchase, TicketRange] | None:
-        """Return the purchase with *key* and its tickets; None when nothing was sold under it."""
-        if key is None or not self.kept:
+        """Return the purchase that has the key of *asked*, and its tickets; None if nobody has."""
+        if asked.key is None or not self.kept:
             return None
-        row = await (await self._find.execute(connection, key=key)).fetchone()
+        found = await self._find.execute(connection, key=asked.key, event=asked.event_id)
+        row = await found.fetchone()
         if row is None:
             return None
-        purchase = Purchase(row.user_id, row.event_id, row.quantity, key)
-        return purchase, TicketRange(row.first_ticket, row.first_ticket + row.quantity - 1)
+        sold = Purchase(row.user_id, row.event_id, row.quantity, asked.key)
+        return sold, TicketRange(row.first_ticket, row.first_ticket + row.quantity - 1)

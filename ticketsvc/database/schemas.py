@@ -67,11 +67,18 @@ def _create(connection: Connection, schema: SchemaName) -> None:
     try:
         with connection.transaction():
             connection.execute(ddl(schema).encode())
+            if schema == "fixed" and has_citus(connection):
+                connection.execute((SQL_FOLDER / "citus.sql").read_bytes())
     except InsufficientPrivilege:
         raise UsageError(
             f"the database has no schema {schema}, and this role may not create it: "
             "connect as a role that may, or unset DATABASE_URL for an embedded server"
         ) from None
+
+
+def has_citus(connection: Connection) -> bool:
+    """Tell whether the database is a coordinator of Citus, which gets `sql/citus.sql` too."""
+    return connection.execute(load("schemas")["has_citus"].query).fetchone() is not None
 
 
 def _mismatch(schema: SchemaName, made_by: str) -> str:

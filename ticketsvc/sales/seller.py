@@ -160,7 +160,7 @@ class Seller:
     async def _sold_before(self, purchase: Purchase) -> TicketRange:
         try:
             async with checkout(self._pool) as connection:
-                stored = await self._keys.find(connection, purchase.key)
+                stored = await self._keys.find(connection, purchase)
         except (Unavailable, psycopg.OperationalError):
             # Tickets were sold under the key, so "nothing was sold" would be wrong.
             raise OutcomeUnknown from None

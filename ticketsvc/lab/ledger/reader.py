@@ -90,7 +90,7 @@ def ledger_statement(schema: str, *, ranges: bool | None = None, joined: bool = 
         parts.append("joined_ranges" if joined else "ranges")
     blocks = load("ledger", schema.replace("%", "%%"))
     union = b"\nUNION ALL\n".join(blocks[part].query for part in parts)
-    return Statement("ledger", union + b"\nORDER BY part, first, holder")
+    return Statement("ledger", blocks["whole"].query.replace(b"{parts}", union))
 
 
 def ledger_from(event: str, rows: Sequence[tuple[Any, ...]]) -> EventLedger:
