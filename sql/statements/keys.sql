@@ -11,3 +11,7 @@ ORDER BY event_id <> %(event)s LIMIT 1
 -- name: remove_old
 -- Remove some keys that are more than a day old; how many.
 SELECT {schema}.forget_old_keys() AS removed
+
+-- name: confirm
+-- Wait until the synchronous standby, if there is one, has everything that was read before.
+SELECT pg_logical_emit_message(true, 'ticketsvc', '')

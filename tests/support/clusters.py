@@ -57,10 +57,10 @@ class Cluster:
 
 
 @contextmanager
-def start_cluster(binaries_folder: Path | None = None) -> Iterator[Cluster]:
-    """Start a server and make its template; stop it when the block ends."""
+def start_cluster(binaries_folder: Path | None = None, **settings: str) -> Iterator[Cluster]:
+    """Start a server, with *settings* too, and make its template; stop it when the block ends."""
     with (
-        _start(binaries_folder) as server,
+        _start(binaries_folder, SETTINGS | settings) as server,
         psycopg.connect(server.url, autocommit=True) as administration,
     ):
         cluster = Cluster(server, administration)
@@ -70,12 +70,12 @@ def start_cluster(binaries_folder: Path | None = None) -> Iterator[Cluster]:
         yield cluster
 
 
-def _start(binaries_folder: Path | None) -> EmbeddedServer:
+def _start(binaries_folder: Path | None, settings: dict[str, str]) -> EmbeddedServer:
     """Start a server, its data in memory where there is plenty of it."""
     with pytest.MonkeyPatch.context() as patch:
         if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED_BYTES:
             patch.setattr(tempfile, "mkdtemp", partial(tempfile.mkdtemp, dir=MEMORY))
-        return start_temporary(binaries_folder=binaries_folder, settings=SETTINGS)
+        return start_temporary(binaries_folder=binaries_folder, settings=settings)
 
 
 def system_binaries() -> dict[str, Path]:

@@ -17,6 +17,7 @@ class Keys:
         statements = load("keys", schema)
         self._claim = statements["claim"]
         self._find = statements["find"]
+        self._confirm = statements["confirm"]
         self._remove_old = statements["remove_old"]
 
     async def claim(self, connection: Connection, purchase: Purchase, tickets: TicketRange) -> None:
@@ -52,3 +53,10 @@ class Keys:
             return None
         sold = Purchase(row.user_id, row.event_id, row.quantity, asked.key)
         return sold, TicketRange(row.first_ticket, row.first_ticket + row.quantity - 1)
+
+    async def confirm(self, connection: Connection) -> None:
+        """Wait until the synchronous standby, if there is one, has what `find` has returned.
+
+        A sale whose wait for the standby was cancelled can be read, and a failover may lose it.
+        """
+        await self._confirm.execute(connection)

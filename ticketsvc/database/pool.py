@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import select
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -13,7 +14,9 @@ from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from ticketsvc.database.connection import ConfirmingConnection
 from ticketsvc.database.pooler import check_connection
+from ticketsvc.database.statements import load
 from ticketsvc.errors import DatabaseUnavailable, Overloaded, PoolerFound
 from ticketsvc.settings import Settings
 
@@ -48,6 +51,7 @@ class Pool:
         self._pooler_found = False  # by the latest attempt to connect
         self._connections: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
+            connection_class=ConfirmingConnection,
             kwargs=parameters,
             configure=self._check,
             min_size=settings.pool_size,
@@ -59,13 +63,29 @@ class Pool:
             open=False,
             name="ticketsvc",
         )
-        self._lent = 0
+        self._lent: set[Connection] = set()
         self._waits: set[asyncio.Timeout] = set()
         self._probe: asyncio.Task[None] | None = None  # runs while the breaker is open
+        self._hung_up = False
 
     async def open(self, *, wait: bool = False) -> None:
         """Start connecting; with *wait*, return when all connections are made."""
         await self._connections.open(wait=wait)
+
+    def hang_up(self) -> None:
+        """Lend no connection any more, and break those that are lent, without a cancellation.
+
+        A cancelled statement may have stopped waiting for a standby: others would see a sale
+        that a failover loses.
+        """
+        self._hung_up = True
+        self._end_waits()
+        for connection in self._lent:
+            with (
+                contextlib.suppress(OSError, psycopg.OperationalError),  # it is broken
+                socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as twin,
+            ):
+                twin.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
         """Close every connection, and refuse who waits for one."""
@@ -94,7 +114,7 @@ class Pool:
             while True:
                 connection = await self._next_connection()
                 if not _is_readable(connection):
-                    self._lent += 1
+                    self._lent.add(connection)
                     return connection
                 await connection.close()
                 await self._connections.putconn(connection)  # the pool makes a new one
@@ -109,13 +129,13 @@ class Pool:
 
     async def putconn(self, connection: Connection) -> None:
         """Take a connection back, or make a new one in its place when it broke."""
-        self._lent -= 1
+        self._lent.discard(connection)
         await self._connections.putconn(connection)
 
     async def _next_connection(self) -> Connection:
-        if self._probe is not None:
-            raise PoolTimeout("the database is away")
-        async with asyncio.timeout(None) as wait:  # `_open_breaker` ends it
+        if self._probe is not None or self._hung_up:
+            raise PoolTimeout("the database is away, or this process ends")
+        async with asyncio.timeout(None) as wait:  # `_end_waits` ends it
             self._waits.add(wait)
             try:
                 return await self._connections.getconn()
@@ -126,6 +146,8 @@ class Pool:
         """Let a new connection into the pool when a purchase may be sent on it, or close it."""
         try:
             await check_connection(connection, self._pooler)
+            if self._pooler == "none":  # a pooler would keep it for another client
+                await AsyncCursor(connection).execute(load("sessions")["show_warnings"].query)
         except BaseException as problem:
             self._pooler_found = isinstance(problem, PoolerFound)
             await connection.close()
@@ -139,6 +161,9 @@ class Pool:
 
     def _open_breaker(self) -> None:
         self._probe = asyncio.create_task(self._probe_until_back())
+        self._end_waits()
+
+    def _end_waits(self) -> None:
         now = asyncio.get_running_loop().time()
         for wait in self._waits:
             wait.reschedule(now)

@@ -161,7 +161,8 @@ class Seller:
         try:
             async with checkout(self._pool) as connection:
                 stored = await self._keys.find(connection, purchase)
-        except (Unavailable, psycopg.OperationalError):
+                await self._keys.confirm(connection)
+        except (Unavailable, psycopg.Error):
             # Tickets were sold under the key, so "nothing was sold" would be wrong.
             raise OutcomeUnknown from None
         if stored is None:  # removed at this moment

@@ -70,6 +70,7 @@ def create_app(
         body_timeout_s=body_timeout_s,
     )
     app.cleanup_ctx.append(_open_pool)
+    app.on_shutdown.append(_hang_up)
     if seller.takes_keys:
         app.cleanup_ctx.append(_expire_keys)
     if metrics.shared:
@@ -88,6 +89,11 @@ async def _open_pool(app: web.Application) -> AsyncIterator[None]:
     await pool.open(wait=False)
     yield
     await pool.close()
+
+
+async def _hang_up(app: web.Application) -> None:
+    """End what is still in flight before its handler is cancelled: see `Pool.hang_up`."""
+    app[STATE].pool.hang_up()
 
 
 async def _expire_keys(app: web.Application) -> AsyncIterator[None]:
