@@ -39,7 +39,7 @@ _SHOWN = {
     "--kind",
     "kinds",
     multiple=True,
-    help="server_kill, session_kill, database_crash, database_freeze or answer_dropped; "
+    help="server_kill, session_kill, database_crash, database_freeze, answer_dropped or failover; "
     "repeatable; default: all.",
 )
 @click.option(
@@ -69,6 +69,12 @@ _SHOWN = {
     help="What the instances sell with, in turn; repeatable; default: group_commit.",
 )
 @durable_option
+@click.option(
+    "--synchronous/--not-synchronous",
+    default=True,
+    show_default=True,
+    help="Whether commits wait for the standby that takes over in a failover.",
+)
 @as_json_option
 def faults(
     kinds: tuple[str, ...],
@@ -77,6 +83,7 @@ def faults(
     instances: int,
     allocators: tuple[str, ...],
     durable: bool,
+    synchronous: bool,
     as_json: bool,
 ) -> int:
     """Inject faults into a service that sells, then audit it.
@@ -87,12 +94,12 @@ def faults(
     """
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.lab.faults.experiment import run_fault_experiments
-    from ticketsvc.lab.faults.faults import FAULTS
+    from ticketsvc.lab.faults.failover import KINDS
     from ticketsvc.lab.faults.records import FaultExperiment, NotRecovered
 
-    unknown = [kind for kind in kinds if kind not in FAULTS]
+    unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise UsageError(f"--kind {unknown[0]}: must be one of {', '.join(FAULTS)}")
+        raise UsageError(f"--kind {unknown[0]}: must be one of {', '.join(KINDS)}")
     for name in allocators:
         if not chosen_mechanism(name).claims_keys:
             raise UsageError(f"--allocator {name}: must be a safe one, which takes keys")
@@ -102,10 +109,11 @@ def faults(
             times,
             keys=keys,
             durable=durable,
+            synchronous=synchronous,
             processes=instances,
             allocators=allocators or (DEFAULT_ALLOCATOR,),
         )
-        for kind in kinds or FAULTS
+        for kind in kinds or KINDS
     ]
     with progress("injections", times * len(experiments)) as advance:
         try:

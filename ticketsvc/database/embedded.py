@@ -130,33 +130,44 @@ def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) 
 
 
 def initialise(binaries: Binaries, folder: Path) -> str:
-    """Make a data directory in *folder* and return the password of its superuser.
-
-    When this process ends meanwhile, initdb ends too, and *folder* is removed.
-    """
+    """Make a data directory in *folder* and return the password of its superuser."""
     password = secrets.token_urlsafe(18)
-    password_file = folder / "password"
-    password_file.touch(mode=0o600)
-    password_file.write_text(password)
-    binaries.account.own(password_file)
+    password_file = write_private(folder / "password", password, binaries)
     locale = ["--no-locale"]
     if binaries.major >= 17:
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    command = [
-        binaries.program("initdb"),
+    run_program(
+        binaries,
+        folder,
+        "initdb",
         *("-D", str(folder / "data")),
         *("-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(password_file)),
         *("-E", "UTF8", "--no-sync", "--no-instructions"),
         *locale,
-    ]
-    process = _supervise(binaries, folder, command, remove=True)
+    )
+    return password
+
+
+def write_private(file: Path, text: str, binaries: Binaries) -> Path:
+    """Write *text* to *file*, which only the server's user can read then; return *file*."""
+    file.touch(mode=0o600)
+    file.write_text(text)
+    binaries.account.own(file)
+    return file
+
+
+def run_program(binaries: Binaries, folder: Path, name: str, *arguments: str) -> None:
+    """Run a program of PostgreSQL that fills *folder*; raise `NoDatabase` when it fails.
+
+    When this process ends meanwhile, the program ends too, and *folder* is removed.
+    """
+    process = _supervise(binaries, folder, [binaries.program(name), *arguments], remove=True)
     try:
         code = process.wait()
     finally:
         _end(process)
     if code:
-        raise NoDatabase(f"initdb failed: {_last_line(_log(folder))}")
-    return password
+        raise NoDatabase(f"{name} failed: {_last_line(_log(folder))}")
 
 
 def launch(

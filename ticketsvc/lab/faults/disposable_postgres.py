@@ -22,14 +22,14 @@ def disposable_postgres(settings: Mapping[str, str] | None = None) -> Iterator[E
         yield server
 
 
-def make_event(server: EmbeddedServer, event: str) -> None:
+def make_event(url: str, event: str) -> None:
     """Make *event* in the schema `fixed`, with more tickets than anybody can buy."""
-    with psycopg.connect(server.url, autocommit=True) as owner:
+    with psycopg.connect(url, autocommit=True) as owner:
         reset_event(owner, "fixed", event, MAX_TOTAL)
 
 
-def ledger_on(server: EmbeddedServer, event: str) -> EventLedger:
-    """Read what *server* holds of *event*."""
-    with psycopg.connect(server.url, autocommit=True) as owner:
+def ledger_on(url: str, event: str) -> EventLedger:
+    """Read what the database at *url* holds of *event*."""
+    with psycopg.connect(url, autocommit=True) as owner:
         (ledger,) = read_ledger(owner, "fixed", event)
     return ledger

@@ -13,7 +13,8 @@ from ticketsvc.database.embedded import EmbeddedServer
 from ticketsvc.lab.bench.database import with_durability
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
-from ticketsvc.lab.faults.faults import FAULTS, Target
+from ticketsvc.lab.faults.failover import FAILOVER, KINDS, Pair, disposable_pair
+from ticketsvc.lab.faults.faults import Target
 from ticketsvc.lab.faults.records import FaultExperiment, FaultResult, Injection, NotRecovered
 from ticketsvc.lab.faults.response_dropping_proxy import response_dropping_proxy
 from ticketsvc.lab.faults.restarting_service import RestartingService
@@ -32,31 +33,38 @@ _SERVER_SETTINGS = {"wal_writer_delay": "10s"}
 async def run_fault_experiments(
     experiments: Sequence[FaultExperiment], on_injection: Callable[[], None] = lambda: None
 ) -> list[FaultResult]:
-    """Run the experiments one after the other on one disposable PostgreSQL server.
+    """Run the experiments one after the other on disposable PostgreSQL servers.
 
-    Experiments with the same allocators, durability and number of processes share their services;
-    each has its own event. Raise `TicketsvcError` when nothing is sold within a minute after a
-    fault.
+    Experiments with the same allocators, durability and number of processes share their services,
+    and all share one server; a failover has two. Each has its own event. Raise `TicketsvcError`
+    when nothing is sold within a minute after a fault.
     """
-    services: dict[tuple[tuple[str, ...], bool, int], list[RestartingService]] = {}
+    servers: dict[bool | None, EmbeddedServer | Pair] = {}
+    services: dict[tuple[bool | None, tuple[str, ...], bool, int], list[RestartingService]] = {}
     results = []
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(disposable_postgres(_SERVER_SETTINGS))
         for number, experiment in enumerate(experiments):
-            kind = experiment.allocators, experiment.durable, experiment.processes
+            paired = experiment.synchronous if experiment.fault == FAILOVER else None
+            if paired not in servers:
+                if paired is None:
+                    servers[paired] = stack.enter_context(disposable_postgres(_SERVER_SETTINGS))
+                else:
+                    servers[paired] = stack.enter_context(disposable_pair(synchronous=paired))
+            server = servers[paired]
+            kind = paired, experiment.allocators, experiment.durable, experiment.processes
             if kind not in services:
                 # Not awaited: a signal in between would leave services that nobody stops.
-                services[kind] = _start_services(server, experiment)
+                services[kind] = _start_services(server.url, experiment)
                 for one in services[kind]:
                     stack.callback(one.close)
             event = f"FAULTS-{number}"
-            make_event(server, event)
+            make_event(server.url, event)
             results.append(await _run(experiment, server, services[kind], event, on_injection))
     return results
 
 
-def _start_services(server: EmbeddedServer, experiment: FaultExperiment) -> list[RestartingService]:
-    address = with_durability(server.url, experiment.durable)
+def _start_services(url: str, experiment: FaultExperiment) -> list[RestartingService]:
+    address = with_durability(url, experiment.durable)
     names = itertools.islice(itertools.cycle(experiment.allocators), experiment.processes)
     with ThreadPoolExecutor() as threads:
         return list(threads.map(lambda name: RestartingService(address, name), names))
@@ -64,7 +72,7 @@ def _start_services(server: EmbeddedServer, experiment: FaultExperiment) -> list
 
 async def _run(
     experiment: FaultExperiment,
-    server: EmbeddedServer,
+    server: EmbeddedServer | Pair,
     services: Sequence[RestartingService],
     event: str,
     on_injection: Callable[[], None],
@@ -74,10 +82,20 @@ async def _run(
         proxies = [
             await stack.enter_async_context(response_dropping_proxy(one.url)) for one in services
         ]
-        target = Target(server, services, proxies, experiment.freeze_s, threading.Event())
+        sales = _Sales()
+        target = Target(
+            server.primary if isinstance(server, Pair) else server,
+            services,
+            proxies,
+            experiment.freeze_s,
+            threading.Event(),
+            lambda: sales.sold,
+            experiment.buyers,
+            server if isinstance(server, Pair) else None,
+        )
         stack.callback(target.abandoned.set)
-        injections, history = await _sell_and_inject(experiment, target, event, on_injection)
-    ledger = ledger_on(server, event)
+        injections, history = await _sell_and_inject(experiment, target, sales, event, on_injection)
+    ledger = ledger_on(server.url, event)
     return FaultResult(
         experiment,
         injections,
@@ -89,7 +107,11 @@ async def _run(
 
 
 async def _sell_and_inject(
-    experiment: FaultExperiment, target: Target, event: str, on_injection: Callable[[], None]
+    experiment: FaultExperiment,
+    target: Target,
+    sales: "_Sales",
+    event: str,
+    on_injection: Callable[[], None],
 ) -> tuple[list[Injection], list[Attempt]]:
     dropping = experiment.fault == "answer_dropped"
     urls = [one.url for one in (target.proxies if dropping else target.services)]
@@ -103,7 +125,6 @@ async def _sell_and_inject(
         retry_unavailable=experiment.retry,
     )
     done = False
-    sales = _Sales()
     selling = asyncio.create_task(
         run_workload(urls, workload, on_answer=sales.note, enough=lambda: done)
     )
@@ -127,7 +148,7 @@ async def _inject(fault: str, target: Target, sales: "_Sales") -> Injection:
     # At any moment, not only just after an answer.
     await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
     interrupted_before, at_s = sales.interrupted, time.monotonic()
-    await asyncio.to_thread(FAULTS[fault], target)
+    await asyncio.to_thread(KINDS[fault], target)
     restored_s = time.monotonic()
     first_sale_s = await sales.first_since(restored_s)
     return Injection(at_s, restored_s, first_sale_s, sales.interrupted - interrupted_before)

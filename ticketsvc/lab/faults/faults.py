@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
@@ -23,6 +24,9 @@ from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.faults.response_dropping_proxy import ResponseDroppingProxy
 from ticketsvc.lab.faults.restarting_service import RestartingService
 
+if TYPE_CHECKING:
+    from ticketsvc.lab.faults.failover import Pair
+
 _DROPS_AT_A_TIME = 5
 _POLL_S = 0.01
 _TIMEOUT_S = 60.0
@@ -32,7 +36,9 @@ _TIMEOUT_S = 60.0
 class Target:
     """What can be broken: the database, the services that sell from it, the proxies before them.
 
-    *abandoned*: set when the experiment ends early; a fault then waits for nothing more.
+    *abandoned*: set when the experiment ends early; a fault then waits for nothing more. *sold*
+    returns how many purchases are sold by now, to *buyers* at the same time. *pair*: the database
+    and its standby, for a failover.
     """
 
     server: EmbeddedServer
@@ -40,15 +46,18 @@ class Target:
     proxies: Sequence[ResponseDroppingProxy]
     freeze_s: float
     abandoned: threading.Event
+    sold: Callable[[], int]
+    buyers: int
+    pair: "Pair | None" = None
 
 
 def _kill_server(target: Target) -> None:
-    _wait(target, lambda: any(service.alive for service in target.services))
+    wait_for(target, lambda: any(service.alive for service in target.services))
     serving = [service for service in target.services if service.alive] or target.services
     victim = random.choice(serving)  # noqa: S311 - any will do
     restarts = victim.restarts
     victim.kill()
-    _wait(target, lambda: victim.restarts > restarts)
+    wait_for(target, lambda: victim.restarts > restarts)
 
 
 def _terminate_sessions(target: Target) -> None:
@@ -81,10 +90,11 @@ def _freeze_database(target: Target) -> None:
 def _drop_answers(target: Target) -> None:
     for proxy in target.proxies:
         proxy.drop_answers(_DROPS_AT_A_TIME)
-    _wait(target, lambda: not any(proxy.drops_left for proxy in target.proxies))
+    wait_for(target, lambda: not any(proxy.drops_left for proxy in target.proxies))
 
 
-def _wait(target: Target, condition: Callable[[], bool]) -> None:
+def wait_for(target: Target, condition: Callable[[], bool]) -> None:
+    """Wait until *condition* holds; raise `TicketsvcError` when it does not within a minute."""
     deadline = time.monotonic() + _TIMEOUT_S
     while not (condition() or target.abandoned.is_set()):
         if time.monotonic() > deadline:

@@ -68,7 +68,7 @@ async def run_overload(
     settings = {"commit_delay": str(spec.flush_ms * 1000), "commit_siblings": "0"}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(disposable_postgres(settings))
-        make_event(server, EVENT)
+        make_event(server.url, EVENT)
         service = stack.enter_context(
             start_service(
                 server.url,
@@ -80,7 +80,7 @@ async def run_overload(
         peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
         flood = await _flood(service.url, spec, peak_per_s, service.process.pid, on_answer)
-        ledger = ledger_on(server, EVENT)
+        ledger = ledger_on(server.url, EVENT)
     verdict = judge(ledger, [*peak, *flood.history])
     sold = _latencies_ms(flood.history, "ok")
     refused = _latencies_ms(flood.history, "refused")

@@ -46,7 +46,8 @@ class FaultExperiment:
     injection to the next. *durable*: whether commits wait for their flush. *retry*: whether buyers
     try again when they got no answer; *keys*: with an idempotency key. *timeout_s*: how long a
     buyer waits for an answer; *freeze_s*: how long a freeze lasts. *allocators*: what the server
-    *processes* sell with, in turn.
+    *processes* sell with, in turn. *synchronous*: whether commits wait for the standby that takes
+    over in a failover; when not, it lags.
     """
 
     fault: str
@@ -60,6 +61,7 @@ class FaultExperiment:
     between: int = 100
     timeout_s: float = 0.7
     freeze_s: float = 1.0
+    synchronous: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class FaultResult:
             "injections": len(self.injections),
             "keys": self.experiment.keys,
             "durable": self.experiment.durable,
+            "synchronous": self.experiment.synchronous,
             "purchases": len(purchases),
             "acknowledged": outcomes["ok"],
             "unknown": sum(one.outcome == "unknown" for one in self.history),
