@@ -36,24 +36,6 @@ _LIMIT, _SCENARIO_LIMIT = 250_000, 20_000
 
 @ticketsvc.command()
 @scenario_argument
-@click.option("--allocator", default="naive", show_default=True, help="How tickets are allocated.")
-@click.option("--schema", help="original or fixed. Default: where the allocator belongs.")
-@click.option("--buyers", type=click.IntRange(1, 6), default=2, show_default=True)
-@click.option("--total", type=click.IntRange(0, 1_000_000), default=8, show_default=True)
-@click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
-@click.option(
-    "--together",
-    type=click.IntRange(1, 4),
-    default=1,
-    show_default=True,
-    help="Purchases that arrive at once at each buyer's server, which has one connection.",
-)
-@click.option(
-    "--hold-commits/--no-hold-commits",
-    default=None,
-    help="Make a statement and its commit two steps. Default: for scenarios, and for the right "
-    "allocators.",
-)
 @click.option("--full", is_flag=True, help="Execute every schedule, not one of each class.")
 @click.option(
     "--sample", type=click.IntRange(1, 10_000_000), help="Execute this many, drawn at random."
@@ -65,14 +47,53 @@ _LIMIT, _SCENARIO_LIMIT = 250_000, 20_000
     help=f"Execute at most this many. Default: {_SCENARIO_LIMIT:,} of a scenario, {_LIMIT:,} of an "
     "allocator.",
 )
+@click.option(
+    "--hold-commits/--no-hold-commits",
+    default=None,
+    help="Make a statement and its commit two steps. Default: for scenarios, and for the right "
+    "allocators.",
+)
 @click.option("--replay", metavar="ID", help="Show one schedule, step by step.")
-@click.option("--isolation", help="Scenario: the isolation of its sessions, not the file's.")
+@as_json_option
 @click.option(
     "--count", multiple=True, metavar="NAME=N", help="Scenario: the number of clients called NAME."
 )
-@click.option("--try-fixes", is_flag=True, help="Scenario: explore it again with each known fix.")
+@click.option("--isolation", help="Scenario: the isolation of its sessions, not the file's.")
+@click.option(
+    "--try-fixes",
+    is_flag=True,
+    help="Scenario: explore it again with each known fix, until it violates; with --full to "
+    "its end.",
+)
 @click.option("--compare", type=FILE, help="Scenario: explore this one too; show both.")
-@as_json_option
+@click.option(
+    "--allocator", default="naive", show_default=True, help="Ours: how tickets are allocated."
+)
+@click.option("--schema", help="Ours: original or fixed. Default: where the allocator belongs.")
+@click.option(
+    "--buyers",
+    type=click.IntRange(1, 6),
+    default=2,
+    show_default=True,
+    help="Ours: who buys at the same time.",
+)
+@click.option(
+    "--total",
+    type=click.IntRange(0, 1_000_000),
+    default=8,
+    show_default=True,
+    help="Ours: tickets there are.",
+)
+@click.option(
+    "--quantity", type=int, default=8, show_default=True, help="Ours: tickets per purchase."
+)
+@click.option(
+    "--together",
+    type=click.IntRange(1, 4),
+    default=1,
+    show_default=True,
+    help="Ours: purchases that arrive at once at each buyer's server, which has one connection.",
+)
 def explore(
     scenario: Path | None,
     allocator: str,
@@ -96,15 +117,19 @@ def explore(
     """Run the clients of a scenario, or an allocator, through every interleaving.
 
     FILE.toml is a scenario: it describes a service of yours, see docs/your-own-service.md. Without
-    it, one of the suite's own allocators sells a few tickets.
+    it, one of our own allocators sells a few tickets. Options marked Scenario or Ours belong to one
+    of the two.
 
     A schedule is one order in which the statements of all clients can run. Schedules that differ
     only in the order of independent steps end alike and form a class: one of each class is
     executed, all of them are counted.
 
-    Exit 0: every schedule is covered, and clean. 1: some violate an invariant. 3: could not
-    tell, for example because there are too many, or no client succeeded. With --compare the exit
-    code is that of the other scenario.
+    \b
+    Exit code (with --compare that of the other scenario):
+      0  every schedule is covered, and clean
+      1  some violate an invariant
+      2  wrong arguments, or something is wrong with the scenario
+      3  could not tell: there are too many, no client succeeded, not all could be seen
     """
     if sum((full, sample is not None, replay is not None)) > 1:
         raise UsageError("--full, --sample and --replay exclude each other")
@@ -228,6 +253,8 @@ def _more(ids: list[str]) -> str:
 
 
 def _conclusion(found: "Exploration") -> str:
+    from ticketsvc.lab.explore.transcripts import every
+
     if not found.selling:
         return "nobody got a ticket in any of them: that shows nothing"
     if found.sampled:
@@ -238,8 +265,8 @@ def _conclusion(found: "Exploration") -> str:
     if not found.complete:
         return "stopped at --limit: not every schedule is covered"
     if not found.violating:
-        return f"all {found.schedules:,} schedules are covered, and clean"
+        return f"{every(found.schedules).lower()} covered, and clean"
     return (
-        f"all {found.schedules:,} schedules are covered: {found.clean:,} clean, "
+        f"{every(found.schedules).lower()} covered: {found.clean:,} clean, "
         f"{found.violating:,} violate the invariant"
     )

@@ -93,7 +93,7 @@ def _counts(found: "ScenarioExploration") -> list[tuple[str, str]]:
 
 
 def _conclusion(found: "ScenarioExploration", hold_commits: bool) -> str:
-    from ticketsvc.lab.explore.scenario_transcripts import every
+    from ticketsvc.lab.explore.transcripts import every
 
     all_of_them = every(found.schedules)
     counted = f"{found.clean:,} clean, {found.violating:,} that violate an invariant"

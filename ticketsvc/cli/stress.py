@@ -104,8 +104,8 @@ def stress(
 
     \b
     Exit code:
-      0  something was sold, and every purchase has an answer
-      1  nothing was sold: every purchase was refused
+      0  something was sold, every purchase has an answer, and no number was sold twice
+      1  a number was sold twice, or nothing was sold: every purchase was refused
       2  wrong arguments, or no purchase could be sent
       3  could not tell: some could not be sent, have no answer, or were sold without numbers
     """
@@ -163,7 +163,10 @@ def stress(
         complain(f"could not tell: {what}")
     if not counts["successes"]:
         complain(f"nothing was sold; the first refusal: {summary['first_refusal']}")
-    code = COULD_NOT_TELL if missing else CLEAN if counts["successes"] else VIOLATION
+    if counts["duplicates"]:
+        complain(f"violated: {counts['duplicates']:,} of the numbers sold had been sold before")
+    bad = counts["duplicates"] or not (counts["successes"] or missing)
+    code = VIOLATION if bad else COULD_NOT_TELL if missing else CLEAN
     raise click.exceptions.Exit(code)
 
 

@@ -250,7 +250,8 @@ async def test_stress_of_a_service_that_is_not_ours(cli, tmp_path):
         result = await asyncio.to_thread(
             cli, *arguments, "--purchases", "12", "--history", str(history)
         )
-    answer = json_of(result)
+    answer = json_of(result, 1)
+    assert "16 of the numbers sold had been sold before" in result.stderr
     assert (answer["successes"], answer["refused"], answer["unknown"]) == (4, 8, 0)
     assert (answer["tickets"], answer["unique"], answer["duplicates"]) == (32, 16, 16)
     assert answer["statuses"] == {"200": 2, "201": 2, "302": 2, "400": 2, "418": 2, "500": 2}

@@ -18,11 +18,6 @@ _MOST = {"client": 14, "result": 26, "waited for": 16}
 """How wide a column may be when the table is too wide; the statement gets what is left."""
 
 
-def every(schedules: int) -> str:
-    """Return the subject and the verb of a sentence about all of so many schedules."""
-    return "The only schedule is" if schedules == 1 else f"All {schedules:,} schedules are"
-
-
 def rows(run: ScenarioRun) -> list[tuple[str, ...]]:
     """Return one row per step, as `COLUMNS` names them."""
     values = {act.place: act.values for act in run.acts}

@@ -137,6 +137,11 @@ def ledger_words(verdict: EventVerdict) -> str:
     return f"available {verdict.available}, issued {verdict.issued}{duplicates}"
 
 
+def every(schedules: int) -> str:
+    """Return the subject and the verb of a sentence about all of so many schedules."""
+    return "The only schedule is" if schedules == 1 else f"All {schedules:,} schedules are"
+
+
 def waiting(step: Step, names: Sequence[str]) -> str:
     """Return whose locks the step waited for, and until which step."""
     if not step.waited_for:

@@ -15,7 +15,8 @@ from ticketsvc.lab.explore.scenario import (
     explore_scenario,
     replay_scenario,
 )
-from ticketsvc.lab.explore.scenario_transcripts import every, transcript_of
+from ticketsvc.lab.explore.scenario_transcripts import transcript_of
+from ticketsvc.lab.explore.transcripts import every
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
 from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
 from ticketsvc.lab.scenarios.psql import find_psql
