@@ -16,20 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
 SMALL: dict[str, dict[str, Any]] = {
     "01-seed": {},
-    "02-reproduce": {"repetitions": 2, "kinds": [[2, 8], [20, 100]]},
+    "02-reproduce": {"repetitions": 2, "repetitions_of_kinds": 1, "kinds": [[2, 8], [20, 100]]},
     "03-root-cause": {
         "arrivals": [1, 10],
         "pool_sizes": [1, 10],
-        "gaps_ms": [0, 800],
-        "repetitions": 3,
+        "gaps_ms": [0, 200],
+        "repetitions": 2,
     },
     "04-the-fix": {"repetitions": 2},
-    "05-several-instances": {"repetitions": 2, "ports": [0, 0], "more_processes": 3},
+    "05-several-instances": {"repetitions": 1, "ports": [0, 0], "more_processes": 3},
     "06-write-volume": {"quantities": [8, 128], "purchases": 20},
     "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 2},
-    "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 2, "probes": 30},
-    "09-what-survives": {"times": 1, "between": 40, "overload_s": 2.0},
-    "10-is-it-in-your-service": {"bursts": 2, "limit_of_fixes": 10},
+    "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},
+    "09-what-survives": {"times": 1, "between": 20, "overload_s": 2.0},
+    "10-is-it-in-your-service": {"bursts": 1, "limit_of_fixes": 5},
 }
 
 
