@@ -1,5 +1,6 @@
 """Explore cases: run every schedule, one of each class, or a sample."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+from ticketsvc.service.event_loop import new_event_loop
 
 DEFAULT_LIMIT = 250_000
 _OPTIONS = (
@@ -145,6 +147,20 @@ async def open_explorer(url: str) -> AsyncIterator[Explorer]:
     with scratch_database(url, "explore") as scratch:
         async with explorer_in(scratch) as explorer:
             yield explorer
+
+
+def explore_alone(scratch: str, case: Case, limit: int) -> Exploration:
+    """Explore *case* in a process of its own, in the database *scratch*.
+
+    It stands here because the process imports this module, and has no use for pandas.
+    """
+
+    async def run() -> Exploration:
+        async with explorer_in(scratch) as explorer:
+            return await explorer.explore(case, limit=limit)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(run())
 
 
 async def replay(url: str, case: Case, choices: Sequence[int]) -> ScheduleRun | None:

@@ -15,8 +15,7 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
-from ticketsvc.lab.explore.explorer import explorer_in
-from ticketsvc.service.event_loop import new_event_loop
+from ticketsvc.lab.explore.explorer import explore_alone
 
 MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
 """All but `naive`, which is `naive_bulk` with more steps."""
@@ -99,7 +98,7 @@ async def explore_matrix(
         while waiting:
             cell = waiting.popleft()
             found[cell] = await loop.run_in_executor(
-                process, _explore, scratch, cell.case, cell.limit
+                process, explore_alone, scratch, cell.case, cell.limit
             )
 
     # Whatever ends this early: the databases are dropped first, which ends the processes' work.
@@ -119,17 +118,6 @@ def _cell(name: str, buyers: int, stock: str, quantity: int, limit: int) -> _Cel
     safe = ALLOCATORS[name].mechanism.safe
     at_most = limit if safe or buyers <= 2 else min(limit, _UNSAFE_LIMIT)
     return _Cell(stock, matrix_case(name, buyers, total, quantity), at_most)
-
-
-def _explore(scratch: str, case: Case, limit: int) -> Exploration:
-    """Explore in this process, in a database that this process alone uses."""
-
-    async def run() -> Exploration:
-        async with explorer_in(scratch) as explorer:
-            return await explorer.explore(case, limit=limit)
-
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(run())
 
 
 def _row(cell: _Cell, found: Exploration) -> dict[str, object]:
