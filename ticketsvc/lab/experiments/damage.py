@@ -61,28 +61,22 @@ async def by_purchases(
 
 async def by_gap(
     lab: Lab, *, event: str, gaps_ms: Sequence[float], repetitions: int
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, float]:
     """Measure how often two purchases do damage when the second is sent a gap later.
 
-    One row per gap: gap_ms, repetitions, damaged, probability and its 95 % interval (Wilson).
+    Return one row per gap: gap_ms, repetitions, damaged, probability and its 95 % interval
+    (Wilson); and how long one purchase alone takes, in ms: the median of *repetitions*.
     """
     rows = []
     with running_services(lab.url, "naive") as urls:
         for gap in gaps_ms:
             damaged = await _count_damaged(lab, urls, event, [(0.0, gap / 1000)] * repetitions)
             rows.append({"gap_ms": gap, **_probability(damaged, repetitions)})
-    return pd.DataFrame(rows)
-
-
-async def purchase_ms(lab: Lab, *, event: str, repetitions: int) -> float:
-    """Return how long *naive* takes for one purchase alone, in ms: the median of *repetitions*."""
-    workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
-    trial = Trial("naive", "original", workload.quantity, workload)
-    with running_services(lab.url, "naive") as urls:
-        bursts = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
-    return 1000 * median(
-        attempt.answered_s - attempt.sent_s for burst in bursts for attempt in burst.history
-    )
+        workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
+        trial = Trial("naive", "original", workload.quantity, workload)
+        alone = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
+    taken_s = [one.answered_s - one.sent_s for burst in alone for one in burst.history]
+    return pd.DataFrame(rows), 1000 * median(taken_s)
 
 
 async def _count_damaged(
