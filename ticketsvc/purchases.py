@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ticketsvc.errors import InvalidPurchase
 
@@ -64,18 +64,21 @@ _KEY_RULE = (
 )
 
 
-class _Body(BaseModel):
+@dataclass(slots=True)  # a third of the time that a BaseModel takes
+class _Body:
     """The body of a purchase request."""
 
-    model_config = ConfigDict(strict=True)
+    __pydantic_config__: ClassVar = ConfigDict(strict=True)
 
     userId: Identifier  # noqa: N815 - the API's names
     eventId: Identifier  # noqa: N815
-    quantity: int = Field(gt=0, le=MAX_QUANTITY, multiple_of=TICKETS_PER_BLOCK)
+    quantity: Annotated[int, Field(gt=0, le=MAX_QUANTITY, multiple_of=TICKETS_PER_BLOCK)]
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
+_validate = TypeAdapter(_Body).validator.validate_json
+
+
+class Purchase(NamedTuple):
     """One buyer's intent: *quantity* tickets for one event, all or none.
 
     *key*: a second request with the same key gets the same tickets and buys nothing.
@@ -93,7 +96,7 @@ class Purchase:
         Raise `InvalidPurchase` with one line that names the field and its rule.
         """
         try:
-            asked = _Body.model_validate_json(body)
+            asked = _validate(body)
         except ValidationError as problem:
             raise InvalidPurchase(_explain(problem)) from None
         return cls(asked.userId, asked.eventId, asked.quantity, key)

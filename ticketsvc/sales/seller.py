@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import psycopg
 
@@ -33,10 +34,14 @@ async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
     try:
         return await allocator.allocate(purchase)
     except psycopg.Error as problem:
-        known = translate_database_error(problem)
-        if known is None:
-            raise
-        raise known from problem
+        _raise_translated(problem)
+
+
+def _raise_translated(problem: psycopg.Error) -> NoReturn:
+    known = translate_database_error(problem)
+    if known is None:
+        raise problem
+    raise known from problem
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Seller:
         """The number of purchases that have no outcome yet."""
         return self._count
 
-    async def sell(self, purchase: Purchase) -> TicketRange:
+    def sell(self, purchase: Purchase) -> Coroutine[Any, Any, TicketRange]:
         """Sell *purchase*, or return the tickets that were sold under its key before.
 
         While a purchase is in flight, a second request with its key waits for its outcome. When
@@ -106,8 +111,11 @@ class Seller:
         are in flight, and what the allocator raises.
         """
         if purchase.key is None:
-            return await self._sell_within_bound(purchase)
-        first = self._keyed.get(purchase.key)
+            return self._sell_within_bound(purchase)
+        return self._sell_under_key(purchase, purchase.key)
+
+    async def _sell_under_key(self, purchase: Purchase, key: str) -> TicketRange:
+        first = self._keyed.get(key)
         if first is not None:
             if first.purchase != purchase:
                 raise _reused()
@@ -116,7 +124,7 @@ class Seller:
             tickets = await following
             self._on_replayed()
             return tickets
-        first = self._keyed[purchase.key] = _InFlight(purchase)
+        first = self._keyed[key] = _InFlight(purchase)
         try:
             tickets = await self._sell_once(purchase)
         except BaseException as problem:
@@ -126,7 +134,7 @@ class Seller:
             first.resolve(tickets)
             return tickets
         finally:
-            del self._keyed[purchase.key]
+            del self._keyed[key]
 
     async def expire_keys(self) -> None:
         """Remove keys that are more than a day old, again and again."""
@@ -145,7 +153,9 @@ class Seller:
             raise Overloaded("too many purchases are in flight: try again shortly")
         self._count += 1
         try:
-            tickets = await sell(self._allocator, purchase)
+            tickets = await self._allocator.allocate(purchase)
+        except psycopg.Error as problem:
+            _raise_translated(problem)
         finally:
             self._count -= 1
         self._on_sold(len(tickets))

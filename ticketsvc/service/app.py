@@ -153,14 +153,14 @@ def before_routing(app: web.Application, routed: _Handler) -> _Handler:
     """
     state, purchase = app[STATE], app[PURCHASE]
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    def answer(request: web.Request) -> Awaitable[web.StreamResponse]:
         if (
             request.raw_path == "/purchase"
             and request.method == "POST"
             and "Expect" not in request.headers
         ):
-            return await _answer(state, request, purchase, "/purchase")
-        return await routed(request)
+            return _answer(state, request, purchase, "/purchase")
+        return routed(request)
 
     return answer
 

@@ -22,7 +22,7 @@ from ticketsvc.errors import (
 )
 from ticketsvc.purchases import Purchase, is_identifier, read_key
 from ticketsvc.sales.seller import Seller
-from ticketsvc.service.answers import JSON_HEADERS, SaleAnswer
+from ticketsvc.service.answers import JSON_HEADERS, MAX_BODY_BYTES, SaleAnswer
 from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
 from ticketsvc.service.state import STATE, State
 
@@ -46,8 +46,11 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
 
 async def _body(request: web.Request, timeout_s: float) -> bytes:
     try:
-        if request.content.is_eof():  # all of it is here: no timer is needed
-            return await request.read()
+        if request.content.is_eof():  # all of it is here: nothing is waited for
+            body = request.content.read_nowait()
+            if len(body) > MAX_BODY_BYTES:
+                raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES)
+            return body
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
