@@ -9,7 +9,6 @@ from ticketsvc.database.trace import traced_purchase
 from ticketsvc.errors import (
     EventNotFound,
     KeyUsed,
-    OutcomeUnknown,
     RefusedByDatabase,
     SoldOut,
     TicketsvcError,
@@ -20,21 +19,21 @@ from ticketsvc.purchases import Purchase, TicketRange
 
 @dataclass(slots=True, eq=False)
 class QueuedPurchase:
-    """A purchase, the future that its caller awaits, and its outcome once there is one."""
+    """A purchase, and the future that its caller awaits."""
 
     purchase: Purchase
     answer: "asyncio.Future[TicketRange]"
     trace: str | None = field(default_factory=traced_purchase)
-    outcome: TicketRange | Exception | None = None
 
-    def reply(self) -> None:
-        """Hand the outcome to the caller, unless it was cancelled."""
-        if self.answer.done():
-            return
-        if isinstance(self.outcome, TicketRange):
-            self.answer.set_result(self.outcome)
-        else:  # no outcome: the batch was cancelled, or a bug ended it
-            self.answer.set_exception(self.outcome or OutcomeUnknown())
+    def sell(self, first: int) -> None:
+        """Hand the tickets from number *first* to the caller, unless it was cancelled."""
+        if not self.answer.done():
+            self.answer.set_result(TicketRange(first, first + self.purchase.quantity - 1))
+
+    def refuse(self, problem: Exception) -> None:
+        """Raise a copy of *problem* at the caller, unless it was cancelled or has its outcome."""
+        if not self.answer.done():
+            self.answer.set_exception(copy(problem))
 
 
 @dataclass(slots=True, eq=False)
@@ -55,9 +54,7 @@ class EventQueue:
 
     def refuse_all(self, problem: Unavailable) -> None:
         """Answer every waiting purchase with *problem*; nothing was sent for any of them."""
-        batch = self.take(len(self.waiting))
-        batch.fail(problem)
-        batch.reply()
+        self.take(len(self.waiting)).fail(problem)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,30 +64,25 @@ class Batch:
     queue: EventQueue
     members: list[QueuedPurchase] = field(default_factory=list)
 
-    def set_outcomes(self, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
-        """Set each outcome from what `reserve` returned; False: the pool row was busy."""
+    def answer(self, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
+        """Answer each caller as `reserve` decided; False, and none: the pool row was busy."""
         if refusals and refusals[0] == "busy":
             return False
         for position, (queued, first) in enumerate(zip(self.members, first_tickets, strict=True)):
             if first is not None:
-                queued.outcome = TicketRange(first, first + queued.purchase.quantity - 1)
+                queued.sell(first)
             elif refusals:
-                queued.outcome = _refusal(refusals[position], self.queue.event)
+                queued.refuse(_refusal(refusals[position], self.queue.event))
         return True
 
     def fail(self, problem: Exception) -> None:
-        """Make *problem* the outcome of every purchase, each with a copy to raise."""
+        """Raise *problem* at every caller that has no outcome yet."""
         for queued in self.members:
-            queued.outcome = copy(problem)
+            queued.refuse(problem)
 
     def split(self) -> "list[Batch]":
         """Return one batch for each purchase."""
         return [Batch(self.queue, [queued]) for queued in self.members]
-
-    def reply(self) -> None:
-        """Answer every caller."""
-        for queued in self.members:
-            queued.reply()
 
 
 def _refusal(reason: str, event: str) -> TicketsvcError:

@@ -18,7 +18,7 @@ from ticketsvc.database.pool import Connection, Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
 from ticketsvc.database.trace import tracing_purchase
-from ticketsvc.errors import DatabaseUnavailable, Unavailable
+from ticketsvc.errors import DatabaseUnavailable, OutcomeUnknown, Unavailable
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_BATCH = 128  # purchases in one statement
@@ -94,13 +94,23 @@ class GroupCommit:
         me = asyncio.current_task()
         try:
             while self._ready and self._committer is me:
-                await self._commit_ready()
+                async with checkout(self._pool) as connection:
+                    await self._commit_ready(connection)
+                    # To check out a connection for each batch would cost as much as five purchases.
+                    while self._ready and self._committer is me and self._may_keep(connection):
+                        await self._commit_ready(connection)
+        except Unavailable as problem:
+            self._refuse_ready(problem)
         except Exception:
             _log.exception("a bug ended the committer of group commit")
             self._refuse_ready(Unavailable("nothing was sold: try again shortly"))
         finally:
             if self._committer is me:
                 self._committer = None
+
+    def _may_keep(self, connection: Connection) -> bool:
+        """Tell whether the connection works, and nobody waits for one."""
+        return not connection.closed and not self._pool.get_stats()["requests_waiting"]
 
     def _hand_over(self) -> None:
         """Let the running task finish as a fallback; another committer serves what is ready."""
@@ -114,21 +124,17 @@ class GroupCommit:
             self._fallbacks.add(fallback)
             fallback.add_done_callback(self._fallbacks.discard)
 
-    async def _commit_ready(self) -> None:
-        """Sell to the queues that are ready, in one statement on a connection of the pool."""
-        batches: list[Batch] = []
+    async def _commit_ready(self, connection: Connection) -> None:
+        """Sell to the queues that are ready, in one statement."""
+        batches = self._take_ready()
         postponed: list[Batch] = []
         try:
-            async with checkout(self._pool) as connection:
-                batches = self._take_ready()  # after the wait, with all who came meanwhile
-                if batches:
-                    postponed = await self._commit(connection, batches)
-                if postponed and len(batches) == 1:  # it can wait on this connection
-                    postponed = []
-                    self._hand_over()
-                    await self._commit_alone(connection, batches[0])
-        except Unavailable as problem:
-            self._refuse_ready(problem)
+            if batches:
+                postponed = await self._commit(connection, batches)
+            if postponed and len(batches) == 1:  # it can wait on this connection
+                postponed = []
+                self._hand_over()
+                await self._commit_alone(connection, batches[0])
         finally:
             for batch in batches:
                 if batch not in postponed:
@@ -159,8 +165,8 @@ class GroupCommit:
         return batches
 
     def _finish(self, batch: Batch) -> None:
-        """Answer the batch's callers; its queue is ready again, or forgotten when empty."""
-        batch.reply()
+        """Make the batch's queue ready again, or forget it when it is empty."""
+        batch.fail(OutcomeUnknown())  # to whom nothing was said: it was cancelled, or a bug
         if batch.queue.waiting:
             self._ready.append(batch.queue)
             self._ensure_committer()
@@ -176,7 +182,7 @@ class GroupCommit:
     # Statements
 
     async def _commit(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
-        """Set every outcome, except in the batches that are returned: these need a fallback.
+        """Answer every caller, except in the batches that are returned: these need a fallback.
 
         Returned are the batches whose pool row a rival holds, or all of them when the statement
         failed, and was rolled back, for an error that one purchase can have caused.
@@ -194,7 +200,7 @@ class GroupCommit:
             return []
 
     async def _commit_alone(self, connection: Connection, batch: Batch) -> None:
-        """Set every outcome of one batch; wait for a rival, and isolate a purchase that fails."""
+        """Answer every caller of one batch; wait for a rival, and isolate a purchase that fails."""
         try:
             await self._reserve_one(connection, batch, wait=True)
         except psycopg.Error as problem:
@@ -209,7 +215,7 @@ class GroupCommit:
                     await self._commit_alone(connection, single)
 
     async def _reserve_one(self, connection: Connection, batch: Batch, *, wait: bool) -> bool:
-        """Set the outcomes of *batch*; return False when a rival holds the row, without *wait*."""
+        """Answer the callers of *batch*; return False, without *wait*, when its row is busy."""
         with _tracing(batch.members):
             cursor = await self._reserve.execute(
                 connection,
@@ -220,10 +226,10 @@ class GroupCommit:
                 keys=_keys(batch.members),
             )
         (row,) = await cursor.fetchall()
-        return batch.set_outcomes(row.first_tickets, row.refusals)
+        return batch.answer(row.first_tickets, row.refusals)
 
     async def _reserve_all(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
-        """Set the outcomes of *batches*; return those whose row a rival holds."""
+        """Answer the callers of *batches*; return those whose row a rival holds."""
         members = [queued for batch in batches for queued in batch.members]
         with _tracing(members):
             cursor = await self._reserve_several.execute(
@@ -237,7 +243,7 @@ class GroupCommit:
         busy = []
         for batch in batches:
             row = rows[batch.queue.event]
-            if not batch.set_outcomes(row.first_tickets, row.refusals):
+            if not batch.answer(row.first_tickets, row.refusals):
                 busy.append(batch)
         return busy
 
