@@ -96,7 +96,7 @@ class GroupCommit:
             while self._ready and self._committer is me:
                 async with checkout(self._pool) as connection:
                     await self._commit_ready(connection)
-                    # To check out a connection for each batch would cost as much as five purchases.
+                    # To check a connection out costs half as much as a purchase: keep it.
                     while self._ready and self._committer is me and self._may_keep(connection):
                         await self._commit_ready(connection)
         except Unavailable as problem:
