@@ -25,7 +25,7 @@
 -- docs/decisions/0002-sequence-trigger.md, with measurements.
 
 CREATE SCHEMA fixed;
-COMMENT ON SCHEMA fixed IS 'ticketsvc schema 3: as it must be';
+COMMENT ON SCHEMA fixed IS 'ticketsvc schema 4: as it must be';
 
 -- The rule for the size of a purchase, in one place: a positive multiple of 8.
 CREATE FUNCTION fixed.is_whole_blocks(tickets integer) RETURNS boolean LANGUAGE sql IMMUTABLE
@@ -190,6 +190,10 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.ticket_allocations
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_ranges_in_sequence();
 
+-- Rows are either new tickets or the tickets of ranges that the same statement removes
+-- (`ticketsvc expand`). Both are judged by one rule: each unbroken run of rows follows an issued
+-- ticket and touches no range. Where a higher ticket is issued already, the rows cannot be new; a
+-- share lock on the pool is then enough, so that expanding does not stop sales.
 CREATE FUNCTION fixed.issue_rows_in_sequence() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     issue     record;
@@ -198,21 +202,32 @@ DECLARE
 BEGIN
     FOR issue IN
         SELECT event_id, min(ticket_number) AS first, max(ticket_number) AS last,
-               count(*) = max(ticket_number) - min(ticket_number) + 1 AS unbroken
-        FROM inserted
-        GROUP BY event_id ORDER BY event_id
+               max(max(ticket_number)) OVER (PARTITION BY event_id) AS highest
+        FROM (SELECT event_id, ticket_number, ticket_number - row_number()
+                     OVER (PARTITION BY event_id ORDER BY ticket_number) AS run
+              FROM inserted) AS in_order
+        GROUP BY event_id, run ORDER BY event_id, min(ticket_number)
     LOOP
-        the_total := fixed.lock_total(issue.event_id);
+        IF EXISTS (SELECT FROM fixed.issued_tickets
+                   WHERE event_id = issue.event_id AND ticket_number > issue.highest)
+           OR EXISTS (SELECT FROM fixed.ticket_allocations
+                      WHERE event_id = issue.event_id AND start_ticket > issue.highest)
+        THEN
+            SELECT total INTO the_total
+            FROM fixed.ticket_pools WHERE event_id = issue.event_id FOR KEY SHARE;
+        ELSE
+            the_total := fixed.lock_total(issue.event_id);
+        END IF;
         previous := greatest(
             0,
             (SELECT ticket_number FROM fixed.issued_tickets
              WHERE event_id = issue.event_id AND ticket_number < issue.first
              ORDER BY ticket_number DESC LIMIT 1),
             (SELECT end_ticket FROM fixed.ticket_allocations
-             WHERE event_id = issue.event_id
+             WHERE event_id = issue.event_id AND start_ticket <= issue.last
              ORDER BY start_ticket DESC LIMIT 1));
         PERFORM fixed.require_sequence(
-            issue.event_id, issue.first, issue.last, issue.unbroken, previous, the_total);
+            issue.event_id, issue.first, issue.last, true, previous, the_total);
     END LOOP;
     RETURN NULL;
 END $$;
@@ -312,7 +327,7 @@ BEGIN
 END $$;
 
 -- An issued ticket's number never changes, and the ticket is deleted only together with its
--- event's pool, in one transaction. Its holder may change.
+-- event's pool, in one transaction, or as a range that becomes rows. Its holder may change.
 CREATE FUNCTION fixed.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of %.% is refused: issued tickets are never changed',
@@ -329,13 +344,30 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A range is also removed by the statement that writes a row for each of its tickets, for the same
+-- holder.
+CREATE FUNCTION fixed.refuse_removal_of_ranges() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+BEGIN
+    IF EXISTS (SELECT FROM removed JOIN fixed.ticket_pools USING (event_id)
+               WHERE end_ticket - start_ticket + 1 > (
+                   SELECT count(*) FROM fixed.issued_tickets AS ticket
+                   WHERE ticket.event_id = removed.event_id AND ticket.user_id = removed.user_id
+                         AND ticket.ticket_number BETWEEN start_ticket AND end_ticket))
+    THEN
+        RAISE EXCEPTION 'issued tickets are deleted only together with their pool'
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_for_good';
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE TRIGGER issued_for_good BEFORE UPDATE OF event_id, start_ticket, end_ticket
     ON fixed.ticket_allocations EXECUTE FUNCTION fixed.refuse_change();
 CREATE TRIGGER issued_for_good_all BEFORE TRUNCATE
     ON fixed.ticket_allocations EXECUTE FUNCTION fixed.refuse_change();
 CREATE TRIGGER issued_for_good_removal AFTER DELETE ON fixed.ticket_allocations
     REFERENCING OLD TABLE AS removed
-    FOR EACH STATEMENT EXECUTE FUNCTION fixed.refuse_removal();
+    FOR EACH STATEMENT EXECUTE FUNCTION fixed.refuse_removal_of_ranges();
 
 CREATE TRIGGER issued_for_good BEFORE UPDATE OF event_id, ticket_number
     ON fixed.issued_tickets EXECUTE FUNCTION fixed.refuse_change();

@@ -2,7 +2,7 @@
 -- It stays as it was, because the bug can be shown only where nothing prevents it.
 
 CREATE SCHEMA original;
-COMMENT ON SCHEMA original IS 'ticketsvc schema 3: as it was';
+COMMENT ON SCHEMA original IS 'ticketsvc schema 4: as it was';
 
 -- One row per event. A purchase reads `available`, decides, and subtracts later.
 -- No CHECK: the subtraction can take it below zero.

@@ -5,6 +5,7 @@ from ticketsvc.cli import (
     audit,
     bench,
     db,
+    expand,
     explore,
     faults,
     lab,

@@ -14,7 +14,7 @@ from ticketsvc.purchases import TICKETS_PER_BLOCK, is_identifier
 SchemaName = Literal["original", "fixed"]
 SCHEMAS: tuple[SchemaName, ...] = get_args(SchemaName)
 _OUR_COMMENT = "ticketsvc schema"
-VERSION_COMMENT = f"{_OUR_COMMENT} 3"
+VERSION_COMMENT = f"{_OUR_COMMENT} 4"
 MAX_TOTAL = 2_000_000_000  # ticket numbers are 4-byte integers
 
 

@@ -87,9 +87,11 @@ async def ticket(request: web.Request) -> web.Response:
     """Show who holds a ticket, whether it was sold as a row or within a range."""
     name = _event_id(request)
     number = _ticket_number(request)
-    holders = await _fetch(request, "holders_of_row", event=name, number=number)
+    holders = []
     if request.app[STATE].schema == "fixed":
-        holders += await _fetch(request, "holder_of_range", event=name, number=number)
+        holders = await _fetch(request, "holder_of_range", event=name, number=number)
+    # In this order: a range may become rows between the two, and rows never become a range.
+    holders = holders or await _fetch(request, "holders_of_row", event=name, number=number)
     if not holders:
         await _existing_pool(request)
         raise TicketNotFound(f"ticket {number} of event {name!r} is not issued")
