@@ -1,6 +1,8 @@
 """Serve an aiohttp application in this process."""
 
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
@@ -15,3 +17,28 @@ async def serve_app(app):
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def serve_beside(handlers):
+    """Answer POST requests in another thread, so that a command can run in this one.
+
+    *handlers*: one for each path. Return the address.
+    """
+    app = web.Application()
+    app.add_routes([web.post(path, handler) for path, handler in handlers.items()])
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    serving = serve_app(app)
+    try:
+        yield run(serving.__aenter__())
+    finally:
+        run(serving.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.support.clusters import databases_named
-from tests.support.commands import json_of, start_command
+from tests.support.commands import error_line, json_of, start_command
 from tests.support.processes import family, gone
 from tests.support.waiting import TIMEOUT_S, eventually
 
@@ -13,12 +13,14 @@ SCRATCH = "ticketsvc_explore_"
 LONG = ("explore", "--buyers", "3", "--sample", "100000")
 
 
-def explore(cli, database, *arguments):
-    return cli("explore", *arguments, DATABASE_URL=database)
+@pytest.fixture
+def explore(cli_here, database):
+    """Run `explore` with these arguments, in this process."""
+    return lambda *arguments: cli_here("explore", *arguments, DATABASE_URL=database)
 
 
-def test_naive_for_machines(cli, database):
-    ended = explore(cli, database, "--allocator", "naive", "--json")
+def test_naive_for_machines(explore):
+    ended = explore("--allocator", "naive", "--json")
     found = json_of(ended, code=1)
     assert ended.stderr == ""
     assert (found["schedules"], found["classes"], found["clean"]) == (184_756, 4, 2)
@@ -27,36 +29,36 @@ def test_naive_for_machines(cli, database):
     assert names <= found.keys()
 
 
-def test_the_example_of_an_outcome_is_not_serial_and_waits_if_it_can(cli, database):
-    found = json_of(explore(cli, database, "--allocator", "row_lock", "--json"))
+def test_the_example_of_an_outcome_is_not_serial_and_waits_if_it_can(explore):
+    row_lock = ("--allocator", "row_lock", "--json")
+    found = json_of(explore(*row_lock))
     assert found["examples"]["clean"] == found["ids"]["clean"][0]
-    replayed = explore(
-        cli, database, "--allocator", "row_lock", "--json", "--replay", found["examples"]["clean"]
-    )
-    assert any(step["waited for"] for step in json_of(replayed)["steps"])
+    replayed = json_of(explore(*row_lock, "--replay", found["examples"]["clean"]))
+    assert any(step["waited for"] for step in replayed["steps"])
 
 
-def test_a_right_one_is_exit_0(cli, database):
-    ended = explore(cli, database, "--allocator", "range", "--total", "16")
-    assert ended.returncode == 0
-    assert "all 4 schedules are covered, and clean" in ended.stdout
+THREE = "--allocator row_lock --buyers 3 "
 
 
-def test_what_is_not_complete_is_exit_3(cli, database):
-    for option, words in (
-        ("--sample", "5 random schedules, none bad; a sample cannot prove the rest"),
-        ("--limit", "not every schedule is covered"),
-    ):
-        ended = explore(cli, database, "--allocator", "row_lock", "--buyers", "3", option, "5")
-        assert ended.returncode == 3
-        assert words in ended.stdout
-
-
-@pytest.mark.parametrize("arguments", [("--total", "0"), ("--quantity", "8000")])
-def test_where_nobody_could_buy_nothing_is_claimed(cli, database, arguments):
-    ended = explore(cli, database, "--allocator", "naive_bulk", *arguments)
-    assert ended.returncode == 3
-    assert "shows nothing" in ended.stdout
+@pytest.mark.parametrize(
+    ("typed", "code", "words"),
+    [
+        ("--allocator range --total 16", 0, ["all 4 schedules are covered, and clean"]),
+        (THREE + "--sample 5", 3, ["5 random schedules, none bad; a sample cannot prove the rest"]),
+        (THREE + "--limit 5", 3, ["not every schedule is covered"]),
+        ("--allocator naive_bulk --total 0", 3, ["shows nothing"]),
+        ("--allocator naive_bulk --quantity 8000", 3, ["shows nothing"]),
+        (
+            "--allocator naive_bulk --replay 2b",
+            1,
+            ["read_pool", "available 8", "duplicate", "A: 1-8", "B: 1-8"],
+        ),
+    ],
+)
+def test_for_people(explore, typed, code, words):
+    ended = explore(*typed.split())
+    assert ended.returncode == code
+    assert all(each in ended.stdout for each in words)
 
 
 def _scratch(connection):
@@ -92,22 +94,15 @@ def test_ctrl_c_in_the_middle_of_a_schedule_leaves_nothing(database, connection)
     assert _scratch(connection) == set()
 
 
-def test_the_database_of_a_killed_run_goes_with_the_next_one(cli, database, connection):
+def test_the_database_of_a_killed_run_goes_with_the_next_one(explore, database, connection):
     running = start_command(*LONG, DATABASE_URL=database)
     eventually(lambda: _sessions(connection))
     running.kill()
     running.communicate()
     eventually(lambda: not _sessions(connection))
     [left] = _scratch(connection)
-    assert explore(cli, database, "--allocator", "range").returncode == 0
+    assert explore("--allocator", "range").returncode == 0
     assert left not in _scratch(connection)
-
-
-def test_a_replay_for_people(cli, database):
-    ended = explore(cli, database, "--allocator", "naive_bulk", "--replay", "2b")
-    assert ended.returncode == 1
-    for words in ("read_pool", "available 8", "duplicate", "A: 1-8", "B: 1-8"):
-        assert words in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,20 +122,17 @@ def test_a_replay_for_people(cli, database):
         (["--allocator", "naive_bulk", "--replay", "zz"], "no schedule of this case"),
     ],
 )
-def test_wrong(cli_here, database, arguments, words):
-    ended = explore(cli_here, database, *arguments)
-    assert ended.returncode == 2
-    assert words in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+def test_wrong(explore, arguments, words):
+    ended = explore(*arguments)
+    assert words in error_line(ended)
     assert ended.stdout == ""
 
 
-def test_a_role_that_may_not_create_a_database(cli, server, database, connection):
+def test_a_role_that_may_not_create_a_database(cli_here, database, connection):
     connection.execute("CREATE ROLE visitor LOGIN PASSWORD 'visitor'")
     try:
         address = database.replace(database.split("//")[1].split("@")[0], "visitor:visitor")
-        ended = explore(cli, address, "--allocator", "naive_bulk")
-        assert ended.returncode == 2
-        assert "may not create one" in ended.stderr
+        ended = cli_here("explore", "--allocator", "naive_bulk", DATABASE_URL=address)
+        assert "may not create one" in error_line(ended)
     finally:
         connection.execute("DROP ROLE visitor")
