@@ -34,7 +34,7 @@ from ticketsvc.service.app import create_app
 from ticketsvc.service.state import STATE
 from ticketsvc.settings import Settings
 
-STOPS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "its lifeline": None}
+STOPS = {"SIGTERM": signal.SIGTERM, "its lifeline": None}  # SIGINT: see test_workers
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -42,7 +42,6 @@ STOPS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "its lifeline": Non
     ("how", "allocator"),
     [
         ("SIGTERM", "naive"),
-        ("SIGINT", "group_commit"),
         ("its lifeline", "range"),
     ],
 )
@@ -70,10 +69,15 @@ async def test_a_purchase_in_flight_is_finished(
     assert (verdict.clean, verdict.issued) == (True, 8)
 
 
+def an_app(database, allocator, max_waiting=10):
+    """Return a server's application, with one connection to the database."""
+    pool = make_pool(database, Settings(pool_size=1))
+    return create_app(pool, SERVABLE[allocator], "fixed", max_waiting=max_waiting)
+
+
 async def test_new_purchases_are_refused_while_draining(database, connection, http):
     reset_event(connection, "fixed", "E", 80)
-    pool = make_pool(database, Settings(pool_size=1))
-    app = create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=10)
+    app = an_app(database, "range")
     async with serve_app(app) as url:
         assert (await post_purchase(http, url))[0] == 200
         app[STATE].draining = True
@@ -194,13 +198,11 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
 
 
 async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_flight_are_served(
-    monkeypatch, database, connection, serve, http, soon
+    database, connection, http, soon
 ):
-    monkeypatch.setenv("TICKETSVC_MAX_WAITING", "1")
     reset_event(connection, "fixed", "E", 80)
-    url = serve(database, "range", pool_size=1).url
-
-    async with asyncio.TaskGroup() as group:
+    served = serve_app(an_app(database, "range", max_waiting=1))
+    async with served as url, asyncio.TaskGroup() as group:
         with hold_pool(database, "fixed") as holder:
             first = group.create_task(post_purchase(http, url))
             await soon(lambda: blocked_by(connection, holder))
@@ -214,17 +216,9 @@ async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_fligh
     assert (verdict.issued, verdict.clean) == (16, True)
 
 
-@pytest.mark.parametrize(
-    ("allocator", "statements"),
-    [
-        ("naive", ["SELECT", *["INSERT"] * 8, "UPDATE"]),
-        ("range", ["WITH"]),
-    ],
-)
-async def test_trace(database, connection, serve, http, tmp_path, allocator, statements):
-    schema = ALLOCATORS[allocator].mechanism.schemas[0]
-    reset_event(connection, schema, "E", 80)
-    service = serve(database, allocator, trace=tmp_path / "trace")
+async def test_trace(database, connection, serve, http, tmp_path):
+    reset_event(connection, "original", "E", 80)
+    service = serve(database, "naive", trace=tmp_path / "trace")
     async with http.post(
         service.url + "/purchase", json=BODY, headers={"X-Request-Id": "mine"}
     ) as response:
@@ -233,11 +227,11 @@ async def test_trace(database, connection, serve, http, tmp_path, allocator, sta
     await asyncio.to_thread(service.stop)
     steps = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     mine = [step for step in steps if step["purchase"] == "mine"]
-    assert [re.sub("--.*\n", "", step["statement"]).split()[0] for step in mine] == statements
+    words = [re.sub("--.*\n", "", step["statement"]).split()[0] for step in mine]
+    assert words == ["SELECT", *["INSERT"] * 8, "UPDATE"]
     assert all(step["began_s"] <= step["ended_s"] and step["error"] is None for step in mine)
     assert sorted(mine, key=lambda step: step["began_s"]) == mine
-    if allocator == "naive":
-        assert mine[0]["first"] == [80, 80]
+    assert mine[0]["first"] == [80, 80]
     assert {step["purchase"] for step in steps} == {"mine", "1"}
 
 
@@ -245,8 +239,8 @@ def test_a_port_that_is_taken(database, serve):
     port = URL(serve(database, "range").url).port
     with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
         start_service(database, "range", port=port)
-    with running_services(database, "range", ports=(port, 0)) as urls:
-        assert len({*urls, f"http://127.0.0.1:{port}"}) == 3
+    with running_services(database, "range", ports=(port,)) as urls:
+        assert urls != [f"http://127.0.0.1:{port}"]
 
 
 def test_a_service_that_cannot_start_says_why(database):
@@ -263,41 +257,33 @@ def test_what_must_not_sell_warns(database):
     assert "WARNING: naive is unsafe on purpose" in words
 
 
-async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, serve, http):
+async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, http):
+    assert "noop" not in ALLOCATORS
     reset_event(connection, "fixed", "E", 8)
     before = read_ledger(connection, "fixed")
-    url = serve(database, "noop").url
-    for _ in range(2):
-        code, answer, _ = await post_purchase(http, url)
-        assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})
-    assert (await post_purchase(http, url, quantity=7))[0] == 400
+    async with serve_app(an_app(database, "noop")) as url:
+        for _ in range(2):
+            code, answer, _ = await post_purchase(http, url)
+            assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})
+        assert (await post_purchase(http, url, quantity=7))[0] == 400
     assert read_ledger(connection, "fixed") == before
 
 
-def test_noop_is_no_way_to_sell():
-    assert "noop" not in ALLOCATORS
-    assert "noop" in SERVABLE
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        "REVOKE UPDATE (available) ON fixed.ticket_pools FROM ticketsvc_seller",
-        "DROP SCHEMA fixed CASCADE",
-    ],
-)
 async def test_a_database_that_is_not_as_it_should_be_is_no_bug_of_the_service(
-    database, connection, serve, http, broken
+    database, connection, serve, http
 ):
     reset_event(connection, "fixed", "E", 80)
     service = serve(database, "group_commit")
     assert (await post_purchase(http, service.url))[0] == 200
-    connection.execute(broken)
-    code, answer, headers = await post_purchase(http, service.url)
-    assert (code, answer["code"]) == (503, "database_unavailable")
-    assert "Retry-After" in headers
-    assert await get_status(http, service.url + "/readyz") == 503
-    service.errors.seek(0)
-    said = service.errors.read()
-    assert b"schema mismatch" in said
-    assert b"Traceback" not in said
+    for broken in (
+        "REVOKE UPDATE (available) ON fixed.ticket_pools FROM ticketsvc_seller",
+        "DROP SCHEMA fixed CASCADE",
+    ):
+        connection.execute(broken)
+        code, answer, headers = await post_purchase(http, service.url)
+        assert (code, answer["code"]) == (503, "database_unavailable")
+        assert "Retry-After" in headers
+        assert await get_status(http, service.url + "/readyz") == 503
+        said = os.pread(service.errors.fileno(), 2**20, 0)
+        assert b"schema mismatch" in said
+        assert b"Traceback" not in said
