@@ -51,10 +51,8 @@ FIXES = {
         "unique seat": (True, "a client is told of an error (23505)"),
         "SERIALIZABLE, with retry": (True, "a client tries again"),
         "advisory lock around the client": (True, "holds in every schedule"),
-        "FOR UPDATE on the reads": (False, "was added to no statement"),
     },
     "sql/5-counting-subquery/broken.toml": {
-        "REPEATABLE READ, with retry": (True, "a client tries again"),
         "REPEATABLE READ": (True, "(40001) and has to try again"),
         "FOR UPDATE on the reads": (False, "was added to no statement"),
     },
@@ -67,11 +65,9 @@ FIXES = {
     },
     "sql/8-status-without-guard/broken.toml": {
         "unique sale": (True, "in 6 of 6 schedules a client is told of an error (23505)"),
-        "advisory lock around the client": (False, "violated even when the clients act one after"),
     },
     "flask-psycopg/naive.toml": {
         "FOR UPDATE on the reads": (True, "holds in every schedule"),
-        "REPEATABLE READ, with retry": (True, "a client tries again"),
     },
     "web-and-counter/broken.toml": {
         "FOR UPDATE on the reads": (True, "holds in every schedule"),

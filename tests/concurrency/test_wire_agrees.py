@@ -62,8 +62,10 @@ def write_scenario(folder, name, schema):
     return file
 
 
-@pytest.mark.parametrize("hold_commits", [False, True], ids=["whole", "held"])
-@pytest.mark.parametrize("name", ALLOCATORS)
+# Commits that are not held are the same statements with fewer steps: one shows that both agree.
+@pytest.mark.parametrize(
+    ("name", "hold_commits"), [("naive_bulk", False), *((name, True) for name in ALLOCATORS)]
+)
 async def test_both_ways_agree_on_counts(server, tmp_path, name, hold_commits):
     schemas = ALLOCATORS[name].mechanism.schemas
     schema = "original" if "original" in schemas else "fixed"

@@ -82,8 +82,7 @@ CASES = {
              "ROLLBACK TO s", "COMMIT"],
         ["UPDATE a SET v = v + 1 WHERE n = 1", "SELECT v FROM a WHERE n = 1"]),
     "savepoint undone": (
-        "", ["BEGIN", "SAVEPOINT s", "UPDATE a SET v = 8 WHERE n = 1", "ROLLBACK TO s",
-             "SELECT v FROM a WHERE n = 1", "COMMIT"],
+        "", ["BEGIN", "SAVEPOINT s", "UPDATE a SET v = 8 WHERE n = 1", "ROLLBACK TO s", "COMMIT"],
         ["SELECT v FROM a WHERE n = 1 FOR UPDATE SKIP LOCKED",
          "UPDATE a SET v = v + 1 WHERE n = 1"]),
     "skip locked": (
@@ -99,8 +98,8 @@ CASES = {
         "CREATE TABLE p (n int, v int) PARTITION BY LIST (n);"
         "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);"
         "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);",
-        ["INSERT INTO p VALUES (1, 1)", "UPDATE a SET v = v + (SELECT count(*) FROM p)"],
-        ["INSERT INTO p1 VALUES (1, 2)", "INSERT INTO b SELECT 9, count(*) FROM p WHERE n = 1"]),
+        ["INSERT INTO p1 VALUES (1, 1)"],
+        ["INSERT INTO p VALUES (1, 2)", "INSERT INTO b SELECT 9, count(*) FROM p WHERE n = 1"]),
     "foreign key": (
         "ALTER TABLE b ADD FOREIGN KEY (n) REFERENCES a",
         ["BEGIN", "INSERT INTO b VALUES (2, 2)", "COMMIT"],
@@ -141,12 +140,12 @@ CASES = {
         ["UPDATE a SET v = 5 WHERE n = 1"], ["INSERT INTO b SELECT 1, s FROM seen"]),
     "sequence": (
         "CREATE SEQUENCE s; CREATE TABLE c (id int DEFAULT nextval('s'), n int)",
-        ["INSERT INTO c VALUES (DEFAULT, 1)", "SELECT n FROM a"],
+        ["INSERT INTO c VALUES (DEFAULT, 1)"],
         ["INSERT INTO c VALUES (DEFAULT, 2)", "INSERT INTO b SELECT id, n FROM c ORDER BY n"]),
     "last value of a sequence": (
         "CREATE SEQUENCE s; CREATE TABLE c (m int DEFAULT nextval('s'), n int)",
         ["INSERT INTO c(n) VALUES (1)", "INSERT INTO b SELECT last_value, 1 FROM s"],
-        ["INSERT INTO c(n) VALUES (2)", "SELECT n FROM a"]),
+        ["INSERT INTO c(n) VALUES (2)"]),
     "currval": (
         "CREATE SEQUENCE s; CREATE TABLE c (m int DEFAULT nextval('s'), n int)",
         ["INSERT INTO c(n) VALUES (1)", "INSERT INTO b SELECT 1, currval('s')"],
@@ -157,7 +156,7 @@ CASES = {
         ["INSERT INTO b SELECT 1, count(*) FROM a"]),
     "advisory lock": (
         "", ["SELECT PG_ADVISORY_LOCK(1)", "UPDATE a SET v = 6", "SELECT PG_ADVISORY_UNLOCK(1)"],
-        ["SELECT pg_try_advisory_lock(1)", "SELECT sum(v) FROM a"]),
+        ["INSERT INTO b SELECT sum(v), pg_try_advisory_lock(1)::int FROM a"]),
     "repeatable read": (
         "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "UPDATE a SET v = v + 1",
              "COMMIT"],

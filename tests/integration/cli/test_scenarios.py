@@ -285,7 +285,8 @@ def test_a_script_with_a_syntax_error_says_so(command):
 
 def test_clients_that_always_fail_are_named_though_others_succeed(command):
     counter = '[[client]]\nname = "counter"\nsql = "SELECT absent"\n'
-    line = error_line(command("explore", by_python("fixed") + counter), code=3)
+    booked = by_python("book", rule="SELECT 1 WHERE false")
+    line = error_line(command("explore", booked + counter), code=3)
     assert "counter failed in every schedule: counter was told: ERROR:" in line
 
 
