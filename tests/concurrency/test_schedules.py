@@ -22,7 +22,6 @@ from ticketsvc.settings import Settings
 
 # Its transaction sets a level of its own, which it cannot within one that is held open here.
 HELD_OPEN = [name for name in SAFE if name != "serializable"]
-WHOLE = 10  # naive: one read, eight inserts, one update
 
 
 class Stepped:
@@ -84,54 +83,6 @@ async def two_purchases(url, kind, allocator, schema):
             (each, group.create_task(outcome(ALLOCATORS[allocator](each, schema), buy(user=user))))
             for each, user in zip(pools, ("ann", "bob"), strict=True)
         ]
-
-
-# Who goes when: ann is 0, bob is 1; each has ten steps.
-DAMAGING = {
-    "both read, then write in turn": [0, 1] * WHOLE,
-    "both read, then one after the other": [0, 1] + [0] * (WHOLE - 1) + [1] * (WHOLE - 1),
-    "one reads when the other has only to subtract": [0] * (WHOLE - 1) + [1] * WHOLE + [0],
-}
-
-
-@pytest.mark.parametrize("schedule", DAMAGING.values(), ids=DAMAGING)
-async def test_naive_duplicates_when_the_second_reads_before_the_first_subtracts(
-    database, connection, schedule
-):
-    reset_event(connection, "original", "E", 8)
-    async with two_purchases(database, Stepped, "naive", "original") as buyers:
-        for who in schedule:
-            await buyers[who][0].step()
-        assert [await task for _, task in buyers] == [TicketRange(1, 8)] * 2
-    verdict = verdict_of(connection, "original")
-    assert (verdict.issued, verdict.unique, verdict.duplicates) == (16, 8, 8)
-    assert (verdict.available, verdict.oversold) == (-8, True)
-
-
-@pytest.mark.parametrize("first", [0, 1])
-async def test_naive_one_after_the_other_is_clean(database, connection, first):
-    """The control: the same two purchases, the same steps, but in series."""
-    reset_event(connection, "original", "E", 8)
-    async with two_purchases(database, Stepped, "naive", "original") as buyers:
-        await buyers[first][0].step(WHOLE)
-        await buyers[1 - first][0].step()  # it reads 0 left, and asks no more
-        assert await buyers[first][1] == TicketRange(1, 8)
-        assert isinstance(await buyers[1 - first][1], SoldOut)
-    verdict = verdict_of(connection, "original")
-    assert (verdict.clean, verdict.issued, verdict.available) == (True, 8, 0)
-
-
-async def test_naive_is_refused_by_the_fixed_schema_in_the_same_schedule(database, connection):
-    reset_event(connection, "fixed", "E", 8)
-    async with two_purchases(database, Stepped, "naive", "fixed") as (ann, bob):
-        await ann[0].step()
-        await bob[0].step()
-        await ann[0].step()
-        await bob[0].step()  # number 1 again
-        assert "issued_tickets_pkey" in str(await bob[1])
-        await ann[0].step(WHOLE - 2)
-        assert await ann[1] == TicketRange(1, 8)
-    assert verdict_of(connection, "fixed").clean
 
 
 async def test_naive_on_the_fixed_schema_can_leave_rows_that_nobody_was_sold(database, connection):
