@@ -26,7 +26,6 @@ import psycopg  # noqa: E402
 from tests.support import waiting  # noqa: E402
 from tests.support.clusters import Cluster, start_cluster, system_binaries  # noqa: E402
 from tests.support.commands import run_command, run_command_here  # noqa: E402
-from tests.support.malformed import MALFORMED  # noqa: E402
 from ticketsvc.lab.workload.services import Service, start_service  # noqa: E402
 
 # Where this runs in the background, Ctrl-C is ignored, and what is started here would inherit that.
@@ -40,11 +39,6 @@ if TYPE_CHECKING:
     from tests.notebooks.samples import Ran
 
 EMBEDDED = "embedded"
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "malformed" in metafunc.fixturenames:
-        metafunc.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.malformed import MALFORMED
 from ticketsvc.errors import InvalidPurchase
 from ticketsvc.purchases import (
     MAX_ID_LENGTH,
@@ -28,8 +29,8 @@ def accepted(data):
         return None
 
 
-def test_malformed_body_is_refused_by_name(malformed):
-    data, named = malformed
+@pytest.mark.parametrize(("data", "named"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_body_is_refused_by_name(data, named):
     with pytest.raises(InvalidPurchase) as refusal:
         Purchase.from_json(data)
     message = str(refusal.value)

@@ -10,6 +10,7 @@ from jsonschema_rs import Draft202012Validator
 from yarl import URL
 
 from tests.support.buying import read_metrics
+from tests.support.malformed import MALFORMED
 from tests.support.raw_http import BODY, BUY, connect
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
@@ -107,50 +108,51 @@ async def test_no_such_event(shop, http):
     assert shop.ledgers() == before
 
 
-async def test_malformed(shop, http, malformed):
-    body, named = malformed
-    before = shop.ledgers()
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=body, headers=JSON)
-    assert (status, answer["code"]) == (400, "invalid_purchase")
-    assert named in answer["error"]
-    assert shop.ledgers() == before
-
-
 async def chunks():
     for _ in range(160):
         yield b" " * 64 * 1024
 
 
-TOO_LARGE = {
-    "10 MB": lambda: {"data": io.BytesIO(b" " * 10_000_000)},
-    "10 MB in chunks": lambda: {"data": chunks()},
-    "10 MB before a good purchase": lambda: {"data": io.BytesIO(b" " * 10_000_000 + BODY)},
-    "one byte": lambda: {"data": b" " * (MAX_BODY_BYTES + 1)},
-    "10 MB unpacked": lambda: {"data": gzip.compress(b" " * 10_000_000), "packed": True},
-}
+def posted(data, headers=None):
+    return {"data": data, "headers": headers or JSON}
 
 
-@pytest.mark.parametrize("options", TOO_LARGE.values(), ids=TOO_LARGE)
-async def test_too_large(shop, http, options):
-    before = shop.ledgers()
-    request = options()
-    headers = {**JSON, "Content-Encoding": "gzip"} if request.pop("packed", None) else JSON
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", headers=headers, **request)
-    assert (status, answer["code"]) == (413, "too_large")
-    assert str(MAX_BODY_BYTES) in answer["error"]
-    assert shop.ledgers() == before
-
-
+PACKED = {**JSON, "Content-Encoding": "gzip"}
+LARGE = b" " * 10_000_000
 KINDS = ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "nonsense"]
+NO_KEYS = [[""], ["a b"], ['a"'], ["k" * 129], ["a", "a"]]
+# How a purchase is posted, how it is refused, and what the error names.
+REFUSED = [
+    *((posted(body), 400, "invalid_purchase", named) for body, named in MALFORMED.values()),
+    *(
+        (posted(BODY, [*headers, *JSON.items()]), 400, "invalid_purchase", "Idempotency-Key")
+        for headers in ([("Idempotency-Key", key) for key in keys] for keys in NO_KEYS)
+    ),
+    (posted(b"plain", PACKED), 400, "invalid_purchase", "decoded"),
+    *(
+        (posted(BODY, {"Content-Type": kind}), 415, "unsupported_media_type", "application/json")
+        for kind in KINDS
+    ),
+    *(
+        (posted(data, headers), 413, "too_large", str(MAX_BODY_BYTES))
+        for data, headers in (
+            (lambda: io.BytesIO(LARGE), JSON),
+            (chunks, JSON),
+            (lambda: io.BytesIO(LARGE + BODY), JSON),
+            (b" " * (MAX_BODY_BYTES + 1), JSON),
+            (gzip.compress(LARGE), PACKED),
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_wrong_content_type(shop, http, kind):
+async def test_what_is_refused_says_why_and_changes_nothing(shop, http):
     before = shop.ledgers()
-    headers = {"Content-Type": kind}
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=BODY, headers=headers)
-    assert (status, answer["code"]) == (415, "unsupported_media_type")
-    assert "application/json" in answer["error"]
+    for options, expected, code, named in REFUSED:
+        data = options["data"]() if callable(options["data"]) else options["data"]
+        status, answer, _ = await shop.ask(http, "POST", "/purchase", **{**options, "data": data})
+        assert (status, answer["code"]) == (expected, code), (options["headers"], answer)
+        assert named in answer["error"]
     assert shop.ledgers() == before
 
 
@@ -161,37 +163,22 @@ async def test_the_largest_body_and_a_content_type_with_parameters(shop, http):
     assert status == 200
 
 
-async def test_a_body_that_is_not_what_its_encoding_says(shop, http):
-    before = shop.ledgers()
-    headers = {**JSON, "Content-Encoding": "gzip"}
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=b"plain", headers=headers)
-    assert (status, "decoded" in answer["error"]) == (400, True)
-    assert shop.ledgers() == before
+OTHER_METHODS = [
+    *((method, "/purchase", {"POST"}) for method in ("GET", "PUT", "OPTIONS")),
+    ("POST", "/events", {"GET", "HEAD"}),
+    ("DELETE", "/events/E", {"GET", "HEAD"}),
+    ("POST", "/healthz", {"GET", "HEAD"}),
+]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"),
-    [
-        ("GET", "/purchase", {"POST"}),
-        ("PUT", "/purchase", {"POST"}),
-        ("OPTIONS", "/purchase", {"POST"}),
-        ("POST", "/events", {"GET", "HEAD"}),
-        ("DELETE", "/events/E", {"GET", "HEAD"}),
-        ("POST", "/healthz", {"GET", "HEAD"}),
-    ],
-)
-async def test_wrong_method(shop, http, method, path, allowed):
-    status, answer, headers = await shop.ask(http, method, path, data=BODY, headers=JSON)
-    assert (status, answer["code"]) == (405, "method_not_allowed")
-    assert set(headers["Allow"].split(",")) == allowed
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/nope", "/events/", "/events/E/tickets", "/purchase/", "//"]
-)
-async def test_no_such_path(shop, http, path):
-    status, answer, _ = await shop.ask(http, "GET", path)
-    assert (status, answer["code"]) == (404, "path_not_found")
+async def test_wrong_method_and_no_such_path(shop, http):
+    for method, path, allowed in OTHER_METHODS:
+        status, answer, headers = await shop.ask(http, method, path, data=BODY, headers=JSON)
+        assert (status, answer["code"]) == (405, "method_not_allowed")
+        assert set(headers["Allow"].split(",")) == allowed
+    for path in ("/", "/nope", "/events/", "/events/E/tickets", "/purchase/", "//"):
+        status, answer, _ = await shop.ask(http, "GET", path)
+        assert (status, answer["code"]) == (404, "path_not_found")
 
 
 async def test_events(shop, http):
@@ -201,44 +188,32 @@ async def test_events(shop, http):
     assert (await shop.ask(http, "GET", "/events/E"))[1] == answer["events"][0]
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/events/NONE", 404),
-        ("/events/%F0%9F%8E%AB", 404),
-        ("/events/a%2Fb", 404),
-        ("/events/%FF", 404),
-        ("/events/%00", 400),
-        ("/events/E%0A", 400),
-        ("/events/" + "E" * 50, 404),
-        ("/events/" + "E" * 51, 400),
-        ("/events/NONE/tickets/1", 404),
-        ("/events/E/tickets/17", 404),
-        ("/events/E/tickets/2147483647", 404),
-        ("/events/E/tickets/2147483648", 400),
-        ("/events/E/tickets/000000000019999999999", 400),
-        ("/events/E/tickets/" + "0" * 10 + "1" + "0" * 5000, 400),
-        ("/events/E/tickets/" + "9" * 5000, 400),
-        ("/events/E/tickets/0", 400),
-        ("/events/E/tickets/-1", 400),
-        ("/events/E/tickets/1.0", 400),
-        ("/events/E/tickets/1_0", 400),
-        ("/events/E/tickets/%D9%A1", 400),
-        ("/events/E/tickets/%20", 400),
-        ("/events/" + "E" * 51 + "/tickets/1", 400),
+NOT_THERE = {
+    404: [
+        *("NONE", "%F0%9F%8E%AB", "a%2Fb", "%FF", "E" * 50),
+        *("NONE/tickets/1", "E/tickets/17", "E/tickets/2147483647"),
     ],
-)
-async def test_reading_what_is_not_there(shop, http, path, expected):
-    status, _, _ = await shop.ask(http, "GET", path)
-    assert status == expected
+    400: [
+        *("%00", "E%0A", "E" * 51, "E" * 51 + "/tickets/1"),
+        *("E/tickets/2147483648", "E/tickets/000000000019999999999", "E/tickets/" + "9" * 5000),
+        "E/tickets/" + "0" * 10 + "1" + "0" * 5000,
+        *(f"E/tickets/{number}" for number in ("0", "-1", "1.0", "1_0", "%D9%A1", "%20")),
+    ],
+}
 
 
-@pytest.mark.parametrize("number", [1, 8, 9, 16, 17, 24])
-async def test_who_holds_a_ticket(shop, http, number):
+async def test_reading_what_is_not_there(shop, http):
+    for expected, paths in NOT_THERE.items():
+        for path in paths:
+            assert (await shop.ask(http, "GET", "/events/" + path))[0] == expected, path
+
+
+async def test_who_holds_a_ticket(shop, http):
     await shop.buy(http, user="ann")
-    status, answer, _ = await shop.ask(http, "GET", f"/events/E/tickets/{number}")
-    holder = "ann" if number > 16 else f"user_{(number - 1) // 8 + 1}_E"
-    assert (status, answer["holders"]) == (200, [holder])
+    for number in (1, 8, 9, 16, 17, 24):
+        status, answer, _ = await shop.ask(http, "GET", f"/events/E/tickets/{number}")
+        holder = "ann" if number > 16 else f"user_{(number - 1) // 8 + 1}_E"
+        assert (status, answer["holders"]) == (200, [holder])
 
 
 async def test_every_holder_of_a_duplicate_is_shown(shop, http):
@@ -279,16 +254,6 @@ async def test_a_purchase_that_is_asked_for_again_under_its_key(shop, http):
     status, refusal, _ = await shop.buy(http, 800, key="again")
     assert (status, refusal["code"]) == (422, "key_reused")
     assert shop.ledgers() == after
-
-
-@pytest.mark.parametrize("keys", [[""], ["a b"], ['a"'], ["k" * 129], ["a", "a"]])
-async def test_what_is_no_key(shop, http, keys):
-    before = shop.ledgers()
-    headers = [*(("Idempotency-Key", key) for key in keys), *JSON.items()]
-    status, answer, _ = await shop.ask(http, "POST", "/purchase", data=BODY, headers=headers)
-    assert (status, answer["code"]) == (400, "invalid_purchase")
-    assert "Idempotency-Key" in answer["error"]
-    assert shop.ledgers() == before
 
 
 async def test_metrics_count_outcomes(shop, http):
