@@ -1,9 +1,7 @@
 """The command line: exit codes, JSON, one line for what is wrong."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -377,17 +375,6 @@ def test_no_command_prints_the_password(server, database, connection, cli_here):
     ]
     assert [result.returncode for result in said] == [0, 0, 0, 3, 3]
     assert server.server.password not in "".join(each.stdout + each.stderr for each in said)
-
-
-def test_without_database_url_the_embedded_server_is_used(cli, open_folder):
-    """And it is the same one the next time, with nothing of PostgreSQL on PATH."""
-    environment = {
-        "TICKETSVC_HOME": str(open_folder / "h"),
-        "PATH": str(Path(sys.executable).parent),
-    }
-    json_of(cli("seed", "--json", **environment))
-    rows = json_of(cli("audit", "--json", **environment))
-    assert len(rows) == 12
 
 
 NAMED = {

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
-from tests.support.waiting import TIMEOUT_S
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
