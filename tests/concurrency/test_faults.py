@@ -42,6 +42,16 @@ def test_the_command_injects_and_exits_0(cli):
     assert row["retried"] > 0
 
 
+async def test_a_failover_loses_nothing_that_a_synchronous_standby_confirmed():
+    """With its negative control: a standby that lags loses what was acknowledged."""
+    kept, lost = await run_fault_experiments(
+        [FaultExperiment("failover", 1, between=40, synchronous=yes) for yes in (True, False)]
+    )
+    assert (kept.nothing_lost, kept.row()["lost"], kept.row()["sold_twice"]) == (True, 0, 0)
+    assert (lost.nothing_lost, lost.verdict.status) == (False, "violated")
+    assert lost.row()["lost"] > 0
+
+
 @pytest.mark.parametrize("wrong", [("--kind", "fire"), ("--times", "0"), ("--allocator", "naive")])
 def test_wrong_options_are_refused_in_one_line(cli_here, wrong):
     refused = cli_here("faults", *wrong)

@@ -112,7 +112,7 @@ def _run_psql(program: str, address: str, arguments: list[str]) -> int:
     from psycopg.conninfo import conninfo_to_dict
 
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    names["dbname"] = "PGDATABASE"
+    names |= {"dbname": "PGDATABASE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
     parts = conninfo_to_dict(address)
     known = {names[key]: str(value) for key, value in parts.items() if key in names and value}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it cancels a query of psql's

@@ -61,8 +61,7 @@ def check_server(conninfo: str) -> str:
             version = connection.info.server_version
             encoding = connection.info.parameter_status("server_encoding")
     except psycopg.OperationalError as problem:
-        reason = str(problem).strip().splitlines()[0]
-        raise NoDatabase(f"the database cannot be reached: {reason}") from None
+        raise NoDatabase(f"the database cannot be reached: {_reason(problem)}") from None
     if version < OLDEST_SERVER_VERSION:
         raise NoDatabase(
             f"PostgreSQL {version // 10_000} is too old: "
@@ -74,3 +73,10 @@ def check_server(conninfo: str) -> str:
             "made with ENCODING 'UTF8' TEMPLATE template0"
         )
     return conninfo
+
+
+def _reason(problem: psycopg.OperationalError) -> str:
+    """Return in one line why the host, or each of several, was not reached."""
+    lines = str(problem).strip().splitlines()
+    hosts = [line for line in lines if line.startswith("- host: ")]
+    return "; ".join(line.rpartition("connection failed: ")[2] for line in hosts) or lines[0]

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.statements import load
@@ -18,6 +18,8 @@ def scratch_database(
     conninfo: str, purpose: str, changes: Sequence[str] = (), *, schemas: bool = True
 ) -> Iterator[str]:
     """Make a database beside *conninfo*, with both schemas and *changes* of their DDL; drop it.
+
+    Of several hosts the address names the one that answered: drivers and proxies know one.
 
     Its name contains *purpose*, the command that needs it. Databases that killed runs of the same
     purpose left behind are dropped first. Raise `UsageError` when the role may not create one.
@@ -39,7 +41,7 @@ def scratch_database(
                 "give it CREATEDB, or unset DATABASE_URL for an embedded server"
             ) from None
         try:
-            address = make_conninfo(conninfo, dbname=name)
+            address = make_conninfo(conninfo, dbname=name, **_host_of(owner, conninfo))
             with psycopg.connect(address, autocommit=True) as connection:
                 if schemas:
                     ensure_schemas(connection)
@@ -52,6 +54,13 @@ def scratch_database(
             raise
         finally:
             owner.execute(statements["drop_database"].query)
+
+
+def _host_of(connection: psycopg.Connection, conninfo: str) -> dict[str, str | int]:
+    """Return where *connection* leads, if its address *conninfo* names several hosts."""
+    if "," not in str(conninfo_to_dict(conninfo).get("host")):
+        return {}
+    return {"host": connection.info.host, "port": connection.info.port}
 
 
 def _drop_left_behind(owner: psycopg.Connection, prefix: str) -> None:
