@@ -15,7 +15,7 @@ DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
 IMPORTS = (
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
-    "from ticketsvc.lab.notebook import show, verdict"
+    "from ticketsvc.lab.notebook import answer, show, verdict"
 )
 TABLE = (
     "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
@@ -25,6 +25,8 @@ CHART = (
     "figure.subplots().plot(range(rows))\n"
     "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"
 )
+ANSWER = "answer('Why?', 'Because `1 < 2`, & so on.')"
+ANSWERS = "answer('Why?', 'Because `1 < 2` & so on.')"
 HOLDS = "verdict('Yes: it <holds>.', ('one is one', 1 == 1), ('two is two', 2 == 2))"
 FAILS = "verdict('Yes: it holds.', ('one is one', 1 == 1), ('one is two', 1 == 2))"
 SAYS_PASSWORD = (
@@ -62,7 +64,7 @@ def write_all(folder: Path) -> list[Path]:
             folder,
             "01-holds",
             "Does `it` hold?",
-            *(IMPORTS, TABLE, CHART, long_code, HOLDS),
+            *(IMPORTS, TABLE, CHART, long_code, ANSWERS, HOLDS),
             parameters=PARAMETERS,
         ),
         write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import ticketsvc.cli
 from tests.notebooks import samples
 from ticketsvc.errors import UsageError
+from ticketsvc.lab import notebook
 from ticketsvc.lab.report import notebooks as found
 from ticketsvc.lab.report import redaction
 from ticketsvc.lab.report import run_notebooks as reports
@@ -148,6 +149,19 @@ def test_the_index_escapes_what_notebooks_say(ran: samples.Ran) -> None:
     page = ran.page("index")
     assert "Yes: it &lt;holds&gt;." in page
     assert "it <holds>" not in page
+
+
+def test_the_index_answers_first_and_links_to_the_evidence(ran: samples.Ran) -> None:
+    [answer] = ran.results[0].answers
+    before_verdicts = ran.page("index").partition("Verdicts")[0]
+    assert "Because <code>1 &lt; 2</code> &amp; so on." in before_verdicts
+    assert f'href="01-holds.html#{answer.anchor}"' in before_verdicts
+    assert f'id="{answer.anchor}"' in ran.page("01-holds")
+
+
+def test_only_the_questions_of_the_index_are_answered() -> None:
+    with pytest.raises(ValueError, match="must be one of Is it broken"):
+        notebook.answer("How?", "So.")
 
 
 def test_the_index_says_what_runs_and_what_waits(ran: samples.Ran, tmp_path: Path) -> None:

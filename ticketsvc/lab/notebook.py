@@ -2,6 +2,7 @@
 
 import html
 import inspect
+import re
 import textwrap
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,9 +14,19 @@ from matplotlib.figure import Figure
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
+from ticketsvc.settings import ROOT
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
+ANSWER_MIME = "application/vnd.ticketsvc.answer+json"
 CHART_METADATA = "ticketsvc"
+QUESTIONS = (
+    "Is it broken?",
+    "Why?",
+    "What fixes it?",
+    "What does it cost?",
+    "How do we know?",
+)
+"""What the first screen of the index answers, in this order."""
 _DOTS_PER_INCH = 144
 
 
@@ -88,6 +99,32 @@ def show_schema(schema: SchemaName) -> None:
     display(Code(ddl(schema), language="postgresql"))
 
 
+def show_example(file: str, function: str) -> None:
+    """Display a function of `examples/<file>` as it is written; the tests explore its schedules."""
+    text = (ROOT / "examples" / file).read_text(encoding="utf-8")
+    found = re.search(rf"^(async )?(def|function) {function}\(.*?(?=\n\n+\S)", text, re.M | re.S)
+    if found is None:
+        raise ValueError(f"examples/{file} has no function {function}")
+    display(Code(found[0], language="python" if file.endswith(".py") else "javascript"))
+
+
 def say(text: str) -> None:
     """Display a paragraph of Markdown whose numbers were computed."""
     display(Markdown(text))
+
+
+def answer(question: str, sentence: str) -> None:
+    """Display the answer to one of `QUESTIONS`, in Markdown; the index shows it too, with a link.
+
+    Raise `ValueError` when it is none of them.
+    """
+    if question not in QUESTIONS:
+        raise ValueError(f"{question!r}: must be one of {', '.join(QUESTIONS)}")
+    display(
+        {
+            ANSWER_MIME: {"question": question, "sentence": sentence},
+            "text/markdown": f"**{question}** {sentence}",
+            "text/plain": sentence,
+        },
+        raw=True,
+    )

@@ -5,8 +5,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from ticketsvc.lab.notebook import CHART_METADATA, VERDICT_MIME
-from ticketsvc.lab.report.results import Chart, Failure
+from ticketsvc.lab.notebook import ANSWER_MIME, CHART_METADATA, VERDICT_MIME
+from ticketsvc.lab.report.results import Answer, Chart, Failure
 
 _MESSAGE_LENGTH = 300
 
@@ -41,6 +41,16 @@ def find_headline_charts(executed: NotebookNode) -> list[Chart]:
             alt = metadata.get("image/png", {}).get("alt") or "Chart without a description"
             charts.append(Chart(alt, f"data:image/png;base64,{''.join(picture.split())}"))
     return charts
+
+
+def find_answers(executed: NotebookNode) -> list[Answer]:
+    """Return the answers that the index shows first, each with the anchor of its cell."""
+    return [
+        Answer(**output.data[ANSWER_MIME], anchor=f"cell-id={cell.get('id', '')}")
+        for cell in executed.cells
+        for output in cell.get("outputs", ())
+        if ANSWER_MIME in output.get("data", {})
+    ]
 
 
 def find_failure(

@@ -1,15 +1,16 @@
 """The index of the report: every notebook with its verdict, also while some of them still run."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from ticketsvc.lab.notebook import QUESTIONS
 from ticketsvc.lab.report.pages import POLICY, TEMPLATES
 from ticketsvc.lab.report.progress import Progress
-from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.lab.report.results import Answer, NotebookResult
 
 _RELOAD_S = 10  # while notebooks run
 
@@ -45,6 +46,7 @@ def write_index(
         undecided=states.count("no verdict"),
         claims_held=sum(result.claims[0] for result in shown),
         claims=sum(result.claims[1] for result in shown),
+        answers=_answers(shown),
         has_charts=any(result.charts for result in shown),
         progress=progress if progress and progress.state != "finished" else None,
         without_page=_without_page(progress, entries),
@@ -55,6 +57,12 @@ def write_index(
     unfinished = reports / "index.html.part"
     unfinished.write_text(page, encoding="utf-8", errors="replace")
     return unfinished.replace(reports / "index.html")
+
+
+def _answers(shown: Sequence[NotebookResult]) -> list[tuple[NotebookResult, Answer]]:
+    """Return what the notebooks that hold answer, in the order of `QUESTIONS`."""
+    found = [(one, answer) for one in shown if one.state == "holds" for answer in one.answers]
+    return sorted(found, key=lambda pair: QUESTIONS.index(pair[1].question))
 
 
 def _without_page(

@@ -1,4 +1,5 @@
-"""What a report is made of: a notebook's parameters, how its run ended, its headline charts."""
+"""What a report is made of: a notebook's parameters, how its run ended, its headline charts
+and answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,15 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The answer to a question of the index, in Markdown; *anchor* leads to its evidence."""
+
+    question: str
+    sentence: str
+    anchor: str
+
+
+@dataclass(frozen=True)
 class NotebookResult:
     """What the run of one notebook came to; times are seconds and ISO 8601 in UTC."""
 
@@ -46,6 +56,7 @@ class NotebookResult:
     verdict: Mapping[str, Any] | None
     failure: Failure | None
     charts: Sequence[Chart]
+    answers: Sequence[Answer] = ()
 
     @property
     def state(self) -> State:
@@ -90,6 +101,7 @@ class NotebookResult:
         parts = {
             "failure": Failure(**failure) if failure else None,
             "charts": tuple(Chart(**chart) for chart in record["charts"]),
+            "answers": tuple(Answer(**one) for one in record.get("answers", ())),
         }
         return cls(**{**record, **parts})
 

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ticketsvc.lab.report.executed import (
+    find_answers,
     find_failure,
     find_headline_charts,
     find_title,
@@ -74,6 +75,7 @@ def _run(
         verdict=find_verdict(executed),
         failure=failure and Failure(**redact(vars(failure), passwords)),
         charts=find_headline_charts(executed),
+        answers=find_answers(executed),
     )
     shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
     write_page(executed, result, shown, reports, pictures_from=notebook.parent)
