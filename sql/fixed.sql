@@ -208,10 +208,10 @@ BEGIN
               FROM inserted) AS in_order
         GROUP BY event_id, run ORDER BY event_id, min(ticket_number)
     LOOP
-        IF EXISTS (SELECT FROM fixed.issued_tickets
-                   WHERE event_id = issue.event_id AND ticket_number > issue.highest)
-           OR EXISTS (SELECT FROM fixed.ticket_allocations
-                      WHERE event_id = issue.event_id AND start_ticket > issue.highest)
+        IF issue.highest < greatest(
+            (SELECT max(ticket_number) FROM fixed.issued_tickets WHERE event_id = issue.event_id),
+            (SELECT max(start_ticket) FROM fixed.ticket_allocations
+             WHERE event_id = issue.event_id))
         THEN
             SELECT total INTO the_total
             FROM fixed.ticket_pools WHERE event_id = issue.event_id FOR KEY SHARE;
