@@ -20,6 +20,7 @@ from ticketsvc.lab.charts.throughput import (
     durability,
     lock_hold,
     price_of_nets_in_time,
+    simulated_and_measured,
 )
 from ticketsvc.lab.charts.timeline import timeline
 from ticketsvc.lab.charts.write_volume import price_of_nets, size_by_quantity, wal_by_quantity

@@ -46,6 +46,30 @@ def by_connections(rates: pd.DataFrame) -> Figure:
     return figure
 
 
+def simulated_and_measured(compared: pd.DataFrame) -> Figure:
+    """Draw purchases per second, simulated and measured, for each size of batch.
+
+    *compared*: batch, purchases, simulated_s, measured_s.
+    """
+    figure, [axes] = new_figure()
+    for column, colour, shift in (("simulated_s", "#999999", -0.2), ("measured_s", "#332288", 0.2)):
+        places = pd.Series(range(len(compared))) + shift
+        rates = compared["purchases"] / compared[column]
+        axes.bar(places, rates, width=0.4, color=colour, label=column.removesuffix("_s"))
+    rates = compared["purchases"] / compared["measured_s"]
+    first, last = compared["batch"].iloc[[0, -1]]
+    gain = rates.iloc[-1] / rates.iloc[0]
+    say_finding(axes, f"Batches of {last} sell {gain:.0f} times what batches of {first} do")
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(compared)), compared["batch"].astype(str))
+    axes.set_xlabel(
+        f"purchases per commit ({compared['purchases'].iloc[0]} purchases of one event)"
+    )
+    axes.set_ylabel("purchases per second")
+    axes.legend(frameon=False)
+    return figure
+
+
 def lock_hold(predictions: pd.DataFrame) -> Figure:
     """Draw the parts of the time under the lock, and the rate predicted beside the measured one.
 

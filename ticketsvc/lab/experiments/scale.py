@@ -1,0 +1,109 @@
+"""What a hot event can sell and an on-sale needs, calculated from measured costs. Pure.
+
+One committer per event: what waits when a commit ends goes into the next one. `commit_in_turn`
+is that queue. With `CommitCost.simulate` it simulates; with a function that commits, it measures.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+MOST = 128  # purchases in one commit, as the service has it
+USABLE = 0.7  # of a capacity: above it waits grow steeply
+
+
+@dataclass(frozen=True)
+class CommitCost:
+    """What a commit costs: *fixed_s* for round trip and flush, *each_s* for each purchase in it."""
+
+    fixed_s: float
+    each_s: float
+
+    def per_s(self, batch: int) -> float:
+        """Return how many purchases per second one event sells in batches of this size."""
+        return batch / (self.fixed_s + batch * self.each_s)
+
+    def simulate(self, purchases: int, began_s: float) -> float:
+        """Return when a commit that begins at *began_s* ends."""
+        return began_s + self.fixed_s + purchases * self.each_s
+
+
+def fit(single_s: float, batch: int, batch_s: float) -> CommitCost:
+    """Return the cost that explains a commit of one purchase and one of *batch*."""
+    each_s = max(0.0, (batch_s - single_s) / (batch - 1))
+    return CommitCost(single_s - each_s, each_s)
+
+
+PUBLISHED = fit(1 / 1_509, 100, 100 / 104_705)
+"""`fixed.reserve` on one plain PostgreSQL, durable: 1,509 single purchases a second, 104,705 in
+batches of 100. Two cores, one client, 2026."""
+REQUEST_S = 116e-6
+"""Processor time of the service for one purchase, with log and metrics, on the same machine."""
+
+
+def commit_in_turn(
+    arrivals_s: Sequence[float], commit: Callable[[int, float], float], most: int = MOST
+) -> pd.DataFrame:
+    """Commit purchases in order of arrival, at most *most* at a time, one commit after another.
+
+    *commit* takes the number of purchases and when it may begin, and returns when it ended. One
+    row per commit: purchases, began_s, ended_s.
+    """
+    rows = []
+    now, done = 0.0, 0
+    while done < len(arrivals_s):
+        now = max(now, arrivals_s[done])
+        end = done
+        while end < len(arrivals_s) and end - done < most and arrivals_s[end] <= now:
+            end += 1
+        began, now = now, commit(end - done, now)
+        rows.append((end - done, began, now))
+        done = end
+    return pd.DataFrame(rows, columns=["purchases", "began_s", "ended_s"])
+
+
+@dataclass(frozen=True)
+class OnSale:
+    """An on-sale: what is sold, in how many events, and the requests that come for it."""
+
+    name: str
+    tickets: int
+    events: int
+    requests: float
+    within_s: float
+    peak: float = 1.0  # of the mean rate
+    quantity: int = 8
+
+    @property
+    def requests_per_s(self) -> float:
+        """The rate of requests at the peak."""
+        return self.requests / self.within_s * self.peak
+
+
+STADIUM = OnSale("stadium", 70_000, 1, requests=500_000, within_s=60)
+LARGEST = OnSale("largest reported", 2_000_000, 52, requests=3.5e9, within_s=24 * 3600, peak=10)
+
+
+def plan(sale: OnSale, cost: CommitCost, request_s: float = REQUEST_S) -> dict[str, object]:
+    """Return what *sale* needs: purchases, cores, and seconds of the database.
+
+    The seconds per event assume that all events are alike. Cores are those of the service alone.
+    """
+    purchases = math.ceil(sale.tickets / sale.quantity)
+    of_event = math.ceil(purchases / sale.events)
+    return {
+        "on-sale": sale.name,
+        "purchases": purchases,
+        "requests per second": round(sale.requests_per_s),
+        "cores for requests": math.ceil(sale.requests_per_s * request_s / USABLE),
+        "seconds to sell, one per commit": round(of_event / cost.per_s(1), 2),
+        "seconds to sell, batched": round(of_event / cost.per_s(MOST), 3),
+        "seconds to sell all on one PostgreSQL": round(purchases / cost.per_s(MOST), 2),
+    }
+
+
+def plans(cost: CommitCost) -> pd.DataFrame:
+    """Return the plans of both on-sales, a column each."""
+    return pd.DataFrame([plan(sale, cost) for sale in (STADIUM, LARGEST)]).set_index("on-sale").T

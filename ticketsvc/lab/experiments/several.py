@@ -1,0 +1,113 @@
+"""Several instances with different allocators on one event, and ranges expanded while it sells."""
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from yarl import URL
+
+from ticketsvc.database.expansion import Expansion, expand
+from ticketsvc.database.statements import load
+from ticketsvc.lab.checker.verdicts import EventVerdict
+from ticketsvc.lab.experiments.lab import Lab
+from ticketsvc.lab.experiments.scale import CommitCost, commit_in_turn, fit
+from ticketsvc.lab.workload.burst import run_workload
+from ticketsvc.lab.workload.history import Attempt
+from ticketsvc.lab.workload.plan import Workload
+from ticketsvc.lab.workload.services import running_services
+
+
+@dataclass(frozen=True)
+class MixedSale:
+    """What several instances sold, while and after ranges became rows."""
+
+    sold: pd.DataFrame
+    during: Expansion
+    after: Expansion
+    history: list[Attempt]
+    verdict: EventVerdict
+
+    @property
+    def expanded(self) -> int:
+        """How many tickets were sold in a range and have a row each now."""
+        return self.during.tickets + self.after.tickets
+
+
+async def sell_mixed(
+    lab: Lab, allocators: Sequence[str], workload: Workload, *, total: int, workers: int
+) -> MixedSale:
+    """Sell one event by an instance of each allocator; expand its ranges meanwhile, and after."""
+    event = workload.event
+    await asyncio.to_thread(lab.reset, "fixed", event, total)
+    with contextlib.ExitStack() as stack:
+        urls = [
+            url
+            for name in allocators
+            for url in stack.enter_context(running_services(lab.url, name, schema="fixed"))
+        ]
+        answers: list[Attempt] = []
+        selling = asyncio.create_task(run_workload(urls, workload, on_answer=answers.append))
+        during = Expansion(0, 0)
+        while not selling.done():
+            part = await expand(lab.url, event=event, workers=workers)
+            during = Expansion(during.tickets + part.tickets, part.ranges_left)
+            await asyncio.sleep(0.02)
+        history = await selling
+    after = await expand(lab.url, event=event, workers=workers)
+    by_port = {
+        URL(url).port: f"{name} {n}"
+        for n, (url, name) in enumerate(zip(urls, allocators, strict=True), 1)
+    }
+    sold = pd.Series(
+        [by_port[URL(one.url).port] for one in history for _ in one.tickets], name="tickets"
+    )
+    verdict = await asyncio.to_thread(lab.audit, "fixed", event, history)
+    return MixedSale(sold.value_counts().to_frame("tickets"), during, after, history, verdict)
+
+
+def measure_commits(lab: Lab, *, event: str, batch: int, repetitions: int) -> CommitCost:
+    """Measure a commit of one purchase and one of *batch*, in turns; return what explains both."""
+    lab.reset("fixed", event, 8 * repetitions * (batch + 1))
+    times: dict[int, list[float]] = {1: [], batch: []}
+    for _ in range(repetitions):
+        for size, measured in times.items():
+            began = time.perf_counter()
+            _reserve(lab, event, size)
+            measured.append(time.perf_counter() - began)
+    return fit(statistics.median(times[1]), batch, statistics.median(times[batch]))
+
+
+def commit_for_real(
+    lab: Lab, arrivals_s: Sequence[float], *, event: str, most: int
+) -> pd.DataFrame:
+    """Return the commits of purchases that arrive at these times, measured on the database."""
+    lab.reset("fixed", event, 8 * len(arrivals_s))
+    start = time.perf_counter()
+
+    def commit(purchases: int, may_begin_s: float) -> float:
+        time.sleep(max(0.0, start + may_begin_s - time.perf_counter()))
+        _reserve(lab, event, purchases)
+        return time.perf_counter() - start
+
+    return commit_in_turn(arrivals_s, commit, most)
+
+
+def compare(
+    lab: Lab, cost: CommitCost, arrivals_s: Sequence[float], *, event: str, sizes: Sequence[int]
+) -> pd.DataFrame:
+    """Return how long the same queue takes, simulated and measured: a row per size of batch."""
+    rows = []
+    for most in sizes:
+        simulated = commit_in_turn(arrivals_s, cost.simulate, most)
+        measured = commit_for_real(lab, arrivals_s, event=event, most=most)
+        rows.append((most, len(arrivals_s), simulated["ended_s"].max(), measured["ended_s"].max()))
+    return pd.DataFrame(rows, columns=["batch", "purchases", "simulated_s", "measured_s"])
+
+
+def _reserve(lab: Lab, event: str, purchases: int) -> None:
+    query = load("scale", "fixed")["reserve"].query
+    lab.connection.execute(query, {"event": event, "purchases": purchases})
