@@ -4,7 +4,7 @@
 --
 -- The index is built beside the sales. A new constraint that is NOT VALID holds for new rows at
 -- once and needs its table for a moment only; VALIDATE then reads the old rows without stopping
--- a sale. Whoever cannot get the table within a fifth of a second steps back and tries again, so
+-- a sale. A script that cannot get its table within a fifth of a second waits and tries again, so
 -- that no queue of purchases forms behind it.
 \set ON_ERROR_STOP on
 SET search_path = :"schema";
