@@ -1,4 +1,4 @@
-"""Ranges become ticket rows: each ticket once, whoever is killed and whatever is sold meanwhile."""
+"""Ranges become ticket rows: each ticket once, though workers are killed and others buy."""
 
 import psycopg
 import pytest
