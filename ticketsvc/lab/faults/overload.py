@@ -94,6 +94,8 @@ async def run_overload(
         "of_peak_offered": offered_per_s / peak_per_s,
         "goodput_per_s": goodput_per_s,
         "of_peak": goodput_per_s / peak_per_s,
+        "max_waiting": spec.max_waiting,
+        "sold": len(sold),
         "refused": len(refused),
         "refused_p50_ms": percentile(refused, 0.5),
         "refused_p99_ms": percentile(refused, 0.99),
