@@ -23,7 +23,7 @@ IMPORTS = (
     "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
 )
 
-pytestmark = pytest.mark.xdist_group("pictures")
+pytestmark = pytest.mark.xdist_group("reports")
 
 
 @pytest.fixture(scope="session")

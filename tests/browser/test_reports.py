@@ -22,7 +22,7 @@ Visits = dict[str, list[Visit]]
 ALT = 'A line of "2" points, as it is'
 
 
-pytestmark = pytest.mark.xdist_group("samples")
+pytestmark = pytest.mark.xdist_group("reports")
 
 
 @pytest.fixture(scope="module")

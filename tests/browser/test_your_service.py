@@ -12,7 +12,7 @@ from ticketsvc.settings import ROOT
 
 SCENARIO = ROOT / "examples" / "sql" / "4-insert-where-not-exists" / "broken.toml"
 
-pytestmark = pytest.mark.xdist_group("your service")
+pytestmark = pytest.mark.xdist_group("reports")
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ FACTS = samples.FACTS
 
 
 # One process runs the samples, for these tests and for the browser's.
-pytestmark = pytest.mark.xdist_group("samples")
+pytestmark = pytest.mark.xdist_group("reports")
 
 
 def test_a_failing_notebook_becomes_a_page_and_the_next_one_runs(ran: samples.Ran) -> None:
