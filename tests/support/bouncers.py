@@ -58,6 +58,16 @@ def start_bouncer(database: str, sessions: int) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def keeps_prepared_statements() -> bool:
+    """Tell whether this PgBouncer (1.21 or newer) prepares statements again in each session."""
+    if PGBOUNCER is None:
+        return False
+    command = [PGBOUNCER, "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    major, minor = said.split()[1].split(".")[:2]
+    return (int(major), int(minor)) >= (1, 21)
+
+
 def _accepts(address: str) -> bool:
     with contextlib.suppress(psycopg.OperationalError):
         psycopg.connect(address).close()

@@ -6,7 +6,7 @@ import contextlib
 import psycopg
 import pytest
 
-from tests.support.bouncers import start_bouncer
+from tests.support.bouncers import keeps_prepared_statements, start_bouncer
 from tests.support.buying import SAFE, buy, post_purchase
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean
@@ -89,6 +89,7 @@ async def test_two_instances_sell_everything_once(pooled, stock, name):
     assert is_clean(stock)
 
 
+@pytest.mark.skipif(keeps_prepared_statements(), reason="PgBouncer 1.21 or newer prepares again")
 @pytest.mark.parametrize("name", ["range", "ticket_rows"])
 async def test_without_the_setting_purchases_fail(pooled, stock, name, monkeypatch):
     """Negative control: with the check off, a session holds another client's statement."""
