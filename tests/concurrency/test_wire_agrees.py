@@ -10,16 +10,29 @@ from ticketsvc.lab.explore.scenario import explore_scenario
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 
+# A pool would send statements of its own on a new connection.
 CLIENT = """
+from psycopg import AsyncConnection
+from psycopg.rows import namedtuple_row
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
-from ticketsvc.settings import Settings
+
+class Lender:
+    def __init__(self, connection):
+        self.connection = connection
+
+    async def getconn(self):
+        return self.connection
+
+    async def putconn(self, connection):
+        pass
 
 async def buy(url, n):
-    async with make_pool(url, Settings(pool_size=1, pool_timeout_s=60)) as pool:
-        await sell(ALLOCATORS["{name}"](pool, "{schema}"), Purchase(f"buyer-{{n}}", "E", 8))
+    options = dict(autocommit=True, row_factory=namedtuple_row)
+    async with await AsyncConnection.connect(url, **options) as connection:
+        allocator = ALLOCATORS["{name}"](Lender(connection), "{schema}")
+        await sell(allocator, Purchase(f"buyer-{{n}}", "E", 8))
 """
 # The explorer in this process works without sequential scans: so does this.
 SCENARIO = """
