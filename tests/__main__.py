@@ -25,9 +25,10 @@ from ticketsvc import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED_CHECKS = "TESTS_FAILED_CHECKS"
-# One more than there are processors: many a test waits for what it has started.
+# One more than there are processors: many a test waits for what it has started. The tests of one
+# module or class run in one worker, which makes what they share once.
 WORKERS = min(4, (os.cpu_count() or 1) + 1)
-PYTEST = ("-p", "tests.__main__", "-n", str(WORKERS), "--dist", "loadgroup")
+PYTEST = ("-p", "tests.__main__", "-n", str(WORKERS), "--dist", "loadscope")
 
 # Cell ids are kept: they are names. The keys are what papermill and JupyterLab write at each run.
 STRIP = (

@@ -7,6 +7,7 @@ ALTER SYSTEM SET synchronous_standby_names = '*'
 ALTER SYSTEM SET primary_conninfo = ''
 
 -- name: read_configuration
+-- Let what was set above hold.
 SELECT pg_reload_conf()
 
 -- name: streaming
@@ -27,4 +28,5 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_replication)
 SELECT pg_promote(false)
 
 -- name: promoted
+-- Whether the standby is the primary now.
 SELECT NOT pg_is_in_recovery()

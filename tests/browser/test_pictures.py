@@ -23,8 +23,6 @@ IMPORTS = (
     "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
 )
 
-pytestmark = pytest.mark.xdist_group("reports")
-
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:

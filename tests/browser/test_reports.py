@@ -22,9 +22,6 @@ Visits = dict[str, list[Visit]]
 ALT = 'A line of "2" points, as it is'
 
 
-pytestmark = pytest.mark.xdist_group("reports")
-
-
 @pytest.fixture(scope="module")
 def visits(visit: Visitor, ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Visits:
     """Every page of the samples' report at every width, by the page's name."""

@@ -12,8 +12,6 @@ from ticketsvc.settings import ROOT
 
 SCENARIO = ROOT / "examples" / "sql" / "4-insert-where-not-exists" / "broken.toml"
 
-pytestmark = pytest.mark.xdist_group("reports")
-
 
 @pytest.fixture(scope="module")
 def page_of_a_scenario(tmp_path_factory: pytest.TempPathFactory, server: Cluster) -> Path:

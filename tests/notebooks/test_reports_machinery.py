@@ -25,10 +25,6 @@ from ticketsvc.settings import ROOT
 FACTS = samples.FACTS
 
 
-# One process runs the samples, for these tests and for the browser's.
-pytestmark = pytest.mark.xdist_group("reports")
-
-
 def test_a_failing_notebook_becomes_a_page_and_the_next_one_runs(ran: samples.Ran) -> None:
     assert ran.calls == ["01-holds", "holds", "02-fails", "failed", "03-asks", "failed"]
     holds, fails, asks = ran.results

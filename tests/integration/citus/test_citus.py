@@ -12,10 +12,8 @@ import psycopg
 import pytest
 
 from tests.integration.allocators.test_allocators import (  # noqa: F401 - run on Citus
-    test_any_text_is_stored_as_it_is_and_events_are_apart,
-    test_no_such_event,
-    test_serial_purchases_get_consecutive_numbers_to_the_last,
-    test_the_last_tickets_are_sold_and_not_one_more,
+    test_any_text_is_stored_as_it_is_and_the_largest_quantity_sold,
+    test_purchases_in_turn_get_the_numbers_in_turn_to_the_last,
 )
 from tests.integration.allocators.test_group_commit import (  # noqa: F401
     test_a_batch_is_bounded,
@@ -24,8 +22,7 @@ from tests.integration.allocators.test_group_commit import (  # noqa: F401
 )
 from tests.integration.sales.test_idempotency import (  # noqa: F401
     test_a_refusal_is_not_stored_and_its_key_can_buy_later,
-    test_asked_again_the_same_tickets_are_told,
-    test_who_bought_the_last_tickets_is_told_so_again,
+    test_asked_again_the_same_tickets_are_told_and_another_purchase_is_refused,
 )
 from tests.support.buying import SAFE, buy, open_allocator, open_seller, outcome
 from tests.support.ledgers import is_clean, verdict_of
