@@ -7,7 +7,7 @@ Context managers then stop processes and remove folders. Further signals are ign
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 # asyncio is imported where it is used: a signal during its import would end in a traceback.
@@ -55,6 +55,22 @@ def _receive(number: int, _: object) -> None:
     if _Received.cancel is None:
         raise Interrupted(number)
     _Received.cancel()
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """Let a signal wait until the block has ended, outside of an event loop.
+
+    A start that stops halfway would leave a process behind that nobody knows.
+    """
+    before = _Received.number
+    _Received.cancel = lambda: None
+    try:
+        yield
+    finally:
+        _Received.cancel = None
+    if _Received.number is not None and before is None:
+        raise Interrupted(_Received.number)
 
 
 def run_async(

@@ -1,5 +1,6 @@
 """`lab`: the notebooks in JupyterLab."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import click
 
 from ticketsvc.cli.db import prepare_schemas
 from ticketsvc.cli.root import ticketsvc
+from ticketsvc.interrupts import postponed
 from ticketsvc.settings import load_settings
 
 _STOP_TIMEOUT_S = 15  # JupyterLab shuts its kernels down first
@@ -40,14 +42,18 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
 
     In a session of its own: at the first Ctrl-C it would ask whether that is meant.
     """
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        with postponed():
+            process = subprocess.Popen(command, env=environment, start_new_session=True)
+            stack.callback(_stop, process)
         code = process.wait()
         return code if code >= 0 else 128 - code
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
