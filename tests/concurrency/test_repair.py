@@ -35,7 +35,7 @@ def issue(connection):
     return run
 
 
-async def test_a_damaged_event_is_clean_and_guarded_afterwards_and_sells_throughout(lab):
+async def test_a_damaged_event_is_clean_and_guarded_afterwards_and_sells_throughout(lab, issue):
     done = await repair_while_selling(lab, "E", total=100_000, damaging=6)
     assert not done.before.clean
     assert done.after.clean
@@ -44,6 +44,10 @@ async def test_a_damaged_event_is_clean_and_guarded_afterwards_and_sells_through
     assert done.tickets_sold == done.after.issued
     assert done.planned
     assert done.unplanned == set()
+    issue("F", (8, -8), [1, 1])  # the constraints are taken away again
+    assert (
+        run_script(lab.url, "4-guard")["valid"].eq("t").all()
+    )  # taken away, it can be added again
     assert replace(done, planned=frozenset()).unplanned == done.planned  # the negative control
 
 

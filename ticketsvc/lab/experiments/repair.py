@@ -32,6 +32,7 @@ from ticketsvc.lab.workload.services import running_services
 SCRIPTS = ("1-find", "2-plan", "3-apply", "4-guard")
 _SCHEMA: SchemaName = "original"
 _BUYERS = 8
+_UNDO = ("undo_rules_of_tickets", "undo_rule_of_pools", "undo_unique_number", "undo_plan")
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,12 @@ class Repair:
 async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: int) -> Repair:
     """Damage *event* by *damaging* overlapping purchases, and repair all events while it sells.
 
+    At the end the constraints are taken away again: other experiments need the original as it was.
     Raise `UsageError` with psql's words when a script fails.
     """
     burst = Workload(event, damaging, concurrency=damaging)
     endless = Workload(event, sys.maxsize, concurrency=_BUYERS)
+    statements = load("repair", _SCHEMA)
     with running_services(lab.url, "row_lock", schema=_SCHEMA) as fixed:
         with running_services(lab.url, "naive", schema=_SCHEMA) as naive:
             damaged = await run_trial(lab, naive, Trial("naive", _SCHEMA, total, burst))
@@ -105,14 +108,18 @@ async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: in
             history = [*damaged.history, *await old.stop()]
         before = await asyncio.to_thread(lab.audit, _SCHEMA, event)
         began_s = time.monotonic()
-        printed = []
-        for script in SCRIPTS:
-            printed.append(await asyncio.to_thread(run_script, lab.url, script))
-            await new.sell_more()
-        sold = await new.stop()
+        try:
+            printed = []
+            for script in SCRIPTS:
+                printed.append(await asyncio.to_thread(run_script, lab.url, script))
+                await new.sell_more()
+            rows = lab.connection.execute(statements["planned"].query, {"event": event})
+            users = frozenset(user for (user,) in rows)
+        finally:
+            sold = await new.stop()
+            for name in _UNDO:
+                lab.connection.execute(statements[name].query)
     after = await asyncio.to_thread(lab.audit, _SCHEMA, event)
-    planned = load("repair", _SCHEMA)["planned"].query
-    users = frozenset(user for (user,) in lab.connection.execute(planned, {"event": event}))
     during = [attempt for attempt in sold if attempt.answered_s > began_s]
     found, plan, applied, guards = printed
     return Repair(before, after, found, plan, applied, guards, users, [*history, *sold], during)
