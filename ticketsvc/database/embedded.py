@@ -2,6 +2,8 @@
 
 A server ends with the process that started it, however that ends (see `supervisor`), unless it
 was released. It listens on 127.0.0.1 only, on a free port.
+
+Over 300 lines: how a server is made, started and stopped on each system belongs together.
 """
 
 import json

@@ -52,7 +52,7 @@ class _InFlight:
     followers: "list[asyncio.Future[TicketRange]]" = field(default_factory=list)
 
     def resolve(self, outcome: TicketRange | BaseException) -> None:
-        """Give every follower the outcome of the first request."""
+        """Answer every follower with the outcome of the first request."""
         for follower in self.followers:
             if follower.done():  # its caller was cancelled
                 continue

@@ -1,4 +1,7 @@
-"""What notebook 10 does with a scenario: let it run, explore it, try fixes, conclude."""
+"""What notebook 10 does with a scenario: let it run, explore it, try fixes, conclude.
+
+Over 300 lines: one method for each thing that the notebook shows.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
