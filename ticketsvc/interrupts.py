@@ -59,18 +59,17 @@ def _receive(number: int, _: object) -> None:
 
 @contextlib.contextmanager
 def postponed() -> Iterator[None]:
-    """Let a signal wait until the block has ended, outside of an event loop.
-
-    A start that stops halfway would leave a process behind that nobody knows.
-    """
-    before = _Received.number
+    """Let a signal wait until the block has ended: what is made halfway, nobody would remove."""
+    before, cancel = _Received.number, _Received.cancel
     _Received.cancel = lambda: None
     try:
         yield
     finally:
-        _Received.cancel = None
+        _Received.cancel = cancel
     if _Received.number is not None and before is None:
-        raise Interrupted(_Received.number)
+        if cancel is None:
+            raise Interrupted(_Received.number)
+        cancel()
 
 
 def run_async(

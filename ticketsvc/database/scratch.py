@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
+from ticketsvc.interrupts import postponed
 
 
 @contextlib.contextmanager
@@ -31,29 +32,30 @@ def scratch_database(
     with psycopg.connect(conninfo, autocommit=True, application_name=name) as owner:
         _drop_left_behind(owner, prefix)
         encoding = owner.info.parameter_status("server_encoding")
-        try:
-            psycopg.ClientCursor(owner).execute(
-                statements["create_database"].query, {"encoding": encoding}
-            )
-        except psycopg.errors.InsufficientPrivilege:
-            raise UsageError(
-                f"{purpose} works in a database of its own, and this role may not create one: "
-                "give it CREATEDB, or unset DATABASE_URL for an embedded server"
-            ) from None
-        try:
-            address = make_conninfo(conninfo, dbname=name, **_host_of(owner, conninfo))
-            with psycopg.connect(address, autocommit=True) as connection:
-                if schemas:
-                    ensure_schemas(connection)
-                for change in changes:
-                    connection.execute(change.encode())
-            yield address
-        except BaseException as problem:
-            # A connection that a signal interrupted while it opened would hold up the drop.
-            traceback.clear_frames(problem.__traceback__)
-            raise
-        finally:
-            owner.execute(statements["drop_database"].query)
+        with contextlib.ExitStack() as stack:
+            with postponed():
+                try:
+                    psycopg.ClientCursor(owner).execute(
+                        statements["create_database"].query, {"encoding": encoding}
+                    )
+                except psycopg.errors.InsufficientPrivilege:
+                    raise UsageError(
+                        f"{purpose} works in a database of its own, and this role may not create "
+                        "one: give it CREATEDB, or unset DATABASE_URL for an embedded server"
+                    ) from None
+                stack.callback(owner.execute, statements["drop_database"].query)
+            try:
+                address = make_conninfo(conninfo, dbname=name, **_host_of(owner, conninfo))
+                with psycopg.connect(address, autocommit=True) as connection:
+                    if schemas:
+                        ensure_schemas(connection)
+                    for change in changes:
+                        connection.execute(change.encode())
+                yield address
+            except BaseException as problem:
+                # A connection that a signal interrupted while it opened would hold up the drop.
+                traceback.clear_frames(problem.__traceback__)
+                raise
 
 
 def _host_of(connection: psycopg.Connection, conninfo: str) -> dict[str, str | int]:
