@@ -81,28 +81,29 @@ BY_CLASS = {
 }
 
 
-class TestTheBug:
-    @pytest.mark.parametrize("name", BY_CLASS["TestTheBug"])
+class Verdicts:
     def test_ends_in_a_verdict_that_holds(self, name: str, holds: Callable[[str], None]) -> None:
         holds(name)
 
 
-class TestTheFix:
-    @pytest.mark.parametrize("name", BY_CLASS["TestTheFix"])
-    def test_ends_in_a_verdict_that_holds(self, name: str, holds: Callable[[str], None]) -> None:
-        holds(name)
+@pytest.mark.parametrize("name", BY_CLASS["TestTheBug"])
+class TestTheBug(Verdicts):
+    pass
 
 
-class TestItsSpeed:
-    @pytest.mark.parametrize("name", BY_CLASS["TestItsSpeed"])
-    def test_ends_in_a_verdict_that_holds(self, name: str, holds: Callable[[str], None]) -> None:
-        holds(name)
+@pytest.mark.parametrize("name", BY_CLASS["TestTheFix"])
+class TestTheFix(Verdicts):
+    pass
 
 
-class TestItsFaults:
-    @pytest.mark.parametrize("name", BY_CLASS["TestItsFaults"])
-    def test_ends_in_a_verdict_that_holds(self, name: str, holds: Callable[[str], None]) -> None:
-        holds(name)
+@pytest.mark.parametrize("name", BY_CLASS["TestItsSpeed"])
+class TestItsSpeed(Verdicts):
+    pass
+
+
+@pytest.mark.parametrize("name", BY_CLASS["TestItsFaults"])
+class TestItsFaults(Verdicts):
+    pass
 
 
 def test_a_verdict_that_does_not_hold_fails_the_notebook(

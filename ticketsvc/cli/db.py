@@ -109,17 +109,13 @@ def psql(arguments: tuple[str, ...]) -> None:
 
 
 def _run_psql(program: str, address: str, arguments: list[str]) -> int:
-    from psycopg.conninfo import conninfo_to_dict
+    from ticketsvc.database.locate import libpq_environment
 
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    names |= {"dbname": "PGDATABASE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
-    parts = conninfo_to_dict(address)
-    known = {names[key]: str(value) for key, value in parts.items() if key in names and value}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it cancels a query of psql's
     try:
         return subprocess.run(
             [program, *arguments],
-            env={**os.environ, **known},
+            env={**os.environ, **libpq_environment(address)},
             check=False,
             preexec_fn=_heed_interrupts if os.name != "nt" else None,
         ).returncode

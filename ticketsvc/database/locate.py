@@ -39,6 +39,14 @@ def fresh_database(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
+def libpq_environment(conninfo: str) -> dict[str, str]:
+    """Return the variables by which psql, and what else uses libpq, find the database."""
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    names |= {"dbname": "PGDATABASE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+    parts = conninfo_to_dict(conninfo)
+    return {names[key]: str(value) for key, value in parts.items() if key in names and value}
+
+
 def check_server(conninfo: str) -> str:
     """Connect once, and return *conninfo*.
 

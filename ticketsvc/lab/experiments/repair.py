@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ticketsvc.database.locate import libpq_environment
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.scenarios.filling import libpq_environment
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import aiohttp
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment, masked
+from ticketsvc.lab.scenarios.filling import client_environment, fill_in, masked
 from ticketsvc.lab.scenarios.service import RunningService
 from ticketsvc.lab.scenarios.spec import Client, Scenario
 
@@ -147,7 +147,7 @@ class Runner:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._scenario.folder,
-                env={**os.environ, **libpq_environment(url)},
+                env={**os.environ, **client_environment(url)},
                 start_new_session=True,
             )
         except OSError as problem:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
+from ticketsvc.database.locate import libpq_environment
 from ticketsvc.errors import UsageError
 
 WORDS = ("database_url", "host", "port", "database", "user", "password", "python")
@@ -91,10 +92,6 @@ def unknown_words(value: Any, known: tuple[str, ...], key: str) -> Iterator[tupl
             yield from unknown_words(part, known, key)
 
 
-def libpq_environment(url: str) -> dict[str, str]:
-    """Return the variables by which libpq and most drivers find the database at *url*."""
-    parts = conninfo_to_dict(make_conninfo(url))
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    names["dbname"] = "PGDATABASE"
-    found = {names[key]: str(value) for key, value in parts.items() if key in names and value}
-    return {**found, "PGSSLMODE": "disable", "DATABASE_URL": url}
+def client_environment(url: str) -> dict[str, str]:
+    """Return the variables by which libpq and most drivers find the database behind the proxy."""
+    return {**libpq_environment(url), "PGSSLMODE": "disable", "DATABASE_URL": url}

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import fill_in, libpq_environment, masked
+from ticketsvc.lab.scenarios.filling import client_environment, fill_in, masked
 from ticketsvc.lab.scenarios.spec import Scenario, Service
 
 START_TIMEOUT_S = 60.0
@@ -73,7 +73,7 @@ async def running_service(
                 # The database's variables lead to the proxy, whatever the caller's own say.
                 env={
                     **os.environ,
-                    **libpq_environment(words["database_url"]),
+                    **client_environment(words["database_url"]),
                     **fill_in(service.environment, words),
                 },
                 stdin=subprocess.DEVNULL,
