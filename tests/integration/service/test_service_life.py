@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import psutil
 import psycopg
@@ -157,7 +158,8 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             reset_event(connection, "fixed", "E", 8000)
         service = serve(own.url, "range", pool_size=2)
         assert (await post_purchase(http, service.url))[0] == 200
-        # Purchases that wait in the queue when it goes are answered too.
+        # Purchases that wait in the queue when it goes are answered too. The server may end the
+        # lock's holder before those who wait for it: each of two connections can then sell once.
         with (
             hold_pool(own.url) as holder,
             contextlib.closing(psycopg.connect(own.url, autocommit=True)) as watcher,
@@ -165,7 +167,9 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
             queue = [asyncio.create_task(post_purchase(http, service.url)) for _ in range(6)]
             await soon(lambda: blocked_by(watcher, holder))
             await asyncio.to_thread(own.stop)
-        assert {code for code, _, _ in await asyncio.gather(*queue)} == {503}
+        queued = Counter(code for code, _, _ in await asyncio.gather(*queue))
+        assert queued.keys() <= {200, 503}
+        assert queued[200] <= 2
         codes = set()
 
         async def nothing_but_unavailable():
@@ -194,6 +198,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         with psycopg.connect(again.url) as connection:
             (verdict,) = check(read_ledger(connection, "fixed"))
         assert verdict.clean
+        assert verdict.issued >= 8 * (1 + queued[200] + 1)
         await asyncio.to_thread(service.stop)
 
 
