@@ -1,0 +1,1 @@
+"""What the notebooks say: findings and claims as named functions, one module per notebook."""
