@@ -15,12 +15,14 @@ DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
 IMPORTS = (
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
+    "from ticketsvc.lab.figures import record\n"
     "from ticketsvc.lab.notebook import answer, show, verdict"
 )
 TABLE = (
     "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
 )
 CHART = (
+    "record('rows of the table', 'rows', rows)\n"
     "figure = Figure()\n"
     "figure.subplots().plot(range(rows))\n"
     "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"

@@ -48,6 +48,12 @@ def test_parameters_go_to_the_notebooks_that_declare_them(ran: samples.Ran) -> N
     assert "1 changed for this run" in ran.page("01-holds")
 
 
+def test_the_verdict_takes_the_figures_along(ran: samples.Ran) -> None:
+    verdict = ran.results[0].verdict
+    assert verdict is not None
+    assert [(one["name"], one["value"]) for one in verdict["figures"]] == [("rows of the table", 2)]
+
+
 def test_executed_copies_lie_in_runs_and_only_pages_in_reports(ran: samples.Ran) -> None:
     names = ["01-holds", "02-fails", "03-asks"]
     assert sorted(path.name for path in ran.runs.iterdir()) == [f"{name}.ipynb" for name in names]
@@ -349,6 +355,8 @@ def test_a_value_of_another_type_is_refused(
         (["--only", "1", "--output", f"{__file__}/out"], "/out: Not a directory"),
         (["--only", "1", "--scenario", "shop.toml"], "--scenario runs notebook 10: leave out"),
         (["--scenario", "no-shop.toml"], "no-shop.toml: No such file"),
+        (["--compare", "yesterday"], "--compare yesterday: there is no such run; there "),
+        (["--compare", "yesterday", "--only", "1"], "--only runs notebooks: leave out --compare"),
     ],
 )
 def test_bad_arguments_get_one_line_and_exit_2(
@@ -360,7 +368,7 @@ def test_bad_arguments_get_one_line_and_exit_2(
     assert ended.stderr.count("\n") == 1
 
 
-def test_the_command_exits_1_when_a_notebook_fails(
+def test_the_command_exits_1_when_a_notebook_fails_and_leaves_what_can_be_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     samples.write_all(tmp_path)
@@ -378,6 +386,13 @@ def test_the_command_exits_1_when_a_notebook_fails(
     assert [path.parent for path in tmp_path.rglob("0*-*.ipynb") if path.parent != tmp_path] == [
         tmp_path / "runs"
     ]
+    [run] = (tmp_path / "runs").glob("*.json")
+    (run.parent / "20260101-000000.json").write_text(run.read_text().replace("failed", "holds"))
+    arguments = ["report", "--compare", "20260101-000000", "--output", str(out), "--json"]
+    ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments)
+    told = json.loads(ended.stdout)
+    assert (ended.exit_code, told["differs"], told["rows"][0]["what"]) == (0, 1, "verdict")
+    assert Path(told["page"]).exists()
 
 
 def test_a_scenario_goes_to_notebook_10_with_its_own_number_of_clients(

@@ -11,7 +11,7 @@ import click
 
 from ticketsvc.cli.console import on_stderr, print_table
 from ticketsvc.cli.db import prepare_schemas
-from ticketsvc.cli.root import CLEAN, VIOLATION, as_json_option, ticketsvc
+from ticketsvc.cli.root import CLEAN, VIOLATION, as_json_option, refuse_options, ticketsvc
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
 
@@ -45,12 +45,21 @@ from ticketsvc.settings import ROOT, load_settings
     show_default="reports",
     help="Write the pages to this folder.",
 )
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    metavar="RUN",
+    help="Run nothing: put this run beside the newest other one, or beside a second RUN. A run is "
+    "a name in runs, or a file from there.",
+)
 @as_json_option
 def report(
     only: tuple[str, ...],
     parameters: tuple[tuple[str, str], ...],
     scenario: Path | None,
     output: Path,
+    compared: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run the notebooks into offline HTML pages. Exit 1: a notebook failed.
@@ -63,8 +72,10 @@ def report(
       python3 run.py report --only 02 --only 04   two of them
       python3 run.py report --only 02 -p buyers 50
       python3 run.py report --scenario shop.toml  is it in your service?
+      python3 run.py report --compare 20261126-101500
     """
     from ticketsvc.database.locate import fresh_database
+    from ticketsvc.lab.report.compare import new_run_name, save_run
     from ticketsvc.lab.report.facts import gather_facts
     from ticketsvc.lab.report.index import write_index
     from ticketsvc.lab.report.notebooks import NOTEBOOKS, choose_parameters, find_notebooks
@@ -72,6 +83,10 @@ def report(
     from ticketsvc.lab.report.run_notebooks import run_notebooks
     from ticketsvc.lab.scenarios.spec import read_scenario
 
+    if compared:
+        refuse_options(("only", "parameters", "scenario"), "runs notebooks: leave out --compare")
+        _compare(compared, output, as_json)
+        return
     if scenario is not None and only:
         raise UsageError("--scenario runs notebook 10: leave out --only")
     notebooks = find_notebooks(NOTEBOOKS, only if scenario is None else ["10"])
@@ -79,11 +94,8 @@ def report(
     if scenario is not None:
         read_scenario(scenario)  # what is wrong with it is said before anything starts
         chosen = {"clients": 0, **chosen, "scenario": str(scenario.resolve())}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise UsageError(f"--output {output}: {problem.strerror}") from None
-    runs = ROOT / "runs"
+    _make(output)
+    runs, run = ROOT / "runs", new_run_name()
     progress = Progress(notebooks, durations_of_earlier_runs(runs))
     known = [notebook.stem for notebook in find_notebooks(NOTEBOOKS)]
     facts: dict[str, str] = {}
@@ -104,6 +116,7 @@ def report(
             def on_end(result: Any) -> None:
                 progress.end(result)
                 refresh()
+                save_run(runs, run, facts, notebooks, progress.results)
                 say(f"{result.name}: {result.state}, {result.took}")
 
             try:
@@ -114,24 +127,38 @@ def report(
                 progress.interrupted = True
                 refresh()
                 raise
-    failed = sum(result.state == "failed" for result in results)
-    if as_json:
-        rows = [
-            {
-                "name": result.name,
-                "state": result.state,
-                "report": str(output / f"{result.name}.html"),
-                "duration_s": result.duration_s,
-                "verdict": result.verdict,
-                "failure": result.failure and vars(result.failure),
-            }
-            for result in results
-        ]
-        print(json.dumps({"index": str(index), "failed": failed, "notebooks": rows}))
-    else:
-        _print_results(results)
-        print(index)
+    _print_results(results, output, index, as_json)
+    failed = any(result.state == "failed" for result in results)
     raise click.exceptions.Exit(VIOLATION if failed else CLEAN)
+
+
+def _make(output: Path) -> None:
+    """Make the folder; raise `UsageError` that says why it cannot be made."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(f"--output {output}: {problem.strerror}") from None
+
+
+def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
+    """Put two runs side by side: a page, and what differs as a table."""
+    from ticketsvc.lab.report.compare import choose_runs, compare, write_comparison
+
+    before, after = choose_runs(ROOT / "runs", wanted)
+    rows = compare(before, after)
+    _make(output)
+    page = write_comparison(before, after, rows, output)
+    differing = [row for row in rows if row.finding == "differs"]
+    if as_json:
+        runs = {"before": before.name, "after": after.name, "page": str(page)}
+        print(json.dumps({**runs, "differs": len(differing), "rows": [vars(row) for row in rows]}))
+        return
+    if differing:
+        shown = [[row.notebook, row.what, row.before, row.after, row.ratio] for row in differing]
+        print_table(["where", "what differs", before.name, after.name, "ratio"], shown)
+    unresolved = sum(row.finding == "no difference resolved" for row in rows)
+    print(f"{len(differing)} differ, of {unresolved} no difference is resolved")
+    print(page)
 
 
 @contextlib.contextmanager
@@ -183,7 +210,22 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _print_results(results: Sequence[Any]) -> None:
+def _print_results(results: Sequence[Any], output: Path, index: Path, as_json: bool) -> None:
+    if as_json:
+        notebooks = [
+            {
+                "name": result.name,
+                "state": result.state,
+                "report": str(output / f"{result.name}.html"),
+                "duration_s": result.duration_s,
+                "verdict": result.verdict,
+                "failure": result.failure and vars(result.failure),
+            }
+            for result in results
+        ]
+        failed = sum(result.state == "failed" for result in results)
+        print(json.dumps({"index": str(index), "failed": failed, "notebooks": notebooks}))
+        return
     rows = []
     for result in results:
         held, claims = result.claims
@@ -191,3 +233,4 @@ def _print_results(results: Sequence[Any]) -> None:
         state = result.state.upper() if result.state == "failed" else result.state
         rows.append([result.name, state, f"{held}/{claims}", result.took, reason])
     print_table(["notebook", "verdict", "claims", "time", "in one sentence"], rows)
+    print(index)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
+from ticketsvc.lab.figures import recorded
 from ticketsvc.settings import ROOT
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
@@ -64,6 +65,7 @@ def verdict(sentence: str, *claims: tuple[str, bool]) -> None:
         "sentence": sentence if holds else "The run does not bear this notebook out.",
         "holds": holds,
         "claims": [{"text": claim.text, "holds": claim.holds} for claim in checked],
+        "figures": recorded(),
     }
     rows = "".join(
         f"<li>{'✔' if claim.holds else '✘'} {html.escape(claim.text)}</li>" for claim in checked

@@ -8,8 +8,9 @@ import pandas as pd
 import psycopg
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.bench.write_volume import wal_position
+from ticketsvc.lab.bench.write_volume import WAL_NOISE, wal_position
 from ticketsvc.lab.experiments.lab import Lab
+from ticketsvc.lab.figures import record
 
 NETS = ("none", "primary_key", "exclusion", "chain", "sequence_trigger")
 """The last is the schema `fixed`; the others are made for the measurement."""
@@ -44,6 +45,18 @@ def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) ->
             for name in schemas.values():
                 connection.execute(load("safety_nets", name)["drop_schema"].query)
     table = pd.DataFrame(samples)
+    for (batch, net), rounds in table.groupby(["batch", "net"]):
+        wal, time_us = rounds["wal_bytes"], rounds["microseconds"]
+        under = f"a purchase under {net}, {batch} a statement"
+        record(f"WAL of {under}", "bytes", median(wal), noise=WAL_NOISE)
+        record(
+            f"time of {under}",
+            "µs",
+            median(time_us),
+            low=min(time_us),
+            high=max(time_us),
+            measured=_ROUNDS,
+        )
     return table.groupby(["batch", "net"], sort=False).agg(median).reset_index()
 
 

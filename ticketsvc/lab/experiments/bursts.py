@@ -14,6 +14,7 @@ from ticketsvc.database.schemas import SchemaName
 from ticketsvc.lab.checker.verdicts import EventVerdict, listed
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.overlap import run_overlapping
+from ticketsvc.lab.figures import EXACT, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt, summarise
 from ticketsvc.lab.workload.plan import Workload
@@ -139,7 +140,7 @@ async def run_bursts(
     workload = Workload(event, purchases, quantity, concurrency=purchases)
     trial = Trial(allocator, chosen, total, workload)
     with running_services(lab.url, allocator, schema=chosen, ports=ports, trace=trace) as urls:
-        return [await run_trial(lab, urls, trial) for _ in range(repetitions)]
+        return _recorded([await run_trial(lab, urls, trial) for _ in range(repetitions)])
 
 
 async def run_kinds(
@@ -156,7 +157,31 @@ async def run_kinds(
         for _ in range(repetitions)
     ]
     with running_services(lab.url, allocator, schema=schema) as urls:
-        return [await run_trial(lab, urls, trial) for trial in trials]
+        return _recorded([await run_trial(lab, urls, trial) for trial in trials])
+
+
+def _recorded(bursts: list[Burst]) -> list[Burst]:
+    """Record how many tickets and duplicates each kind of burst issued; return the bursts.
+
+    Where all reads come first, or a safe allocator sells, every run must repeat these counts.
+    """
+    kinds = ["allocator", "schema", "processes", "purchases", "total"]
+    for kind, same in burst_table(bursts).groupby(kinds, sort=False):
+        allocator, schema, processes, purchases, total = kind
+        naive = (allocator, schema) == ("naive", "original")
+        exact = naive or ALLOCATORS[allocator].mechanism.safe
+        for column in ("tickets", "duplicates"):
+            record(
+                f"{column}: {allocator} on {schema}, {purchases} purchases of an event of {total}, "
+                f"processes: {processes}",
+                "",
+                same[column].median(),
+                low=same[column].min(),
+                high=same[column].max(),
+                measured=len(same),
+                noise=EXACT if exact else None,
+            )
+    return bursts
 
 
 async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:

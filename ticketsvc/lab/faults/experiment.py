@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 
 from ticketsvc.database.embedded import EmbeddedServer
 from ticketsvc.lab.bench.database import with_durability
@@ -18,6 +19,7 @@ from ticketsvc.lab.faults.faults import Target
 from ticketsvc.lab.faults.records import FaultExperiment, FaultResult, Injection, NotRecovered
 from ticketsvc.lab.faults.response_dropping_proxy import response_dropping_proxy
 from ticketsvc.lab.faults.restarting_service import RestartingService
+from ticketsvc.lab.figures import EXACT, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
@@ -60,7 +62,25 @@ async def run_fault_experiments(
             event = f"FAULTS-{number}"
             make_event(server.url, event)
             results.append(await _run(experiment, server, services[kind], event, on_injection))
+            _record(results[-1])
     return results
+
+
+def _record(result: FaultResult) -> None:
+    """Record what must be zero, and how long the service took to sell again."""
+    experiment, row = result.experiment, result.row()
+    if experiment.keys and experiment.durable and experiment.synchronous:
+        for loss in ("sold_twice", "lost", "unresolved"):
+            record(f"{loss} after {experiment.fault}, with keys", "", row[loss], noise=EXACT)
+        took = [one.recovery_s for one in result.injections]
+        record(
+            f"recovery from {experiment.fault}",
+            "s",
+            median(took),
+            low=min(took),
+            high=max(took),
+            measured=len(took),
+        )
 
 
 def _start_services(url: str, experiment: FaultExperiment) -> list[RestartingService]:

@@ -19,6 +19,7 @@ from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
+from ticketsvc.lab.figures import record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
@@ -107,6 +108,8 @@ async def run_overload(
         "unknown": sum(one.outcome in ("unknown", "failed") for one in flood.history),
         "audit": verdict.status,
     }
+    record("purchases sold before the overload", "per s", peak_per_s)
+    record(f"share of it sold under {spec.times:g} times the load", "", goodput_per_s / peak_per_s)
     return OverloadResult(figures, verdict, statuses)
 
 

@@ -82,7 +82,7 @@ def choose_parameters(
 
 
 def _parse_like(text: str, parameter: Parameter) -> Any:
-    example, value = _literal(parameter.default), _literal(text)
+    example, value = literal(parameter.default), literal(text)
     if example == parameter.default:  # it is computed: any value will do
         return value
     if isinstance(example, str):
@@ -98,7 +98,7 @@ def _parse_like(text: str, parameter: Parameter) -> Any:
     return value
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """Return *text* as Python reads it; a tuple as a list, and as it is what Python cannot read."""
     try:
         value = ast.literal_eval(text)

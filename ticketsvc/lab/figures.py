@@ -1,0 +1,57 @@
+"""Record the figures of a notebook, for a comparison with another run. Pure.
+
+A figure knows its noise: the factor by which two runs may differ though nothing has changed. A
+comparison calls nothing different that lies within it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+EXACT = 1.0
+"""A count that every run must repeat."""
+REPEATED = 1.25
+"""Measured at least `ENOUGH` times: from run to run a machine drifts more than within one."""
+ONCE = 2.0
+"""Measured a few times or once, as the duration of a notebook is."""
+ENOUGH = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its unit, the lowest and highest that was measured, and its noise."""
+
+    name: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    noise: float
+
+
+_recorded: dict[str, Figure] = {}
+
+
+def record(
+    name: str,
+    unit: str,
+    value: float,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    measured: int = 1,
+    noise: float | None = None,
+) -> None:
+    """Record a figure, in the place of an earlier one of this *name*; the verdict takes it along.
+
+    *measured*: how often it was; *noise* when it does not follow from that.
+    """
+    if noise is None:
+        noise = REPEATED if measured >= ENOUGH else ONCE
+    low, high = (value if end is None else end for end in (low, high))
+    _recorded[name] = Figure(name, unit, float(value), float(low), float(high), noise)
+
+
+def recorded() -> list[Mapping[str, Any]]:
+    """Return what this process has recorded, as JSON can hold it."""
+    return [asdict(figure) for figure in _recorded.values()]
