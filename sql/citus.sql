@@ -9,7 +9,8 @@
 --   issue_in_sequence          ranges: a chain. Each starts where another of its event ends, and starts
 --                              and ends are unique. So they are 1 to N without a gap or an overlap,
 --                              but may pass the total. Rows: only their primary key. A service can
---                              sell rows after ranges, and no ranges after rows.
+--                              sell rows after ranges, and no ranges after rows. `ticketsvc expand`
+--                              is refused.
 --   pool_outlives_tickets      a foreign key to the pool, checked at the commit
 --   issued_for_good            the rights of ticketsvc_seller: it cannot change or delete a ticket.
 --                              The owner can, as far as the chain stays whole.
@@ -19,7 +20,7 @@
 -- The audit reports what gets in. Schema original stays on the coordinator.
 
 DROP FUNCTION fixed.issue_ranges_in_sequence, fixed.issue_rows_in_sequence, fixed.lock_total,
-    fixed.require_sequence, fixed.refuse_change, fixed.refuse_removal,
+    fixed.require_sequence, fixed.refuse_change, fixed.refuse_removal, fixed.refuse_removal_of_ranges,
     fixed.pool_outlives_tickets, fixed.pool_fits_tickets CASCADE; -- with their triggers
 
 -- A primary key contains the column by which its table is split.

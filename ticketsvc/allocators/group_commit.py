@@ -51,6 +51,8 @@ class GroupCommit:
         statements = load("group_commit", schema)
         self._reserve = statements["reserve"]
         self._reserve_several = statements["reserve_several"]
+        self._has_citus = load("schemas")["has_citus"]
+        self._one_event_each: bool | None = None  # asked when the first two events meet
         self.queues: dict[str, EventQueue] = {}  # events with purchases waiting or in flight
         self._ready: deque[EventQueue] = deque()  # those without a batch in flight
         self._committer: asyncio.Task[None] | None = None
@@ -191,7 +193,12 @@ class GroupCommit:
             if len(batches) == 1:
                 sold = await self._reserve_one(connection, batches[0], wait=False)
                 return [] if sold else batches
-            return await self._reserve_all(connection, batches)
+            if self._one_event_each is None:
+                cursor = await self._has_citus.execute(connection)
+                self._one_event_each = await cursor.fetchone() is not None
+            # Citus delegates a statement of one event to the worker that has it, in one hop. One
+            # of several events would be a two-phase commit.
+            return batches if self._one_event_each else await self._reserve_all(connection, batches)
         except _CAUSED_BY_ONE:
             return batches
         except psycopg.Error as problem:

@@ -34,9 +34,12 @@ def expand(event: str | None, workers: int, rate: float | None, as_json: bool) -
     from psycopg.conninfo import make_conninfo
 
     from ticketsvc.database.expansion import expand as expand_ranges
+    from ticketsvc.database.schemas import has_citus
     from ticketsvc.database.statements import load
 
     with connected() as connection:
+        if has_citus(connection):
+            raise UsageError("on Citus ranges stay ranges: see docs/decisions/0010-citus.md")
         if event is not None:
             query = load("reading", "fixed")["one_pool"].query
             if connection.execute(query, {"event": event}).fetchone() is None:

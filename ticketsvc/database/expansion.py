@@ -36,17 +36,20 @@ async def expand(
     """Expand the ranges of *event*, or of all, by *workers* connections.
 
     *rate*: tickets per second of all workers together. It may be interrupted at any time, run
-    again, and run several times at once.
+    again, and run several times at once. Raise the first error of a worker; the others stop.
     """
     pace = _Pace(rate)
     ranges = _MOST_RANGES
     if rate is not None:
         ranges = max(1, min(ranges, int(rate / _BATCHES_PER_S / _TYPICAL_RANGE / workers)))
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_work(conninfo, event, ranges, pace, on_tickets))
-            for _ in range(workers)
-        ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_work(conninfo, event, ranges, pace, on_tickets))
+                for _ in range(workers)
+            ]
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         cursor = await load("expand", "fixed")["ranges_left"].execute(connection, event=event)
         [left] = await cursor.fetchone() or [0]

@@ -16,15 +16,16 @@ from tests.integration.allocators.test_allocators import (  # noqa: F401 - run o
     test_purchases_in_turn_get_the_numbers_in_turn_to_the_last,
 )
 from tests.integration.allocators.test_group_commit import (  # noqa: F401
+    commits,
     test_a_batch_is_bounded,
     test_purchases_that_wait_all_commit_together,
     test_stock_that_runs_out_in_a_batch_is_granted_in_order_of_arrival,
 )
 from tests.integration.sales.test_idempotency import (  # noqa: F401
     test_a_refusal_is_not_stored_and_its_key_can_buy_later,
-    test_asked_again_the_same_tickets_are_told_and_another_purchase_is_refused,
 )
-from tests.support.buying import SAFE, buy, open_allocator, open_seller, outcome
+from tests.support.buying import SAFE, buy, open_allocator, open_seller, outcome, together
+from tests.support.commands import error_line
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
 from ticketsvc.database.schemas import ensure_schemas, reset_event
@@ -97,6 +98,19 @@ def test_a_batch_is_one_statement_on_one_worker(connection):
     assert plan[0]["Plan"]["Distributed Query"]["Job"]["Task Count"] == 1
 
 
+async def test_a_batch_of_several_events_needs_no_two_phase_commit(database, connection):
+    """Each event is a statement of its own. The coordinator notes each two-phase commit."""
+    events = [f"E{n}" for n in range(8)]
+    for event in events:
+        reset_event(connection, "fixed", event, 80)
+    connection.execute("SELECT recover_prepared_transactions()")
+    async with open_allocator(database, "group_commit") as seller:
+        outcomes = await together(seller, *[buy(event=event) for event in events * 2])
+    assert outcomes == [TicketRange(1, 8)] * 8 + [TicketRange(9, 16)] * 8
+    assert connection.execute("SELECT FROM pg_dist_transaction").fetchall() == []
+    assert {commits(connection, event) for event in events} == {1}
+
+
 def test_an_audit_reads_an_events_pool_and_tickets_in_one_statement(connection):
     for joined in (False, True):
         statement = ledger_statement("fixed", joined=joined).query
@@ -108,10 +122,13 @@ def test_an_audit_reads_an_events_pool_and_tickets_in_one_statement(connection):
 
 
 @pytest.mark.parametrize("name", SAFE)
-async def test_another_purchase_under_the_same_key_is_refused(database, connection, name):
+async def test_asked_again_the_same_tickets_are_told_and_another_purchase_is_refused(
+    database, connection, name
+):
     reset_event(connection, "fixed", "E", 80)
     async with open_seller(database, name) as seller:
-        await seller.sell(buy(key="k"))
+        for _ in range(2):
+            assert await seller.sell(buy(key="k")) == TicketRange(1, 8)
         for other in (buy(key="k", user="v"), buy(key="k", quantity=16)):
             with pytest.raises(KeyReused):
                 await seller.sell(other)
@@ -138,6 +155,10 @@ async def test_a_key_belongs_to_one_event(database, connection):
 
 
 # Bad states
+
+
+def test_ranges_stay_ranges(database, cli):
+    assert "on Citus ranges stay ranges" in error_line(cli("expand", DATABASE_URL=database))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Ranges become ticket rows: each ticket once, though workers are killed and others buy."""
 
+import signal
+
 import psycopg
 import pytest
 
-from tests.support.commands import error_line, json_of
+from tests.support.commands import error_line, json_of, start_command
 from tests.support.ledgers import is_clean, verdict_of, violations_of
+from tests.support.waiting import TIMEOUT_S
 from ticketsvc.database.expansion import Expansion, expand
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.database.statements import load
@@ -98,3 +101,39 @@ def test_the_command_says_what_it_did(sold, database, cli):
     done = json_of(cli("expand", "--workers", "2", "--json", DATABASE_URL=database))
     assert (done["tickets"], done["ranges_left"]) == (80, 0)
     assert "no event 'X'" in error_line(cli("expand", "--event", "X", DATABASE_URL=database))
+
+
+@pytest.fixture
+def halfway(sold, database, eventually):
+    """`expand` in the middle: one range has become rows, and the next waits for its time."""
+    running = start_command("expand", "--rate", "1", DATABASE_URL=database)
+    done = "SELECT FROM fixed.issued_tickets"
+    eventually(lambda: running.poll() is not None or sold.execute(done).fetchall())
+    yield running
+    running.kill()
+    running.communicate()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("SIGTERM", "stopped by SIGTERM"), ("SIGINT", "interrupted")]
+)
+async def test_what_a_signal_interrupts_is_finished_by_the_next_run(
+    sold, database, halfway, name, words
+):
+    halfway.send_signal(signal.Signals[name])
+    _, said = halfway.communicate(timeout=TIMEOUT_S)
+    assert (said, halfway.returncode) == (f"ticketsvc: {words}\n", 128 + signal.Signals[name])
+    assert await expand(database) == Expansion(72, 0)
+    assert is_clean(sold)
+
+
+async def test_workers_whose_sessions_the_database_ends_raise_its_error(sold, database):
+    def end_sessions(_):
+        sold.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE '%WITH removed AS%' AND pid <> pg_backend_pid()"
+        )
+
+    with pytest.raises(psycopg.OperationalError):
+        await expand(database, workers=2, rate=160, on_tickets=end_sessions)
+    assert is_clean(sold)

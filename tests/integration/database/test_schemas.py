@@ -11,6 +11,7 @@ from psycopg import IsolationLevel
 
 from tests.support.locks import blocked_by
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
+from ticketsvc.database.statements import SQL_FOLDER
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -551,3 +552,11 @@ def test_two_commands_may_make_them_at_once(server):
             one.commit()
             second.result()
             assert read_ledger(other, "fixed") == read_ledger(other, "original") == []
+
+
+def test_the_schema_for_citus_drops_every_trigger(connection):
+    """Citus does not split a table that has one; here the tests run without Citus."""
+    dropping, *_ = (SQL_FOLDER / "citus.sql").read_text().partition(";")
+    connection.execute(dropping)
+    triggers = "SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal"
+    assert connection.execute(triggers).fetchall() == []
