@@ -1,15 +1,18 @@
-"""The nginx configuration of docs/deploy.md, in front of a real server process."""
+"""The nginx configuration of docs/deploy.md, in front of real server processes."""
 
 import asyncio
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from tests.support.buying import post_purchase, read_metrics
+from tests.support.ledgers import verdict_of
 from tests.support.locks import hold_pool
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from tests.support.waiting import TIMEOUT_S, eventually, soon
@@ -65,35 +68,41 @@ class Proxy:
         ]
 
 
-@pytest.fixture(scope="module")
-def proxy(server, tmp_path_factory):
+@contextmanager
+def in_front_of(services, folder, changes):
+    """Run nginx with *changes* to the configuration until the block ends; return its address."""
     if NGINX is None:
         reason = "nginx is not installed: `apt-get install nginx`"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("nginx")
     port = free_port()
+    servers = "".join("server {}:{};".format(*address_of(each.url)) for each in services)
+    text = CONFIGURATION.read_text("utf-8")
+    own = {"listen 80 ": f"listen 127.0.0.1:{port} ", "server 127.0.0.1:3000;": servers}
+    for there, here in {**own, **changes}.items():
+        assert there in text
+        text = text.replace(there, here)
+    (folder / "ticketsvc.conf").write_text(text)
+    (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
+    nginx = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
+    try:
+        eventually(lambda: nginx.poll() is not None or _accepts(port))
+        assert nginx.poll() is None, (folder / "error.log").read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        nginx.terminate()
+        nginx.wait(TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def proxy(server, tmp_path_factory):
     with (
         server.clone() as database,
         psycopg.connect(database, autocommit=True) as connection,
         start_service(database, "group_commit") as service,
+        in_front_of([service], tmp_path_factory.mktemp("nginx"), SMALLER) as url,
     ):
         reset_event(connection, "fixed", "E", 8000)
-        text = CONFIGURATION.read_text("utf-8")
-        changes = {"listen 80 ": f"listen 127.0.0.1:{port} ", **SMALLER}
-        changes["127.0.0.1:3000"] = "{}:{}".format(*address_of(service.url))
-        for there, here in changes.items():
-            assert there in text
-            text = text.replace(there, here)
-        (folder / "ticketsvc.conf").write_text(text)
-        (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-        nginx = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
-        try:
-            eventually(lambda: nginx.poll() is not None or _accepts(port))
-            assert nginx.poll() is None, (folder / "error.log").read_text()
-            yield Proxy(f"http://127.0.0.1:{port}", service, database, connection)
-        finally:
-            nginx.terminate()
-            nginx.wait(TIMEOUT_S)
+        yield Proxy(url, service, database, connection)
 
 
 def _accepts(port):
@@ -107,6 +116,22 @@ async def test_purchases_share_a_kept_upstream_connection(proxy):
         assert (await ask(proxy.url, BUY))[0] == 200
     assert proxy.sold() == before + 80
     assert len(proxy.upstream_connections()) == 1
+
+
+async def test_several_services_sell_one_event_by_rows_ranges_and_batches(
+    database, connection, serve, http, tmp_path
+):
+    reset_event(connection, "fixed", "E", 8 * 40)
+    names = ("ticket_rows", "range", "group_commit")
+    services = [serve(database, name) for name in names]
+    with in_front_of(services, tmp_path, {}) as url:
+        answers = await asyncio.gather(*(post_purchase(http, url) for _ in range(45)))
+    assert sorted(status for status, *_ in answers) == [200] * 40 + [409] * 5
+    for name, service in zip(names, services, strict=True):
+        sold = f'ticketsvc_tickets_sold_total{{allocator="{name}"}}'
+        assert (await read_metrics(http, service.url))[sold] > 0
+    verdict = verdict_of(connection)
+    assert (verdict.issued, verdict.clean) == (8 * 40, True)
 
 
 SLOW = {"headers": HEAD[:-9], "body": BUY[:-5]}

@@ -13,12 +13,15 @@ from yarl import URL
 
 from tests.support.buying import BODY, read_metrics
 from tests.support.commands import start_command
+from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.processes import gone
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
+from ticketsvc.lab.workload.burst import run_workload
+from ticketsvc.lab.workload.plan import Workload
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot share a port")
 
@@ -151,11 +154,23 @@ def test_a_signal_while_workers_start_ends_them(database, eventually):
     assert not any(each.is_running() for each in workers)
 
 
-def test_a_worker_that_ends_by_itself_ends_all_and_is_named(database):
+async def test_a_worker_that_is_killed_while_all_sell_ends_all_and_loses_no_sale(
+    database, connection, soon
+):
+    reset_event(connection, "fixed", "E", 800)
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"  # the second one waits for the first
     with Crew(database) as crew:
-        victim, other = crew.workers
-        victim.kill()
-        _, words = crew.parent.communicate(timeout=60)
+        with hold_pool(database):
+            selling = asyncio.create_task(run_workload([crew.url], Workload("E", purchases=20)))
+            await soon(lambda: connection.execute(waiting).rowcount == len(crew.workers))
+            victim, other = crew.workers
+            victim.kill()
+            await soon(lambda: gone([victim]))
+        history = await selling
+        _, words = await asyncio.to_thread(crew.parent.communicate, timeout=60)
         assert crew.parent.returncode == 2
         assert f"worker {victim.pid} ended unexpectedly (signal 9)" in words
         assert not other.is_running()
+    assert {attempt.outcome for attempt in history} >= {"ok", "unknown"}
+    verdict = verdict_of(connection, history=history)
+    assert verdict.clean, verdict.violations
