@@ -61,10 +61,18 @@ FIXES = {
         "SERIALIZABLE, with retry": (False, "no two transactions have to overlap"),
     },
     "sql/7-lock-released-early/broken.toml": {
-        "FOR UPDATE on the reads": (False, "WHERE seat = 1 (an aggregate)"),
+        "FOR UPDATE on the reads": (False, "with count(…): SELECT"),
     },
     "sql/8-status-without-guard/broken.toml": {
         "unique sale": (True, "in 6 of 6 schedules a client is told of an error (23505)"),
+    },
+    "python/naive.toml": {
+        "one transaction per client": (False, "a transaction alone locks nothing that it only"),
+        "one transaction per client, FOR UPDATE on the reads": (True, "holds in every schedule"),
+        "one transaction per client, SERIALIZABLE, with retry": (True, "a client tries again"),
+    },
+    "aiohttp-psycopg/naive.toml": {
+        "one transaction per client": (False, "do not come on one connection that is its own"),
     },
     "flask-psycopg/naive.toml": {
         "FOR UPDATE on the reads": (True, "holds in every schedule"),
@@ -163,7 +171,7 @@ async def test_a_naive_service_violates(server, service, own_python, monkeypatch
     (schedules, violating), _, cause = SERVICES[service]
     assert (found.schedules, found.violating, found.reasons) == (schedules, violating, [])
     assert found.smallest.cause.name == cause
-    if service == "flask-psycopg":
+    if f"{service}/naive.toml" in FIXES:
         await judge_fixes(server, f"{service}/naive.toml", found, monkeypatch)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ticketsvc.lab.explore.causes import Act
 from ticketsvc.lab.explore.effects import Effect
-from ticketsvc.lab.explore.fixes import try_fixes
+from ticketsvc.lab.explore.fixes import candidates, try_fixes
 from ticketsvc.lab.explore.overlap import why_nothing_isolates
 from ticketsvc.lab.explore.rewriting import locking_reads, refuses_lock
 from ticketsvc.lab.explore.scenario import ScenarioExploration
@@ -113,8 +113,14 @@ async def test_what_cannot_help_is_not_explored():
         return WELL
 
     tried = await try_fixes(found.scenario, found, explore)
-    assert [ways.advisory_lock for ways in asked] == [True]
+    assert [ways.advisory_lock for ways in asked if not ways.one_transaction] == [True]
     assert [one.holds for one in tried if not one.explored] == [False] * 4
+
+
+@pytest.mark.parametrize(("run", "offered"), [(AUTOCOMMIT, 3), (TRANSACTIONS, 0)])
+def test_one_transaction_is_offered_only_where_clients_have_none(run, offered):
+    found = candidates(WELL.scenario, replace(WELL, runs=[run]))
+    assert sum(one.ways.one_transaction for one in found) == offered
 
 
 async def test_a_search_that_stopped_says_that_there_may_be_more():
@@ -128,7 +134,7 @@ async def test_a_search_that_stopped_says_that_there_may_be_more():
 @pytest.mark.parametrize(
     ("text", "refused"),
     [
-        ("SELECT coalesce(sum(a), 0) FROM t", "an aggregate"),
+        ("SELECT coalesce(sum(a), 0) FROM t", "sum(…)"),
         ("SELECT a FROM t GROUP BY a", "GROUP BY"),
         ("SELECT DISTINCT a FROM t", "DISTINCT"),
         ("SELECT rank() OVER (ORDER BY a) FROM t", "a window function"),

@@ -1,17 +1,22 @@
 """Try the fixes that people reach for on a scenario, and say which hold and why others do not."""
 
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ticketsvc.lab.explore.causes import short_name
-from ticketsvc.lab.explore.overlap import in_series, why_nothing_isolates
-from ticketsvc.lab.explore.rewriting import LOCKS, locking_reads, reads_of, refuses_lock
+from ticketsvc.lab.explore.overlap import in_series, uses_transactions, why_nothing_isolates
+from ticketsvc.lab.explore.rewriting import LOCKING, LOCKS, locking_reads, reads_of, refuses_lock
 from ticketsvc.lab.explore.scenario import AS_IT_IS, ScenarioExploration
 from ticketsvc.lab.explore.wire_scheduler import CONFLICTS, ScenarioRun, Ways
 from ticketsvc.lab.scenarios.spec import Scenario
 
 Explore = Callable[[Ways, tuple[str, ...]], Awaitable[ScenarioExploration]]
+
+
+BARE = Ways(one_transaction=True)
+"""A transaction around what a client sends, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,17 @@ def candidates(scenario: Scenario, as_it_is: ScenarioExploration) -> list[Candid
         Candidate("FOR UPDATE on the reads", Ways(lock_reads_of=changed)),
         Candidate("advisory lock around the client", Ways(advisory_lock=True)),
     ]
+    several = any(len(run.acts) > len({act.client for act in run.acts}) for run in as_it_is.runs)
+    if several and not uses_transactions(as_it_is.runs):
+        more = [one for one in found if one.ways.retry]
+        more += [one for one in found if one.ways.lock_reads_of and _rewritten(one.ways, as_it_is)]
+        found.append(Candidate("one transaction per client", BARE))
+        found += [
+            Candidate(
+                f"one transaction per client, {one.name}", replace(one.ways, one_transaction=True)
+            )
+            for one in more
+        ]
     return [Candidate(fix.name, sql=(fix.sql,)) for fix in scenario.fix] + found
 
 
@@ -124,8 +140,11 @@ async def try_fixes(
     tried = []
     for candidate in candidates(scenario, as_it_is):
         on_fix(candidate)
+        if candidate.ways.one_transaction and BARE in done and not done[BARE].schedules:
+            continue  # nor can they be made one transaction otherwise
         found = None if candidate.sql else done.get(_equal_to(candidate.ways, done))
-        isolates = candidate.ways.isolation or candidate.ways.lock_reads_of
+        ways = candidate.ways
+        isolates = (ways.isolation or ways.lock_reads_of) and not ways.one_transaction
         if useless and isolates and found is not as_it_is:
             tried.append(TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, useless))
             continue
@@ -172,8 +191,12 @@ def _refusing(relations: frozenset[str], explored: Sequence[ScenarioExploration]
     is_read = reads_of(relations)
     texts = {act.text for found in explored for run in found.runs for act in run.acts}
     reads = [(text, refuses_lock(text)) for text in sorted(filter(is_read, texts))]
-    told = [f"{' '.join(text.split())[:80]} ({why})" for text, why in reads if why]
-    return f"PostgreSQL refuses it in {'; '.join(told)}" if told else ""
+    told = [f"with {why}: {_short(text)}" for text, why in reads if why]
+    return f"PostgreSQL refuses FOR UPDATE {'; '.join(told)}" if told else ""
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:80]
 
 
 def _judge(candidate: Candidate, found: ScenarioExploration, before: int) -> TriedFix:
@@ -211,7 +234,9 @@ def why(tried: TriedFix) -> str:
     candidate, found = tried.candidate, tried.found
     codes = ", ".join(sorted(found.sqlstates)) or "see the replay"
     if candidate.ways.lock_reads_of and "0A000" in found.sqlstates:
-        return "PostgreSQL refuses FOR UPDATE with aggregates, DISTINCT, GROUP BY and UNION (0A000)"
+        steps = itertools.chain.from_iterable(run.steps for run in found.runs)
+        text = next((step.text for step in steps if step.error == "0A000"), "its reads")
+        return f"PostgreSQL refuses FOR UPDATE (0A000) on {_short(text.removesuffix(LOCKING))}"
     if found.schedules and not found.succeeded:
         return f"no client succeeds in any schedule ({codes})"
     if found.smallest is not None:
@@ -259,7 +284,8 @@ def _why_it_breaks(candidate: Candidate, found: ScenarioExploration, run: Scenar
         return "FOR UPDATE locks no row that is not there: the rival's was inserted later"
     if ways.isolation == "repeatable read" and name in ("phantom", "write skew"):
         return "each keeps to its own snapshot; they write different rows, so nothing conflicts"
-    return cause
+    alone = "a transaction alone locks nothing that it only reads; " if ways == BARE else ""
+    return f"{alone}{cause}"
 
 
 def _ends_between(run: ScenarioRun, *, locking: bool) -> bool:

@@ -36,12 +36,20 @@ def why_nothing_isolates(runs: Sequence[ScenarioRun]) -> str:
             break
     else:
         return ""
-    used = any(len({*_transactions(run)}) < len(run.acts) for run in runs)
-    none = "" if used else "no client uses a transaction: each statement commits by itself; "
+    none = (
+        ""
+        if uses_transactions(runs)
+        else "no client uses a transaction: each statement commits by itself; "
+    )
     return (
         f"{none}in schedule {run.id} no two transactions have to overlap, and it violates all the "
         "same, but a level or a row lock acts only on those that do"
     )
+
+
+def uses_transactions(runs: Sequence[ScenarioRun]) -> bool:
+    """Tell whether a client sends more than one statement in a transaction."""
+    return any(len({*_transactions(run)}) < len(run.acts) for run in runs)
 
 
 def _transactions(run: ScenarioRun) -> list[Hashable]:

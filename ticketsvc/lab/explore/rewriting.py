@@ -8,6 +8,9 @@ from ticketsvc.lab.wire.statements import QUOTED, kind_of, parts, without_commen
 LOCKS = re.compile(r"\bfor\s+(no\s+key\s+)?(update|share|key\s+share)\b", re.IGNORECASE)
 """What a SELECT that locks the rows that it reads says."""
 
+LOCKING = " FOR UPDATE"
+"""What is added to a read."""
+
 _SELECT = re.compile(r"select\b", re.IGNORECASE)
 _INNERMOST = re.compile(r"\(([^()]*)\)")
 _AGGREGATES = (
@@ -20,7 +23,7 @@ _REFUSES = {
     "HAVING": r"\bhaving\b",
     "UNION": r"\b(union|intersect|except)\b",
     "a window function": r"\bover\b",
-    "an aggregate": rf"\b({_AGGREGATES})\s*\{{",
+    "{}(…)": rf"\b({_AGGREGATES})\s*\{{",
 }
 
 
@@ -56,9 +59,10 @@ def refuses_lock(text: str) -> str:
         plain = _INNERMOST.sub(
             lambda found: " " if _SELECT.match(found[1].lstrip()) else f"{{{found[1]}}}", plain
         )
-    return next(
-        (name for name, form in _REFUSES.items() if re.search(form, plain, re.IGNORECASE)), ""
-    )
+    for name, form in _REFUSES.items():
+        if found := re.search(form, plain, re.IGNORECASE):
+            return name.format(*found.groups())
+    return ""
 
 
 def locking_reads(relations: frozenset[str]) -> Callable[[str], str]:
@@ -67,7 +71,7 @@ def locking_reads(relations: frozenset[str]) -> Callable[[str], str]:
 
     def rewrite(text: str) -> str:
         if is_read(text) and not refuses_lock(text):
-            return text.rstrip().rstrip(";") + " FOR UPDATE"
+            return text.rstrip().rstrip(";") + LOCKING
         return text
 
     return rewrite

@@ -250,6 +250,7 @@ async def open_scheduler(
             [actor.name for actor in actors],
             footprints,
             hold_commits=hold_commits,
+            one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
         runner = await stack.enter_async_context(open_runner(scenario, psql))

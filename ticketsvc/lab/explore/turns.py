@@ -109,11 +109,13 @@ class Turns:
         footprints: WireFootprints,
         *,
         hold_commits: bool,
+        one_transaction: bool = False,
         rewrite: Callable[[str], str] = str,
     ) -> None:
         self.clients = [ClientTurn(index, name) for index, name in enumerate(names)]
         self._footprints = footprints
         self._hold_commits = hold_commits
+        self._one_transaction = one_transaction
         self._blocks: dict[Session, _Block] = {}
         self._levels: dict[Session, tuple[str, str]] = {}  # isolation, and search path if set
         self._own: dict[Session, ClientTurn] = {}  # connections that only one client uses
@@ -172,6 +174,19 @@ class Turns:
             timeout_s,
         )
 
+    async def commit(self, client: ClientTurn, timeout_s: float) -> str:
+        """End the transaction that was begun for *client*, which has its answer, and wait for that.
+
+        Return the SQLSTATE where the commit failed.
+        """
+        for session, block in list(self._blocks.items()):
+            if block.owner is client and session not in self._own:
+                await session.end_wrapped()
+        await self.leave(client, timeout_s)
+        await self._until(lambda: client.phase is Phase.RUNS, timeout_s)
+        step = self.step_of(client)
+        return (step.error or "") if step and step.text == "COMMIT" else ""
+
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -201,6 +216,7 @@ class Turns:
 
     def _runs(self, client: ClientTurn) -> None:
         client.phase, client.since = Phase.RUNS, asyncio.get_running_loop().time()
+        self._freed.set()
 
     def waits(self, client: ClientTurn, blockers: tuple[int, ...]) -> None:
         """Note whose locks *client*'s step waits for."""
@@ -275,6 +291,9 @@ class Turns:
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
             self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
             return False
+        if self._one_transaction and (why := self._why_not_one(owner, session, unit)):
+            self._fail(f"{owner.name} cannot be made one transaction from outside: {why}")
+            return False
         owner.session, block.owner, owner.sending = session, owner, True
         block.level, path = await self._settings_of(session)
         kinds = unit.kinds
@@ -286,7 +305,9 @@ class Turns:
         footprint = UNKNOWN if mixed else await self._footprints.of(unit.texts, path)
         if ANYTHING in footprint.writes:
             self._holding.add(session)
-        split = self._hold_commits and bool(footprint.changes) and unit.splittable
+        session.wrapped |= self._one_transaction
+        split = session.wrapped or (self._hold_commits and bool(footprint.changes))
+        split = split and unit.splittable
         alone = unit.state == IDLE and not split and "begin" not in kinds
         if alone and unit.in_pieces and footprint.changes:
             self._fail(f"{owner.name} reads an answer in pieces that changes data: {_short(unit)}")
@@ -296,6 +317,14 @@ class Turns:
         note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
         await self._ask(owner, step, note)
         return split
+
+    def _why_not_one(self, owner: ClientTurn, session: Session, unit: Unit) -> str:
+        """Say why *unit* cannot be part of the one transaction of *owner*; "" where it can."""
+        elsewhere = owner.session is not session and owner.session and owner.session.wrapped
+        if elsewhere or (session.wrapped and self._running() not in (owner, None)):
+            return "its statements do not come on one connection that is its own"
+        ours = not unit.messages or (session.wrapped and unit.kinds.isdisjoint({"end", "back"}))
+        return "" if ours or unit.splittable else f"it has transactions of its own: {_short(unit)}"
 
     def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:
         """Return the effect of a statement, and note what the open transaction has done by it."""

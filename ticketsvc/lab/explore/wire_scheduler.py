@@ -56,13 +56,15 @@ class Ways:
 
     *retry*: a client whose statement failed by a conflict acts again. *advisory_lock*: each holds
     one lock while it acts. *lock_reads_of*: relations whose reads become `SELECT … FOR UPDATE`.
-    *isolation*: the level of every session; None: the scenario's.
+    *isolation*: the level of every session; None: the scenario's. *one_transaction*: what a client
+    sends is one transaction, which is begun and committed for it.
     """
 
     isolation: str | None = None
     retry: bool = False
     advisory_lock: bool = False
     lock_reads_of: frozenset[str] = frozenset()
+    one_transaction: bool = False
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,10 @@ class WireScheduler:
             for _ in range(MAX_RETRIES + 1 if self._ways.retry else 1):
                 place = len(self._turns.steps)
                 result = await self._runner.run(actor, words)
+                if self._ways.one_transaction:
+                    sqlstate = await self._turns.commit(client, SETTLE_S)
+                    if sqlstate:
+                        result = ClientResult("failed", f"the commit failed ({sqlstate})")
                 mine = [step for step in self._turns.steps[place:] if step.session == client.index]
                 if result.ending == "success" or not any(step.error in CONFLICTS for step in mine):
                     break

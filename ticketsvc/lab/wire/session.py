@@ -110,6 +110,9 @@ class Session:
         """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
         self.settings_may_differ = True
         """Whether the isolation level may be another than when it was last asked for."""
+        self.wrapped = False
+        """Whether its transaction was begun for the client and lasts until the client ends: the
+        gate says so."""
         self.sets_path = False
         """Whether the client has ever said where its tables are to be looked for."""
         self._state = IDLE
@@ -120,6 +123,7 @@ class Session:
         self._kept: list[Message] | None = None  # an answer that waits
         self._own: Answer | None = None  # to a message of ours
         self._errors: list[Message] = []
+        self._ending = asyncio.Lock()  # of the transaction that was begun for the client
         self._quiet = asyncio.Event()  # the server owes no answer
         self._quiet.set()
         self._copying = asyncio.Event()
@@ -178,6 +182,7 @@ class Session:
         while True:
             message = await frames.read_message(self._from_client)
             if message.kind == b"X":
+                await self.end_wrapped()
                 self._to_server.write(message.encode())
                 await self._to_server.drain()
                 return
@@ -252,7 +257,7 @@ class Session:
         if split:
             await self.ask("BEGIN")
         await self._answer(unit)
-        if split:
+        if split and not self.wrapped:
             if self._state == FAILED:
                 await self.ask("ROLLBACK")
             else:
@@ -264,6 +269,16 @@ class Session:
         for message in kept:
             self._to_client.write(message.encode())
         await self._to_client.drain()
+
+    async def end_wrapped(self) -> None:
+        """Commit the transaction that was begun for the client, as a step like any other."""
+        async with self._ending:
+            if self.wrapped:
+                unit = Unit(self, (), ("COMMIT",), (), self._state, 1)
+                await self._gate.release(unit)
+                unit.answer = await self.ask("COMMIT")
+                self.wrapped = False
+                await self._gate.release_answer(unit, self._state)
 
     async def _commit(self, unit: Unit, kept: list[Message]) -> None:
         """End the transaction of a split unit; its error takes the place of the answer's end."""
@@ -345,6 +360,8 @@ class Session:
     async def _pass_on(self, message: Message) -> None:
         if message.kind in b"GH":  # a COPY: its client has to act now
             self._flow()
+        if message.kind == b"Z" and self.wrapped:  # the client has begun no transaction
+            message = Message(b"Z", IDLE)
         if self._kept is None:
             self._to_client.write(message.encode())
             await self._to_client.drain()
