@@ -3,6 +3,12 @@
 INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
 VALUES (%(event)s, 'by hand', 9, 16)
 
+-- name: half_a_sale
+-- Allowed: 8 are subtracted, and no ticket is issued. No constraint sees this; a transaction prevents it.
+UPDATE {schema}.ticket_pools
+SET available = available - 8, next_ticket_number = next_ticket_number + 8
+WHERE event_id = %(event)s
+
 -- name: overlapping_range
 -- Tickets 5 to 12, when 1 to 8 are sold.
 INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)

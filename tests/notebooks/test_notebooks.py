@@ -20,7 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "03-root-cause": {
         "arrivals": [1, 10],
         "pool_sizes": [1, 10],
-        "gaps_ms": [0, 200],
+        "gaps": [0, 4],
         "repetitions": 2,
     },
     "04-the-fix": {"repetitions": 2},

@@ -110,7 +110,7 @@ def test_tickets_of_no_event_are_orphans():
 def test_a_message_lists_some_numbers_and_counts_the_rest():
     spans = [(1, 8), (10, 11), (14, 14), (16, 16), (18, 18), (20, 20), (22, 22)]
     messages = [one.message for one in check_event(ledger(22, 7, *spans)).violations]
-    assert messages == ["7 tickets left out: 9, 12-13, 15, 17, 19 and 1 more"]
+    assert messages == ["7 numbers left out: 9, 12-13, 15, 17, 19 and 1 more"]
 
 
 def test_nothing_to_judge():

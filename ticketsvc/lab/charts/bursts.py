@@ -48,7 +48,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
         hits = int((kind["duplicates"] > 0).sum())
         axes.annotate(
             f"{hits} of {len(kind)} bursts damaged",
-            xy=(issued, place),
+            xy=(max(issued, kind["total"].mean()), place),
             xytext=(9, 0),
             textcoords="offset points",
             va="center",

@@ -60,7 +60,7 @@ def check_event(
     violations: list[Violation] = [
         *_against_total(ledger, tally.issued),
         *_backward(backward),
-        *_count("duplicate", "issued more than once", tally.again),
+        *_count("duplicate", "surplus copies of", tally.again),
         *_against_pool(ledger, tally.issued),
     ]
     if our_rules:
@@ -187,12 +187,12 @@ def _backward(spans: Sequence[Span]) -> Iterable[Violation]:
 def _count(kind: str, what: str, spans: Sequence[Span]) -> Iterable[Violation]:
     if spans:
         tickets = count(spans)
-        yield Violation(kind, tickets, f"{tickets} tickets {what}: {_examples(spans)}")
+        yield Violation(kind, tickets, f"{tickets} {what} {_examples(spans)}")
 
 
 def _numbering(ledger: EventLedger, tally: Tally, spans: Sequence[Span]) -> Iterable[Violation]:
     """Find numbers that are not 1 to the number of tickets sold."""
-    yield from _count("gap", "left out", tally.missing)
+    yield from _count("gap", "numbers left out:", tally.missing)
     yield from _out_of_range(ledger, spans)
     following = ledger.next_ticket_number
     if following is None or ledger.total is None or ledger.available is None:

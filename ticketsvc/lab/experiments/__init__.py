@@ -1,1 +1,1 @@
-"""What the first notebooks measure: bursts, damage, timelines."""
+"""What the first notebooks measure: bursts, damage, timelines, SQL by hand."""

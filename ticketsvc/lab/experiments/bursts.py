@@ -1,8 +1,9 @@
 """Bursts: reset an event, send purchases to running services, judge what is left."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,21 @@ async def run_bursts(
     trial = Trial(allocator, chosen, total, workload)
     with running_services(lab.url, allocator, schema=chosen, ports=ports, trace=trace) as urls:
         return _recorded([await run_trial(lab, urls, trial) for _ in range(repetitions)])
+
+
+def same_bursts(
+    lab: Lab, event: str, total: int, purchases: int, quantity: int, *, repetitions: int
+) -> Callable[..., Coroutine[Any, Any, list[Burst]]]:
+    """Return `run_bursts` with all of these chosen: what is left is who sells."""
+    return partial(
+        run_bursts,
+        lab,
+        event=event,
+        total=total,
+        purchases=purchases,
+        quantity=quantity,
+        repetitions=repetitions,
+    )
 
 
 async def run_kinds(

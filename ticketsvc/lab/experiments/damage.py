@@ -19,10 +19,10 @@ _CONFIDENCE = 0.95
 
 async def by_purchases(
     lab: Lab,
-    *,
     event: str,
     purchases: Sequence[int],
     pool_sizes: Sequence[int],
+    *,
     window_s: float,
     repetitions: int,
     seed: int,
@@ -60,23 +60,24 @@ async def by_purchases(
 
 
 async def by_gap(
-    lab: Lab, *, event: str, gaps_ms: Sequence[float], repetitions: int
+    lab: Lab, *, event: str, gaps: Sequence[float], repetitions: int
 ) -> tuple[pd.DataFrame, float]:
     """Measure how often two purchases do damage when the second is sent a gap later.
 
-    Return one row per gap: gap_ms, repetitions, damaged, probability and its 95 % interval
-    (Wilson); and how long one purchase alone takes, in ms: the median of *repetitions*.
+    A gap is given in lengths of one purchase alone. Return one row per gap: gap_ms, repetitions,
+    damaged, probability and its 95 % interval (Wilson); and how long one purchase alone takes, in
+    ms: the median of *repetitions*.
     """
     rows = []
     with running_services(lab.url, "naive") as urls:
-        for gap in gaps_ms:
-            damaged = await _count_damaged(lab, urls, event, [(0.0, gap / 1000)] * repetitions)
-            rows.append({"gap_ms": gap, **_probability(damaged, repetitions)})
         workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
         trial = Trial("naive", "original", workload.quantity, workload)
         alone = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
-    taken_s = [one.answered_s - one.sent_s for burst in alone for one in burst.history]
-    return pd.DataFrame(rows), 1000 * median(taken_s)
+        alone_s = median(one.answered_s - one.sent_s for burst in alone for one in burst.history)
+        for gap_s in [gap * alone_s for gap in gaps]:
+            damaged = await _count_damaged(lab, urls, event, [(0.0, gap_s)] * repetitions)
+            rows.append({"gap_ms": 1000 * gap_s, **_probability(damaged, repetitions)})
+    return pd.DataFrame(rows), 1000 * alone_s
 
 
 async def _count_damaged(

@@ -13,7 +13,7 @@ from ticketsvc.lab.experiments.lab import Lab
 
 
 async def traced_burst(
-    lab: Lab, *, event: str, total: int, purchases: int, quantity: int
+    lab: Lab, event: str, total: int, purchases: int, quantity: int
 ) -> tuple[Burst, pd.DataFrame]:
     """Run one burst of *naive* with every statement recorded by the server.
 
@@ -62,17 +62,18 @@ def read_steps(trace: Path, since_s: float | None = None) -> pd.DataFrame:
 def transcript(steps: pd.DataFrame, total: int) -> pd.DataFrame:
     """Return the steps of a burst in words, with the pool's stock after each.
 
-    Columns: ms, purchase, what happens, available (the pool's column, after the step).
+    Columns: purchase, what happens, available (the pool's column, after the step).
     """
     subtracted = steps["quantity"].where(steps["step"] == "decrement", 0).cumsum()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "ms": steps["ended_ms"].round(2),
             "purchase": steps["purchase"],
             "what happens": [_in_words(step) for step in steps.to_dict("records")],
             "available": total - subtracted.astype(int),
         }
     )
+    table.index = pd.RangeIndex(1, len(table) + 1)
+    return table
 
 
 def _step(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Notebook 02: can the service sell more tickets than there are?"""
+
+import pandas as pd
+
+from ticketsvc.lab.experiments.by_hand import ByHand
+from ticketsvc.lab.story import Claim
+
+COPIES = "Bars: how many times each ticket number was issued in the last burst"
+KINDS = (
+    "Per kind of burst, from left to right: the different numbers issued, a mark for the tickets "
+    "there are, and the tickets given out"
+)
+
+
+def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
+    """Say what the six lines left behind."""
+    tickets = by_hand.tickets
+    return (
+        f"**What this shows.** There was one ticket. {len(tickets)} are issued, to "
+        f"{' and '.join(tickets['buyer'])}, with {tickets['number'].nunique()} number between "
+        f"them. The stock is {by_hand.available}. More tickets issued than there are is an "
+        "*oversell*. One number issued twice is a *duplicate*."
+    )
+
+
+def alike(bursts: pd.DataFrame) -> pd.DataFrame:
+    """Return what bursts ended with, one row per different end, and how many *bursts* had it."""
+    shown = ["successes", "tickets", "unique", "duplicates", "available", "issued", "oversold"]
+    return bursts[shown].value_counts().rename("bursts").reset_index()
+
+
+def all_were_told_sold(bursts: pd.DataFrame) -> str:
+    """Say what the buyers of the last burst were told, and what they hold."""
+    last = bursts.iloc[-1]
+    return (
+        f"{last['purchases']} buyers wanted {last['quantity']} of {last['total']} tickets, and "
+        f"{last['successes']} were told *sold*. They hold {last['tickets']} tickets with "
+        f"{last['unique']} different numbers: {last['duplicates']} duplicates. "
+        f"The stock is {last['available']}."
+    )
+
+
+def by_kind(bursts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per kind of burst: how many had duplicates or were oversold, and how many."""
+    return bursts.groupby(["purchases", "total"], sort=False).agg(
+        bursts=("duplicates", "size"),
+        with_duplicates=("duplicates", lambda found: int((found > 0).sum())),
+        oversold=("oversold", "sum"),
+        fewest_duplicates=("duplicates", "min"),
+        most_duplicates=("duplicates", "max"),
+        lowest_available=("available", "min"),
+    )
+
+
+def every_burst_oversells(
+    by_hand: ByHand, bursts: pd.DataFrame, every: pd.DataFrame, violations: pd.DataFrame
+) -> list[Claim]:
+    """Claim what notebook 02 rests on.
+
+    *bursts* are of the first kind, *every* has the other kinds too; *violations* are what the
+    checker says of one.
+    """
+    one = bursts.iloc[0]
+    purchases, quantity, total = one["purchases"], one["quantity"], one["total"]
+    wanted = every["purchases"] * every["quantity"]
+    kinds = every.groupby(["purchases", "total"])["duplicates"]
+    return [
+        (
+            "by hand: two sessions sell one ticket twice, and the stock ends below zero",
+            by_hand.tickets["number"].tolist() == [1, 1] and by_hand.available < 0,
+        ),
+        (
+            "no line waits or fails: a plain SELECT takes no row lock",
+            not any(result.startswith(("waits", "refused")) for result in by_hand.results),
+        ),
+        ("no purchase was left without an answer", (every["unknown"] == 0).all()),
+        (
+            f"all {purchases} purchases succeed, in every burst",
+            (bursts["successes"] == purchases).all(),
+        ),
+        (
+            f"{purchases * quantity} tickets are issued, {quantity} of them different, "
+            "in every burst",
+            (bursts["tickets"] == purchases * quantity).all()
+            and (bursts["unique"] == quantity).all(),
+        ),
+        (
+            f"{(purchases - 1) * quantity} duplicates, in every burst",
+            (bursts["duplicates"] == (purchases - 1) * quantity).all(),
+        ),
+        (
+            f"the stock ends at {total - purchases * quantity}, in every burst",
+            (bursts["available"] == total - purchases * quantity).all(),
+        ),
+        (
+            "the checker names the duplicates, and a race as their cause",
+            (violations["cause"][violations["kind"] == "duplicate"] == "race").sum() == 1,
+        ),
+        (
+            "a burst is oversold exactly when it wants more tickets than there are",
+            (every["oversold"] == (wanted > every["total"])).all(),
+        ),
+        ("every burst of every kind has duplicates", (every["duplicates"] > 0).all()),
+        ("bursts of one kind have equally many", (kinds.min() == kinds.max()).all()),
+    ]

@@ -1,0 +1,117 @@
+"""Notebook 03: why does it happen?"""
+
+import pandas as pd
+
+from ticketsvc.lab.checker.verdicts import EventVerdict
+from ticketsvc.lab.experiments.by_hand import ByHand
+from ticketsvc.lab.story import Claim
+
+TIMELINE = (
+    "Timeline: one line per purchase, with its read, its inserts and its subtraction; "
+    "stale reads are marked with a cross"
+)
+BY_PURCHASES = (
+    "Probability of damage against the number of purchases in the window, a line per pool size"
+)
+BY_GAP = (
+    "Probability of damage of two purchases against the time between them, with the length of "
+    "one purchase as a dashed line"
+)
+
+
+def the_order_decides(by_hand: ByHand) -> str:
+    """Say what the lines of notebook 02 do one purchase after the other."""
+    return (
+        f"**What this shows.** {len(by_hand.tickets)} ticket is issued, the stock is "
+        f"{by_hand.available}, and B sells nothing: it read what A had written. The lines are the "
+        "same as in notebook 02. Only their order differs."
+    )
+
+
+def _reads(steps: pd.DataFrame) -> pd.DataFrame:
+    return steps[steps["step"] == "read_pool"]
+
+
+def _subtractions(steps: pd.DataFrame) -> pd.DataFrame:
+    return steps[steps["step"] == "decrement"]
+
+
+def all_had_read_before_the_first_subtracted(steps: pd.DataFrame, total: int) -> str:
+    """Say what the timeline shows, in numbers."""
+    reads, subtractions = _reads(steps), _subtractions(steps)
+    stale = subtractions["stale_by"]
+    return (
+        f"**What this shows.** {len(reads)} purchases read the stock; "
+        f"{(reads['read_available'] == total).sum()} of them read {total}. The last read ended "
+        f"{reads['ended_ms'].max():.1f} ms after the first statement, the first subtraction "
+        f"{subtractions['ended_ms'].min():.1f} ms after it. {(stale > 0).sum()} purchases "
+        f"subtracted on a stale read; the last of them after {stale.max()} others had sold."
+    )
+
+
+def check_then_act(steps: pd.DataFrame, total: int) -> str:
+    """Answer why, in one line."""
+    return (
+        f"Check-then-act: {(_reads(steps)['read_available'] == total).sum()} purchases read that "
+        f"{total} tickets are left before the first of them subtracted. Each then sold what it had "
+        "read."
+    )
+
+
+def the_more_together_the_more_damage(by_purchases: pd.DataFrame) -> str:
+    """Say how many bursts were damaged, alone and together, over all pool sizes."""
+    found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
+    counted = "; ".join(
+        f"{number} purchase{'s' if number > 1 else ''}: {row['damaged']} of {row['repetitions']}"
+        for number, row in found.iterrows()
+    )
+    return (
+        f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
+        "once never finds the bug. A smaller connection pool does not help: even with one "
+        "connection, purchases take turns *between their statements*, not one after another."
+    )
+
+
+def how_long_it_is_dangerous(by_gap: pd.DataFrame, alone_ms: float) -> str:
+    """Say how the time between two purchases compares with the length of one."""
+    first, last = by_gap.iloc[0], by_gap.iloc[-1]
+    return (
+        f"**What this shows.** A purchase alone takes {alone_ms:.1f} ms (median). Sent "
+        f"{first['gap_ms']:.0f} ms apart, {first['damaged']:.0f} of {first['repetitions']:.0f} "
+        f"pairs do damage; {last['gap_ms']:.1f} ms apart, {last['damaged']:.0f} of "
+        f"{last['repetitions']:.0f}."
+    )
+
+
+def all_decide_on_the_same_read(
+    by_hand: ByHand,
+    burst: EventVerdict,
+    steps: pd.DataFrame,
+    pair: EventVerdict,
+    by_purchases: pd.DataFrame,
+) -> list[Claim]:
+    """Claim what notebook 03 rests on; *steps* are those of *burst*, *pair* is one of two."""
+    reads, subtractions = _reads(steps), _subtractions(steps)
+    found = by_purchases.pivot(index="purchases", columns="pool_size", values="damaged")
+    return [
+        (
+            "by hand, one purchase after the other: one ticket, and none left",
+            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0,
+        ),
+        ("the burst was damaged", burst.duplicates > 0),
+        (
+            "every purchase had read the stock before the first subtraction",
+            reads["ended_ms"].max() <= subtractions["ended_ms"].min(),
+        ),
+        ("all read the same stock", reads["read_available"].nunique() == 1),
+        (
+            "all but one subtracted on a stale read",
+            (subtractions["stale_by"] > 0).sum() == len(reads) - 1,
+        ),
+        ("two purchases are enough", pair.duplicates > 0),
+        ("one purchase alone never does damage", (found[found.index == 1] == 0).all(axis=None)),
+        (
+            f"{found.index.max()} purchases do, with every size of the pool",
+            (found.loc[found.index.max()] > 0).all(),
+        ),
+    ]

@@ -1,0 +1,89 @@
+"""Notebook 05: does the fix hold across several instances?"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ticketsvc.lab.experiments.by_hand import ByHand
+from ticketsvc.lab.story import Claim
+
+SAFE = "Strip: which process sold which ticket number; each number appears once"
+NAIVE = "The same strip for the naive allocator: both processes sold the same numbers"
+COLUMNS = [
+    "allocator",
+    "processes",
+    "successes",
+    "refused",
+    "tickets",
+    "unique",
+    "available",
+    "clean",
+]
+"""What the notebook shows of a burst."""
+
+
+def only_the_database_makes_one_wait(in_memory: Sequence[bool], by_hand: ByHand) -> str:
+    """Say who got the lock in memory, and who the lock in the database."""
+    waited = next(result for result in by_hand.results if result.startswith("goes on"))
+    return (
+        f"**What this shows.** Of {len(in_memory)} processes, {sum(in_memory)} got the lock in "
+        f"memory at the same time: each has its own. In the database B waits for A, then {waited}, "
+        "which is what A wrote. PostgreSQL knows sessions, and no processes: it is the same "
+        "whether one program opened both or two did."
+    )
+
+
+def two_processes_sell_each_number_once(sales: pd.DataFrame, naive: pd.DataFrame) -> str:
+    """Say how the two strips differ."""
+    twice = naive.groupby("number")["process"].nunique()
+    return (
+        f"**What this shows.** Above, `range`: {len(sales)} tickets, {sales['number'].nunique()} "
+        f"different numbers, sold by {sales['process'].nunique()} processes that know nothing of "
+        f"each other. Below it, `naive`: {(twice > 1).sum()} numbers come from more than one."
+    )
+
+
+def every_number_is_sold_once(
+    in_memory: Sequence[bool],
+    by_hand: ByHand,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    *,
+    shares: pd.DataFrame,
+    naive: pd.DataFrame,
+) -> list[Claim]:
+    """Claim what notebook 05 rests on.
+
+    *before* and *after* are bursts of the naive and of the safe allocators, *shares* the purchases
+    that each process answered, *naive* the sales of a burst before.
+    """
+    one = after.iloc[0]
+    sold = one["total"] // one["quantity"]
+    tickets = sold * one["quantity"]
+    return [
+        ("a lock in memory: every process gets it", all(in_memory)),
+        (
+            "a lock in the database: the second session waits, and reads what the first wrote",
+            "waits for A" in by_hand.results and "goes on: available = 0" in by_hand.results,
+        ),
+        ("every burst went to two processes or more", (after["processes"] >= 2).all()),
+        (
+            "each process answered its share of the purchases",
+            (shares >= one["purchases"] // shares.shape[1]).all(axis=None),
+        ),
+        (f"{sold} purchases succeed in every burst", (after["successes"] == sold).all()),
+        (
+            f"{tickets} tickets, all different, in every burst",
+            ((after["tickets"] == tickets) & (after["duplicates"] == 0)).all(),
+        ),
+        (
+            "what is left is too little for one purchase",
+            (after["available"] == one["total"] % one["quantity"]).all(),
+        ),
+        ("every ledger is clean", after["clean"].all()),
+        ("before, every burst had duplicates", (before["duplicates"] > 0).all()),
+        (
+            "before, both processes sold the same numbers",
+            naive.groupby("number")["process"].nunique().max() > 1,
+        ),
+    ]

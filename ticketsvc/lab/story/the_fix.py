@@ -1,0 +1,144 @@
+"""Notebook 04: what closes it?"""
+
+import pandas as pd
+
+from ticketsvc.lab.experiments.by_hand import ByHand
+from ticketsvc.lab.experiments.repair import Repair
+from ticketsvc.lab.story import Claim
+
+SIDE_BY_SIDE = (
+    "Bars: tickets issued by each allocator and schema in the same burst, with the stock as a "
+    "dashed line"
+)
+
+
+def the_second_waits_and_finds_none_left(by_hand: ByHand) -> str:
+    """Say what the conditional UPDATE does to the second buyer."""
+    went_on = next(result for result in by_hand.results if result.startswith("goes on"))
+    return (
+        f"**What this shows.** B's UPDATE waits, because A has locked the row. When A commits, B "
+        f"*{went_on}*. PostgreSQL tests B's condition again, on the row as A left it. "
+        f"{len(by_hand.tickets)} ticket is issued, the stock is {by_hand.available}."
+    )
+
+
+def fewer_are_told_sold_and_none_twice(last: pd.DataFrame) -> str:
+    """Say how the same burst ends before and after; *last*: naive, both fixes, naive on fixed."""
+    before, rows, ranges, caught = last["successes"]
+    return (
+        f"**What this shows.** Of {last['purchases'].iloc[0]} buyers, {before} were told *sold* "
+        f"before, {rows} and {ranges} after. The others get a refusal with a reason. On the fixed "
+        f"schema the naive code sells {caught}: the primary key refuses its copies. Those buyers "
+        "are refused for the wrong reason, but nobody holds a ticket twice."
+    )
+
+
+def one_statement(statement: str, last: pd.DataFrame) -> str:
+    """Answer what fixes it, in one line."""
+    return (
+        "One statement that checks and subtracts, in one transaction with the tickets: "
+        f"`{statement}`. No row changed means sold out. In the same burst, "
+        f"{last['successes'].iloc[1]} of {last['purchases'].iloc[1]} buyers got tickets, with "
+        f"{last['duplicates'].iloc[1]} duplicates."
+    )
+
+
+def some_writes_are_allowed(tried: pd.DataFrame) -> str:
+    """Say what the schema refuses, and what it cannot."""
+    return (
+        f"**What this shows.** {tried['refused'].sum()} of {len(tried)} writes are refused, each "
+        "by a constraint that has a name. `issue_in_sequence` is a trigger: it locks the pool's "
+        "row, and a new row may only continue the numbers that both ticket tables hold, up to the "
+        "total. So ranges cannot overlap, leave a gap or go beyond the total. What the schema "
+        "cannot refuse is *half a sale*: a stock that is subtracted and no ticket. For that the "
+        "statements need their transaction."
+    )
+
+
+def one_ticket_is_sold_once(by_hand: ByHand) -> list[Claim]:
+    """Claim what the script shows."""
+    results = by_hand.results
+    return [
+        (
+            "by hand: the second UPDATE waits for the first, and then changes no row",
+            "waits for A" in results and "goes on: no row" in results,
+        ),
+        (
+            "by hand: one ticket, and none left",
+            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0,
+        ),
+    ]
+
+
+def no_burst_is_damaged(before: pd.DataFrame, after: pd.DataFrame) -> list[Claim]:
+    """Claim that the same burst, damaged *before*, ends *after* as the stock allows."""
+    one = after.iloc[0]
+    sold = one["total"] // one["quantity"]
+    return [
+        (
+            "before: every burst is oversold and has duplicates",
+            (before["oversold"] & (before["duplicates"] > 0)).all(),
+        ),
+        (
+            f"after: as many successes as the stock allows, {sold} in every burst",
+            (after["successes"] == sold).all(),
+        ),
+        (
+            "after: all other buyers are refused",
+            (after["refused"] == one["purchases"] - sold).all(),
+        ),
+        ("after: no duplicate, nothing oversold, the ledger is clean", after["clean"].all()),
+        (
+            "after: the stock ends where it should",
+            (after["available"] == one["total"] % one["quantity"]).all(),
+        ),
+    ]
+
+
+def the_schema_refuses(
+    caught: pd.DataFrame, answers: pd.DataFrame, tried: pd.DataFrame
+) -> list[Claim]:
+    """Claim what the fixed schema refuses: the naive code's copies, and writes by hand."""
+    allowed = tried["allowed"]
+    return [
+        (
+            "the naive code on the fixed schema: no duplicate, nothing oversold",
+            (
+                (caught["duplicates"] == 0)
+                & ~caught["oversold"]
+                & (caught["issued"] <= caught["total"])
+            ).all(),
+        ),
+        (
+            "and what refuses its copies is the primary key",
+            answers["message"].str.contains("issued_tickets_pkey").any(),
+        ),
+        (
+            "every forbidden write is refused, by a constraint that has a name",
+            (tried["refused"] & (tried["constraint"] != ""))[~allowed].all(),
+        ),
+        (
+            "the control and half a sale are accepted, and nothing else",
+            tried["write"][~tried["refused"]].tolist() == tried["write"][allowed].tolist(),
+        ),
+    ]
+
+
+def the_damage_is_repaired(repaired: Repair) -> list[Claim]:
+    """Claim that the damaged event was repaired while it sold, and nobody lost a ticket."""
+    return [
+        (
+            "the damaged event is clean after its repair",
+            not repaired.before.clean and repaired.after.clean,
+        ),
+        ("every constraint is valid", repaired.guards["valid"].eq("t").all()),
+        (
+            "purchases were sold while it was repaired, and none got an error",
+            len(repaired.during) > 0 and repaired.errors == 0,
+        ),
+        ("every holder of a shared number is in the plan", not repaired.unplanned),
+        (
+            "no ticket was lost: all that were sold are issued",
+            repaired.tickets_sold == repaired.after.issued,
+        ),
+    ]
