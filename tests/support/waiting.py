@@ -13,13 +13,20 @@ PAUSE_S = 0.01
 
 
 def eventually(question: Callable[[], Any]) -> Any:
-    """Ask *question* until the answer is true, and return it; fail at the deadline."""
+    """Ask *question* until the answer is true, and return it; fail at the deadline.
+
+    A question that takes long, as one about every process does, is asked less often: it must not
+    take the processor from what it waits for.
+    """
     deadline = time.monotonic() + TIMEOUT_S
-    while not (answer := question()):
-        if time.monotonic() > deadline:
+    while True:
+        asked = time.monotonic()
+        if answer := question():
+            return answer
+        now = time.monotonic()
+        if now > deadline:
             pytest.fail("it did not happen")
-        time.sleep(PAUSE_S)
-    return answer
+        time.sleep(max(PAUSE_S, 3 * (now - asked)))
 
 
 async def soon(question: Callable[[], Any]) -> Any:
