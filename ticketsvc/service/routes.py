@@ -27,6 +27,7 @@ from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
 from ticketsvc.service.state import STATE, State
 
 _PROBE_TIMEOUT_S = 2.0
+COMMIT_LIMIT_S = 2.0  # a commit that waits longer for a synchronous standby: it is away
 
 
 async def purchase(state: State, request: web.Request) -> web.StreamResponse:
@@ -110,7 +111,7 @@ async def ready(request: web.Request) -> web.Response:
     if request.app[STATE].draining:
         raise Draining("the server is stopping")
     # In a task of its own: to cancel a statement can take long when the database does not answer.
-    probe = asyncio.create_task(_fetch(request, "probe"))
+    probe = asyncio.create_task(_fetch(request, "probe", commit_limit=COMMIT_LIMIT_S))
     await asyncio.wait({probe}, timeout=_PROBE_TIMEOUT_S)
     if not probe.done():
         probe.cancel()
@@ -120,6 +121,8 @@ async def ready(request: web.Request) -> web.Response:
         raise DatabaseUnavailable("the database is read-only: it cannot sell")
     if not state.may_sell:
         raise DatabaseUnavailable("the role of the service may not sell here")
+    if state.unconfirmed:
+        raise DatabaseUnavailable("the synchronous standby does not confirm: commits wait for it")
     if not state.has_events:
         raise NothingToSell
     return _json({"status": "ready"})

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from tests.support.buying import (
     SAFE,
     buy,
+    get_status,
     open_allocator,
     open_seller,
     outcome,
@@ -19,12 +20,17 @@ from tests.support.buying import (
 )
 from tests.support.clusters import start_cluster
 from tests.support.waiting import soon
+from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database import connection as guard
+from ticketsvc.database.pool import make_pool
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import OutcomeUnknown
 from ticketsvc.purchases import TicketRange
+from ticketsvc.service import routes
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
 
 WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
 
@@ -98,6 +104,27 @@ async def test_asked_again_under_its_key_it_is_told_only_once_the_standby_has_it
                 await sale
     async with open_seller(database, "group_commit") as seller:  # the standby is not waited for
         assert await seller.sell(buy(key="k")) == TicketRange(1, 8)
+
+
+async def test_readiness_says_that_commits_wait(connection, database, waiting, http, monkeypatch):
+    monkeypatch.setattr(routes, "COMMIT_LIMIT_S", 0)
+    reset_event(connection, "fixed", "E", 80)
+    as_service(database)  # to make its login would wait for the standby
+    pool = make_pool(as_service(waiting), Settings(pool_size=2))
+    app = create_app(pool, ALLOCATORS["group_commit"], "fixed", max_waiting=10)
+    async with serve_app(app) as url, asyncio.TaskGroup() as group:
+        assert await is_ready(http, url)
+        group.create_task(post_purchase(http, url))
+        await soon(lambda: connection.execute(f"SELECT {WAITING}").fetchall())
+        async with http.get(url + "/readyz") as answer:
+            assert answer.status == 503
+            assert "the synchronous standby does not confirm" in await answer.text()
+        await cancel_the_wait(connection)
+        await soon(lambda: is_ready(http, url))
+
+
+async def is_ready(http, url):
+    return await get_status(http, url + "/readyz") == 200
 
 
 async def test_a_service_that_ends_answers_unknown_and_cancels_nothing(
