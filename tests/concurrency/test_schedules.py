@@ -10,10 +10,11 @@ import contextlib
 
 import pytest
 
-from tests.support.buying import SAFE, buy, outcome
+from tests.support.buying import SAFE, buy, open_allocator, outcome, together
 from tests.support.ledgers import verdict_of
-from tests.support.locks import is_blocked
-from ticketsvc.allocators import ALLOCATORS
+from tests.support.locks import blocked_by, hold_table, is_blocked
+from ticketsvc.allocators import ALLOCATORS, serializable
+from ticketsvc.allocators.serializable import MAX_TRIES
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
@@ -136,3 +137,27 @@ async def test_the_fixed_ones_wait_for_the_first_and_then_decide(
         await soon(lambda: verdict_of(connection, "fixed").issued == total)
     verdict = verdict_of(connection, "fixed")
     assert (verdict.clean, verdict.issued, verdict.available) == (True, total, 0)
+
+
+@pytest.mark.parametrize(
+    ("tries", "second"), [(1, RefusedByDatabase), (MAX_TRIES, TicketRange(1881, 2296))]
+)
+async def test_serializable_retries_a_conflict_that_is_reported_as_a_number_issued_already(
+    database, connection, soon, monkeypatch, tries, second
+):
+    """The tickets 1465 to 1830 fill a page of the index, of which the first purchase reads none."""
+    monkeypatch.setattr(serializable, "MAX_TRIES", tries)
+    reset_event(connection, "fixed", "E", 8000)
+    connection.execute(
+        "INSERT INTO fixed.issued_tickets SELECT 'E', n, 'u' FROM generate_series(1, 1464) AS n"
+    )
+    connection.execute(
+        "UPDATE fixed.ticket_pools SET available = 8000 - 1464, next_ticket_number = 1465"
+    )
+    async with open_allocator(database, "serializable") as allocator:
+        with hold_table(database, "fixed", "issued_tickets", "SHARE") as holder:
+            sales = asyncio.create_task(together(allocator, buy(416), buy(416)))
+            await soon(lambda: len(blocked_by(connection, holder)) == 2)  # both have read the stock
+        sold = await sales
+    assert TicketRange(1465, 1880) in sold
+    assert second in (*sold, *map(type, sold))

@@ -31,9 +31,13 @@ class Serializable(CheckThenAct):
 
         The database commits only what some serial order could have produced. It rolls back the
         rest with SQLSTATE 40001 (or 40P01), so a retry repeats nothing. In each conflict one
-        purchase succeeds. Conflicts are detected only between SERIALIZABLE transactions. Now and
-        then, where the index of the tickets has a new page, the database reports a conflict as a
-        number that is issued already (23505): that is retried too.
+        purchase succeeds. Conflicts are detected only between SERIALIZABLE transactions.
+
+        The database reports a conflict as a number that is issued already (23505) where the first
+        purchase has not read the page of the index on which the second one finds that number. The
+        schema's trigger reads the pages of the ticket before the purchase and of its last ticket.
+        So this takes a purchase over more than one page that begins on a new one. It is retried
+        too.
 
         Raise `EventNotFound` or `SoldOut`, and the last conflict after `MAX_TRIES`.
 

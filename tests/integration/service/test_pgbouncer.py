@@ -127,8 +127,7 @@ async def test_a_pooler_that_appears_later_is_named_by_readyz(pooled, http, stoc
 
 
 async def test_the_setting_also_sells_without_a_pooler(owner, stock):
-    # This many also show that `serializable` retries the conflict at a new page of the index.
-    (sold,) = await sell_all(owner, "serializable", "transaction", rounds=1)
+    (sold,) = await sell_all(owner, "ticket_rows", "transaction", rounds=1)
     assert {type(one) for one in sold} == {TicketRange}
 
 
