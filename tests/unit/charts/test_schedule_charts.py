@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from ticketsvc.lab.charts.classes import classes_and_held_commits
 from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
 
 
@@ -65,7 +66,7 @@ def test_matrix_counts_violations_per_mechanism():
 def test_matrix_states_the_finding_and_shows_only_what_occurs():
     figure = matrix(CASES)
     assert figure.get_suptitle() == (
-        "No right mechanism has a schedule that breaks the invariant; others do: naive_bulk"
+        "No safe mechanism has a schedule that breaks the invariant; others do: naive_bulk"
     )
     assert [one.get_text() for one in figure.legends[0].get_texts()] == [
         "✓ clean",
@@ -77,7 +78,7 @@ def test_matrix_states_the_finding_and_shows_only_what_occurs():
 
 def test_matrix_names_a_right_mechanism_that_breaks_it():
     figure = matrix(table(("range", True, "one", True, {"clean": 3, "duplicate": 1})))
-    assert figure.get_suptitle() == "Right mechanisms that break the invariant: range"
+    assert figure.get_suptitle() == "Safe mechanisms that break the invariant: range"
 
 
 def test_matrix_of_another_violation():
@@ -114,3 +115,15 @@ def test_bad_schedules_stand_beside_measured_damage(measured, says):
     [axes] = bad_fraction_against_measured(bad, bursts).axes
     assert axes.get_title(loc="left") == says
     assert {"20 schedules", "1,680 schedules"} == {words.get_text() for words in axes.texts}
+
+
+def test_each_class_is_a_column_and_what_was_executed_has_a_frame():
+    one, other = [(0, "read"), (1, "read")], [(1, "read"), (0, "read")]
+    schedules = pd.DataFrame(
+        {"class": 1, "steps": [one, other], "executed": [True, False], "clean": True}
+    )
+    [axes] = classes_and_held_commits(schedules).axes
+    frames = [patch for patch in axes.patches if not patch.get_fill()]
+    assert len(frames) == 1
+    assert axes.get_title(loc="left").startswith("2 schedules in 1 classes: the 1 with a frame")
+    assert "2 schedules: clean" in [text.get_text() for text in axes.texts]

@@ -9,6 +9,7 @@ from ticketsvc.lab.charts.bursts import (
     issued_against_total,
     who_sold_what,
 )
+from ticketsvc.lab.charts.classes import classes_and_held_commits
 from ticketsvc.lab.charts.damage import damage_by_gap, damage_by_purchases
 from ticketsvc.lab.charts.faults import lost_by_durability, sales_under_faults, sold_twice
 from ticketsvc.lab.charts.recorded import recorded

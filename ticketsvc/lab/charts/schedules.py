@@ -127,9 +127,9 @@ def _finding(table: pd.DataFrame) -> str:
     wrong = list(dict.fromkeys(table.loc[violating & ~table["safe"], "mechanism"]))
     broken = list(dict.fromkeys(table.loc[violating & table["safe"], "mechanism"]))
     words = (
-        f"Right mechanisms that break the invariant: {', '.join(broken)}"
+        f"Safe mechanisms that break the invariant: {', '.join(broken)}"
         if broken
-        else "No right mechanism has a schedule that breaks the invariant"
+        else "No safe mechanism has a schedule that breaks the invariant"
     )
     return words + (f"; others do: {', '.join(wrong)}" if wrong else "")
 

@@ -41,7 +41,7 @@ _COUNTS = (
 def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
     """Return the case of the allocator *name*, on the schema that keeps the ledger least.
 
-    Commits are held for right mechanisms. Where nothing is right, the gap between two statements
+    Commits are held for safe mechanisms. Where nothing is safe, the gap between two statements
     already shows it.
     """
     mechanism = ALLOCATORS[name].mechanism
@@ -134,8 +134,15 @@ def _row(cell: _Cell, found: Exploration) -> dict[str, object]:
     }
 
 
+def mechanisms() -> pd.DataFrame:
+    """Return what each allocator does to keep two purchases apart, and whether it is safe."""
+    every = [one.mechanism for one in ALLOCATORS.values()]
+    rows = [(one.name, one.summary, "yes" if one.safe else "no") for one in every]
+    return pd.DataFrame(rows, columns=["allocator", "what it does", "safe"])
+
+
 def by_mechanism(table: pd.DataFrame) -> pd.DataFrame:
-    """Add up the counts of *table*, as `explore_matrix` returns it, per mechanism."""
+    """Add up the counts of *table*, as `explore_matrix` returns it, over buyers and stock."""
     counts = ["schedules", "classes", "clean", "oversold", "duplicate", "refused_with_stock"]
     summed = table.groupby(["mechanism", "schema"], sort=False)[counts].sum().reset_index()
     summed.insert(4, "violating", summed["schedules"] - summed["clean"])

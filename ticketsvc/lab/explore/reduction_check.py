@@ -9,6 +9,7 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import open_explorer
 from ticketsvc.lab.explore.mechanism_matrix import matrix_case
+from ticketsvc.lab.explore.orders import orderings
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.transcripts import Transcript, transcript_of
 
@@ -33,6 +34,45 @@ class BothWays:
     def transcripts(self) -> list[Transcript]:
         """Return what is shown of each of `runs`."""
         return [*map(transcript_of, self.runs)]
+
+
+def in_classes(both: BothWays) -> pd.DataFrame:
+    """Return every schedule of a case that was explored in full, with its class.
+
+    Columns: class (counted from 1, by its size), steps (pairs: session and statement), executed
+    (whether the reduced exploration ran it), clean. The serial ones of a size come first.
+    """
+    assert both.full is not None  # noqa: S101 - for the type checker
+    classes: dict[object, list[ScheduleRun]] = {}
+    for run in both.full.runs:
+        classes.setdefault(_required_order(run), []).append(run)
+    executed = {run.choices for run in both.reduced.runs}
+    by_size = sorted(classes.values(), key=len)
+    return pd.DataFrame(
+        [
+            {
+                "class": number,
+                "steps": [(step.session, step.name) for step in run.steps],
+                "executed": run.choices in executed,
+                "clean": run.verdict.clean,
+            }
+            for number, runs in enumerate(by_size, start=1)
+            for run in runs
+        ]
+    )
+
+
+def _required_order(run: ScheduleRun) -> object:
+    """Return, for each step, those that must come before it: the same for all of a class."""
+    done = [0] * run.sessions
+    steps = []
+    for step in run.steps:
+        steps.append((step.session, done[step.session]))
+        done[step.session] += 1
+    return frozenset(
+        (step, frozenset(other for place, other in enumerate(steps) if mask >> place & 1))
+        for step, mask in zip(steps, orderings(run.steps), strict=True)
+    )
 
 
 async def explore_both_ways(

@@ -1,0 +1,229 @@
+"""What notebook 07 says: which schedules break which mechanism."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ticketsvc.lab.explore.exploration import Exploration
+from ticketsvc.lab.explore.mechanism_matrix import oversells, refuses_with_stock
+from ticketsvc.lab.explore.reduction_check import BothWays
+from ticketsvc.lab.explore.schedules import ScheduleRun
+from ticketsvc.lab.mutation.mutations import NOBODY
+
+ANSWER = "Every schedule except the serial ones breaks the naive allocator; none breaks a safe one."
+MATRIX = (
+    "Bars: for each mechanism, number of buyers and stock, the fractions of schedules that are "
+    "clean, refuse a buyer with stock left, issue a number twice, oversell, or both"
+)
+BURSTS = (
+    "The fraction of bad schedules of naive beside the measured probability of damage, for each "
+    "number of purchases"
+)
+
+
+def classes_described(schedules: pd.DataFrame) -> str:
+    """Return the alternative text of the picture of classes and held commits."""
+    sizes = ", ".join(map(str, schedules.groupby("class").size()))
+    return (
+        f"{len(schedules)} rows of coloured steps of buyers A and B, in columns of {sizes} rows: "
+        "one column per class, the executed row of each class framed. Below, a subtraction and "
+        "its commit as one step, and as two with a read of B between them"
+    )
+
+
+def the_framed_ones_represent_all(schedules: pd.DataFrame) -> str:
+    """Say how many schedules form how many classes, and how each class ends."""
+    groups = schedules.groupby("class")["clean"]
+    clean = groups.all()
+    return (
+        f"**What this shows.** The {len(schedules)} schedules form {len(clean)} classes. In "
+        f"{clean.sum()} of them, with {groups.size()[clean].sum()} schedules, one buyer ends "
+        "before the other begins: clean. In the others both read before either subtracts, and "
+        "all end in damage. Within a class all end alike."
+    )
+
+
+def only_serial_orders_are_clean(explored: Mapping[str, BothWays]) -> str:
+    """Say how many schedules of both naive allocators are clean."""
+    bulk, naive = explored["naive_bulk"].runs, explored["naive"].runs
+    return (
+        f"**What this shows.** `naive_bulk` has {_schedules(bulk):,} schedules, of which "
+        f"{_clean(bulk):,} are clean: the serial ones. `naive` has {_schedules(naive):,}, of which "
+        f"{_clean(naive):,} are clean. Of a safe allocator every cell is clean: where the second "
+        "buyer would read too early, it waits for a lock, or the database makes it try again."
+    )
+
+
+def first_damage(explored: Mapping[str, BothWays]) -> ScheduleRun:
+    """Return the first schedule of `naive_bulk` that breaks the invariant."""
+    return next(run for run in explored["naive_bulk"].runs if not run.verdict.clean)
+
+
+def first_wait(explored: Mapping[str, BothWays]) -> ScheduleRun:
+    """Return the first schedule of `row_lock` in which a buyer waits for a lock."""
+    return next(run for run in explored["row_lock"].runs if run.blocked)
+
+
+def no_safe_mechanism_breaks(table: pd.DataFrame) -> str:
+    """Say how many schedules of each safe mechanism were covered, and how many are bad."""
+    safe = _safe_counts(table)
+    each = ", ".join(f"`{name}` {row.schedules:,}" for name, row in safe.iterrows())
+    bad = int((safe["schedules"] - safe["clean"]).sum())
+    return (
+        f"**What this shows.** Schedules covered of each safe mechanism: {each}. The longer its "
+        "transaction, the more there are; the number says nothing about its quality. "
+        f"{bad or 'None'} of them {'do' if bad > 1 else 'does'} damage."
+    )
+
+
+def a_sample_is_not_a_proof(drawn: Exploration) -> str:
+    """Say what a random sample of four buyers shows, and what it cannot."""
+    return (
+        f"Four buyers of `range`, tickets for two: {drawn.violating or 'none'} of "
+        f"{drawn.schedules} schedules drawn did damage. Up to {drawn.bound:.1%} of all schedules "
+        "could be bad and such a sample would still show no more (with 95 % confidence)."
+    )
+
+
+def batches_are_covered(batches: Exploration) -> str:
+    """Say what all schedules of two servers with two purchases each show."""
+    return (
+        "Batches of `group_commit`, two purchases at each of two servers, tickets for two: all "
+        f"{batches.schedules} schedules are covered, and {batches.violating or 'none'} did damage."
+    )
+
+
+def mutants_by_catcher(mutants: pd.DataFrame) -> pd.DataFrame:
+    """Count the mutants that each of explorer, database and checker caught."""
+    return mutants.groupby("caught by").size().to_frame("mutants")
+
+
+def bursts_are_milder_than_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
+    """Say how many schedules are bad, and how many measured bursts were, per pool size."""
+    most = bad.loc[bad["buyers"].idxmax()]
+    rows = measured[measured["purchases"] == most["buyers"]]
+    bursts = " and ".join(
+        f"{row.damaged} of {row.repetitions} with a pool of {row.pool_size}"
+        for row in rows.itertuples()
+    )
+    return (
+        f"**What this shows.** With {most['buyers']:.0f} buyers "
+        f"{most['schedules'] * most['fraction']:,.0f} of {most['schedules']:,.0f} schedules do "
+        f"damage. Of the measured bursts of {most['buyers']:.0f}: {bursts}. Purchases that do not "
+        "overlap run one after the other, and such a serial schedule is clean. So the bug can "
+        "stay hidden for years of slow sales."
+    )
+
+
+def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
+    """Answer how we know, with the counts of the mechanisms that have the fewest and the most."""
+    safe = _safe_counts(table)
+    least, most = safe["schedules"].idxmin(), safe["schedules"].idxmax()
+    bad = int((safe["schedules"] - safe["clean"]).sum())
+    missed = int((mutants["caught by"] == NOBODY).sum())
+    return (
+        f"Every order in which the statements of {table['buyers'].min()} to "
+        f"{table['buyers'].max()} purchases can run was covered, for each of {len(safe)} safe "
+        f"mechanisms: from {safe['schedules'][least]:,} schedules of `{least}` to "
+        f"{safe['schedules'][most]:,} of `{most}`. {bad or 'None'} broke the invariant. "
+        f"{len(mutants)} times a guard was taken away, and {missed or 'none'} of these mutants "
+        "went unnoticed."
+    )
+
+
+def claims_of_naive(
+    explored: Mapping[str, BothWays], schedules: pd.DataFrame
+) -> list[tuple[str, bool]]:
+    """Return what is claimed of the two naive allocators, and of classes."""
+    bulk, naive = explored["naive_bulk"].runs, explored["naive"].runs
+    return [
+        (
+            "naive in three statements: only the serial orders are clean",
+            all(run.serial == run.verdict.clean for run in bulk),
+        ),
+        (
+            "the schedules of a class end alike",
+            bool((schedules.groupby("class")["clean"].nunique() == 1).all()),
+        ),
+        (
+            f"naive, statement by statement: all {_schedules(naive):,} schedules covered, "
+            f"{_clean(naive)} of them clean",
+            all(run.serial == run.verdict.clean for run in naive) and _clean(naive) == 2,
+        ),
+    ]
+
+
+def claims_of_mechanisms(table: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Return what is claimed of safe mechanisms, and of the three that look right."""
+    safe = table[table["safe"]]
+    by_name = table.groupby("mechanism")
+    states, duplicates = by_name["sqlstates"].agg(set), by_name["duplicate"].sum()
+    return [
+        ("of every safe mechanism, all schedules are covered", bool(safe["complete"].all())),
+        (
+            "safe mechanisms: no violation in any schedule",
+            bool((safe["clean"] == safe["schedules"]).all()),
+        ),
+        (
+            "no buyer of a safe mechanism is refused while tickets are left",
+            bool((safe["refused_with_stock"] == 0).all()),
+        ),
+        (
+            "in each case a buyer had to wait, had to retry or was refused",
+            bool((safe["blocked"] + safe["retries"] + safe["refused"] > 0).all()),
+        ),
+        (
+            "a transaction alone, and unique numbers alone, still oversell",
+            oversells(table, "transaction") and oversells(table, "unique_only"),
+        ),
+        (
+            "a transaction alone issues numbers twice, and nothing fails",
+            duplicates["transaction"] > 0 and states["transaction"] == {""},
+        ),
+        ("unique numbers are unique", duplicates["unique_only"] == 0),
+        (
+            "REPEATABLE READ does not oversell; it refuses buyers with tickets left, with 40001",
+            not oversells(table, "repeatable_read")
+            and refuses_with_stock(table, "repeatable_read")
+            and "40001" in states["repeatable_read"],
+        ),
+    ]
+
+
+def claims_of_the_method(
+    compared: pd.DataFrame, mutants: pd.DataFrame, drawn: Exploration, batches: Exploration
+) -> list[tuple[str, bool]]:
+    """Return what is claimed of the reduction, the mutants and the larger cases."""
+    return [
+        (
+            "with and without reduction, the same outcomes, each the same number of times",
+            bool(compared["same"].all()),
+        ),
+        (
+            "naive is among the allocators that were compared so",
+            any(name.startswith("naive,") for name in compared["mechanism"]),
+        ),
+        (
+            f"each of {len(mutants)} mutants is caught",
+            bool((mutants["caught by"] != NOBODY).all()),
+        ),
+        ("the sample of four buyers found no damage", drawn.violating == 0),
+        (
+            "batches of group_commit: no violation in any schedule, and a buyer had to wait",
+            batches.complete and batches.violating == 0 and batches.blocked > 0,
+        ),
+    ]
+
+
+def _schedules(runs: Sequence[ScheduleRun]) -> int:
+    return sum(run.represents for run in runs)
+
+
+def _clean(runs: Sequence[ScheduleRun]) -> int:
+    return sum(run.represents for run in runs if run.verdict.clean)
+
+
+def _safe_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the schedules of each safe mechanism, and how many of them are clean."""
+    safe = table[table["safe"]]
+    return safe.groupby("mechanism", sort=False)[["schedules", "clean"]].sum()
