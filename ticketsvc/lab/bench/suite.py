@@ -1,14 +1,13 @@
-"""Measure every case in turn, several times, and summarise."""
+"""Measure every case in turn, several times."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.audited_run import NO_EVENT, run_audited
 from ticketsvc.lab.bench.database import BenchDatabase
-from ticketsvc.lab.bench.figures import Measurement, summarise
+from ticketsvc.lab.bench.figures import Measurement
 from ticketsvc.lab.bench.load_pool import LoadPool, load_pool
 from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
@@ -46,10 +45,6 @@ class Bench:
             measured.append(run_audited(case, server, self.pool, self.seconds, made.get(case, ())))
             on_measured()
         return measured
-
-    def summary(self, cases: Sequence[BenchCase], repetitions: int) -> list[dict[str, Any]]:
-        """Measure, and return one row per case, as `figures.summarise` does."""
-        return summarise(self.run(cases, repetitions))
 
 
 @contextlib.contextmanager

@@ -1,14 +1,16 @@
 """How fast one hot event sells: the tables of the notebook, from audited runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ticketsvc.lab.bench.audited_run import run_audited
 from ticketsvc.lab.bench.candidates import our_candidates
+from ticketsvc.lab.bench.figures import summarise
+from ticketsvc.lab.bench.lock_hold import Hold
 from ticketsvc.lab.bench.lock_hold_probes import lock_holds
-from ticketsvc.lab.bench.plan import BenchCase, Candidate, plan
+from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.suite import Bench, open_bench
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import record
@@ -77,33 +79,49 @@ class Throughput:
         return rows[(rows["name"] == allocator) & (rows["connections"] == connections)].iloc[0]
 
 
+async def time_one_purchase(lab: Lab, *, repetitions: int) -> Hold:
+    """Return what one purchase of `range` takes alone, on one connection: medians."""
+    [alone] = await lock_holds(lab.url, {"range": 1}, repetitions=repetitions)
+    return alone
+
+
 def measure_throughput(
     lab: Lab, *, connections: Sequence[int], at: int, seconds: float, repetitions: int
 ) -> Throughput:
     """Measure three safe allocators and the no-op, durable, at each number of connections.
 
-    Then, at *at* connections, durable and not in turns, *repetitions* times each; and how many
-    purchases each commit carried. One database; all services run throughout.
+    At *at* connections `range` and `group_commit` are measured *repetitions* times, durable and
+    not, in turns. Their durable runs also say how many purchases a commit carried. One database;
+    all services run throughout.
     """
     noop, *durable = [one for one in our_candidates(ALLOCATORS) if one.kind != "bare_noop"]
-    pairs = [Candidate(name, durable=waits) for waits in (True, False) for name in NOT_DURABLE]
-    with open_bench(
-        lab.url, list(dict.fromkeys([noop, *durable, *pairs])), seconds=seconds
-    ) as bench:
-        measured = Throughput(
-            pd.DataFrame(bench.summary(plan([noop, *durable], connections), 1)),
-            pd.DataFrame(bench.summary(plan(pairs, [at]), repetitions)),
-            _batches(bench, [BenchCase(one, at) for one in durable[1:]]),
-        )
-    _record(measured)
-    return measured
+    loose = [Candidate(name, durable=False) for name in NOT_DURABLE]
+    compared = [BenchCase(one, at) for one in [*durable, *loose] if one.name in NOT_DURABLE]
+    shown = [BenchCase(one, many) for many in connections for one in [noop, *durable]]
+    once = [case for case in shown if case not in compared]
+    measured = []
+    events: dict[BenchCase, list[str]] = {}
+    with open_bench(lab.url, [noop, *durable, *loose], seconds=seconds) as bench:
+        for case in [*once, *compared * repetitions]:  # … A B C A B C: a slow minute affects all
+            server = bench.servers[case.candidate]
+            made = server.database.make_events(1) if server.database else ()
+            measured.append(run_audited(case, server, bench.pool, bench.seconds, made))
+            events.setdefault(case, []).extend(made)
+        batches = _batches(bench, {case: events[case] for case in compared[: len(NOT_DURABLE)]})
+    rows = dict(zip(events, summarise(measured), strict=True))
+    found = Throughput(
+        pd.DataFrame([rows[case] for case in shown]),
+        pd.DataFrame([rows[case] for case in compared]),
+        batches,
+    )
+    _record(found)
+    return found
 
 
 def _record(measured: Throughput) -> None:
     """Record what sold how fast, where every run of it was clean."""
-    rows = pd.concat([measured.by_connections, measured.durability]).dropna(
-        subset=["goodput_per_s"]
-    )
+    rows = pd.concat([measured.by_connections, measured.durability])
+    rows = rows.dropna(subset="goodput_per_s").drop_duplicates(["candidate", "connections"])
     for row in rows.itertuples():
         record(
             f"purchases sold by {row.candidate}, {row.connections} clients",
@@ -115,19 +133,13 @@ def _record(measured: Throughput) -> None:
         )
 
 
-def _batches(bench: Bench, cases: Sequence[BenchCase]) -> pd.DataFrame:
+def _batches(bench: Bench, sold: Mapping[BenchCase, Sequence[str]]) -> pd.DataFrame:
     """Return one row per allocator and batch size: purchases, and commits of that size."""
     rows = []
-    for case in cases:
-        server = bench.servers[case.candidate]
-        if server.database is None:
-            continue
-        events = server.database.make_events(1)
-        run_audited(case, server, bench.pool, bench.seconds, events)
-        rows += [
-            {"allocator": case.candidate.name, "purchases": purchases, "commits": commits}
-            for purchases, commits in server.database.purchases_per_commit(events)
-        ]
+    for case, events in sold.items():
+        database = bench.servers[case.candidate].database
+        for purchases, commits in database.purchases_per_commit(events) if database else ():
+            rows.append((case.candidate.name, purchases, commits))
     return pd.DataFrame(rows, columns=["allocator", "purchases", "commits"])
 
 

@@ -228,6 +228,6 @@ def _logarithmic(axes: Axes, places: list[int]) -> None:
 
 
 def _sample_size(rates: pd.DataFrame) -> str:
-    runs = int(rates["repetitions"].iloc[0])
-    sold = int(rates["sold"].sum())
-    return f"{runs} run{'s' if runs > 1 else ''} each, {sold:,} purchases in all"
+    least, most = rates["repetitions"].min(), rates["repetitions"].max()
+    runs = f"{least} to {most} runs" if least < most else f"{least} run{'s' if least > 1 else ''}"
+    return f"{runs} each, {rates['sold'].sum():,} purchases in all"
