@@ -27,9 +27,12 @@ from ticketsvc.lab.workload.plan import Workload
 _RECOVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 _UNLIMITED = 10**9
-# A commit that does not wait for its flush is flushed by the WAL writer later, by default within
-# 0.2 s. With its longest delay a few crashes show what the default shows now and then.
-_SERVER_SETTINGS = {"wal_writer_delay": "10s"}
+WAL_WRITER_DELAY_S = 10
+"""How long a commit that does not wait for its flush may stay in memory: the longest possible.
+
+With it a few crashes show what PostgreSQL's default, 0.2 s, shows now and then.
+"""
+_SERVER_SETTINGS = {"wal_writer_delay": f"{WAL_WRITER_DELAY_S}s"}
 
 
 async def run_fault_experiments(
@@ -57,8 +60,7 @@ async def run_fault_experiments(
             if kind not in services:
                 # Not awaited: a signal in between would leave services that nobody stops.
                 services[kind] = _start_services(server.url, experiment)
-                for one in services[kind]:
-                    stack.callback(one.close)
+                stack.callback(_close_services, services[kind])
             event = f"FAULTS-{number}"
             make_event(server.url, event)
             results.append(await _run(experiment, server, services[kind], event, on_injection))
@@ -88,6 +90,11 @@ def _start_services(url: str, experiment: FaultExperiment) -> list[RestartingSer
     names = itertools.islice(itertools.cycle(experiment.allocators), experiment.processes)
     with ThreadPoolExecutor() as threads:
         return list(threads.map(lambda name: RestartingService(address, name), names))
+
+
+def _close_services(services: Sequence[RestartingService]) -> None:
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(RestartingService.close, services))
 
 
 async def _run(

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.checker.check import judge
@@ -154,9 +152,3 @@ def _rate(history: Sequence[Attempt], seconds: float) -> float:
 
 def _latencies_ms(history: Sequence[Attempt], outcome: str) -> list[float]:
     return sorted(1000 * (one.answered_s - one.sent_s) for one in history if one.outcome == outcome)
-
-
-def overload_table(result: OverloadResult) -> pd.DataFrame:
-    """Return the figures as a table, one to a line."""
-    row = {name: round(v, 2) if isinstance(v, float) else v for name, v in result.figures.items()}
-    return pd.DataFrame({"value": [str(value) for value in row.values()]}, index=list(row))

@@ -1,0 +1,176 @@
+"""What notebook 09 says: what buyers, services and the database keep when something breaks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ticketsvc.lab.faults.experiment import WAL_WRITER_DELAY_S
+from ticketsvc.lab.faults.overload import OverloadResult, OverloadSpec
+
+ANSWER = (
+    "With keys and durable commits: everything. Without keys some is sold twice, without the "
+    "flush some is lost."
+)
+SALES = (
+    "A panel per fault: answers per tenth of a second over time, sold, unanswered and refused "
+    "for now, with a line at each injection; sales go on after each"
+)
+SOLD_TWICE = "Bars per fault: purchases sold twice, none with keys, some without"
+LOST = (
+    "Bars: acknowledged purchases lost in crashes, none with synchronous_commit on, some with off"
+)
+
+
+def a_key_makes_one_purchase_of_two(asked: pd.DataFrame) -> str:
+    """Say what a buyer holds who asked twice, with a key and without."""
+    held = asked["tickets held"]
+    return (
+        f"**What this shows.** With a key the second request gets the first one's answer, and the "
+        f"buyer holds {held['with a key']} tickets. Without, it is a second purchase: the buyer "
+        f"holds {held['without']}."
+    )
+
+
+def every_answer_is_kept(keyed: pd.DataFrame) -> str:
+    """Say what the faults did while purchases had keys."""
+    total = keyed.sum(numeric_only=True).astype(int)
+    crash_s = keyed.set_index("fault")["recovery_s"]["database_crash"]
+    return (
+        f"**What this shows.** After {total['injections']} injections {total['retried']} "
+        f"purchases took more than one attempt, and {total['unknown']} attempts had no answer. In "
+        f"the end, of {total['purchases']:,} purchases {total['unresolved']} had no answer, "
+        f"{total['sold_twice']} were sold twice and {total['lost']} lost. After a crash the first "
+        f"sale came {crash_s:.2f} s or less after the database accepted connections again. No "
+        "service was restarted for it."
+    )
+
+
+def without_keys_some_is_sold_twice(without: pd.DataFrame) -> str:
+    """Say how many purchases were sold twice without keys, fault by fault."""
+    twice = without.set_index("fault")["sold_twice"]
+    each = ", ".join(f"{count} after {fault.replace('_', ' ')}" for fault, count in twice.items())
+    return (
+        f"**What this shows.** Of {without['retried'].sum()} purchases with a second attempt "
+        f"{twice.sum()} were sold twice: {each}. A transaction that a fault ends is rolled back, "
+        "and the second attempt is the only sale. When it has committed, and only the answer is "
+        "lost or late, the second attempt is a second sale. Neither the service nor the buyer can "
+        "know which."
+    )
+
+
+def when_a_commit_reaches_the_disk() -> str:
+    """Say how long a commit may be in memory only, here and otherwise."""
+    return (
+        "When it is off, an acknowledged purchase is only in the memory of PostgreSQL until its "
+        "*WAL writer* flushes the log in the background. By default it does so every 0.2 s, here "
+        f"every {WAL_WRITER_DELAY_S} s, so that few crashes suffice. (This does not test what the "
+        "machine itself has not written yet: that takes a power cut.)"
+    )
+
+
+def only_the_flush_keeps_what_was_said(crashed: pd.DataFrame) -> str:
+    """Say how many acknowledged purchases crashes lost, with the flush and without."""
+    lost = crashed.set_index("durable")["lost"]
+    crashes = crashed.set_index("durable")["injections"]
+    return (
+        f"**What this shows.** {crashes[False]} crashes without the flush lost {lost[False]} "
+        f"acknowledged purchases, {crashes[True]} with it {lost[True]}. The ledger holds no "
+        "number twice either way. But buyers hold confirmations of tickets that were then sold to "
+        "others. No key helps, since it is lost with the purchase."
+    )
+
+
+def how_much_is_offered(spec: OverloadSpec) -> str:
+    """Say how the load is made, and what bounds the service."""
+    return (
+        f"Arrivals are *open-loop*: buyers arrive at {spec.times:g} times the rate that the "
+        "service can sustain, and do not wait for those before them. The allocator is `range`. "
+        f"Each flush of this database takes {spec.flush_ms} ms longer, so that the database is "
+        "the limit and not the processors, which buyers and service share here; so the rate is "
+        "not what the service can do otherwise. At most "
+        f"{spec.max_waiting} purchases may be in flight, and one more is refused at once."
+    )
+
+
+def it_refuses_fast_and_goes_on_selling(overloaded: OverloadResult) -> str:
+    """Say what the service sold and refused under the overload, and how fast."""
+    rate = overloaded.figures
+    return (
+        f"**What this shows.** Sustained: {rate['peak_per_s']:.0f} purchases a second. Offered "
+        f"{rate['of_peak_offered']:.1f} times that, the service sold {rate['of_peak']:.0%} of the "
+        f"sustained rate and refused {rate['refused']:,} purchases with status "
+        f"{rate['refused_with']}, half of them within {rate['refused_p50_ms']:.1f} ms. Half of the "
+        f"sold ones waited longer than {rate['sold_p50_ms']:,.0f} ms. Memory grew from "
+        f"{rate['memory_before_mib']:.0f} to {rate['memory_most_mib']:.0f} MiB at most."
+    )
+
+
+def claims_of_keys(
+    asked: pd.DataFrame, keyed: pd.DataFrame, without: pd.DataFrame, times: int
+) -> list[tuple[str, bool]]:
+    """Return what is claimed of purchases with keys, and of those without."""
+    killed = keyed["fault"] == "server_kill"
+    twice = without.set_index("fault")["sold_twice"]
+    held = asked["tickets held"]
+    return [
+        (
+            "asked twice, one purchase with a key, two without",
+            2 * held["with a key"] == held["without"],
+        ),
+        (
+            "each fault interrupted purchases, whose buyers tried again",
+            bool((keyed["retried"] > 0).all()),
+        ),
+        ("each fault was injected as often as asked", bool((keyed["injections"] >= times).all())),
+        ("with keys nothing is oversold", not keyed["oversold"].any()),
+        ("with keys no number is issued twice", not keyed["duplicates"].any()),
+        ("with keys no purchase is sold twice", not keyed["sold_twice"].any()),
+        ("with keys no acknowledged purchase is lost", not keyed["lost"].any()),
+        ("with keys every buyer gets an answer", not keyed["unresolved"].any()),
+        ("with keys no purchase is refused for good", not keyed["refused"].any()),
+        (
+            "with keys every ledger is clean and agrees with what the buyers were told",
+            bool((keyed["audit"] == "clean").all()),
+        ),
+        (
+            "only services that were killed had to be started again",
+            not keyed.loc[~killed, "restarts"].any(),
+        ),
+        (
+            "every killed server process was started again",
+            bool((keyed["restarts"] == keyed["injections"])[killed].all()),
+        ),
+        ("without keys, dropped answers sell purchases twice", twice["answer_dropped"] > 0),
+        ("without keys, a frozen database sells purchases twice", twice["database_freeze"] > 0),
+    ]
+
+
+def claims_of_the_flush(crashed: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Return what is claimed of crashes, with the flush and without."""
+    lost = crashed.set_index("durable")["lost"]
+    return [
+        ("with the flush, crashes lose no acknowledged purchase", lost[True] == 0),
+        ("without the flush, they do", lost[False] > 0),
+        ("even then the ledger holds no number twice", not crashed["duplicates"].any()),
+    ]
+
+
+def claims_of_overload(overloaded: OverloadResult) -> list[tuple[str, bool]]:
+    """Return what is claimed of the service under many times its load."""
+    rate: Mapping[str, Any] = overloaded.figures
+    statuses: Sequence[int] = overloaded.statuses
+    return [
+        (
+            "more purchases were refused than sold: the load was an overload",
+            rate["refused"] > rate["sold"],
+        ),
+        (
+            "it sold more purchases than may wait at once: it went on selling",
+            rate["sold"] > rate["max_waiting"],
+        ),
+        ("a refusal took less time than a sale", rate["refused_p50_ms"] < rate["sold_p50_ms"]),
+        ("every refusal was a 503", list(statuses) == [503]),
+        ("every purchase had an answer", not rate["unknown"]),
+        ("after the overload the ledger is clean", overloaded.verdict.clean),
+    ]
