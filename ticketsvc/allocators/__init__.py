@@ -15,6 +15,7 @@ from ticketsvc.allocators.noop import NoOp
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.allocators.range import Range
 from ticketsvc.allocators.repeatable_read import RepeatableRead
+from ticketsvc.allocators.repeatable_read_retry import RepeatableReadRetry
 from ticketsvc.allocators.row_lock import RowLock
 from ticketsvc.allocators.serializable import Serializable
 from ticketsvc.allocators.ticket_rows import TicketRows
@@ -32,6 +33,7 @@ _EVERY: tuple[type[Allocator], ...] = (
     UniqueOnly,
     RowLock,
     AdvisoryLock,
+    RepeatableReadRetry,
     Serializable,
     TicketRows,
     Range,

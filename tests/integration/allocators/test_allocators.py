@@ -28,7 +28,7 @@ EVERYWHERE = [
     for name, allocator in ALLOCATORS.items()
     for schema in allocator.mechanism.schemas
 ]
-TRY_AGAIN = ["serializable"]
+TRY_AGAIN = ["repeatable_read_retry", "serializable"]
 
 
 def test_registry():

@@ -18,6 +18,7 @@ COLOURS: Mapping[str, str] = {
     "unique_only": "#F0E442",
     "row_lock": "#56B4E9",
     "advisory_lock": "#8C6BB1",
+    "repeatable_read_retry": "#882255",
     "serializable": "#777777",
     "ticket_rows": "#0072B2",
     "range": "#009E73",

@@ -1,7 +1,7 @@
 """Allocators without one of their guards."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from psycopg import IsolationLevel
 
@@ -10,7 +10,7 @@ from ticketsvc.allocators.protocol import Allocator
 from ticketsvc.allocators.row_lock import RowLock
 from ticketsvc.allocators.serializable import Serializable
 from ticketsvc.allocators.ticket_rows import TicketRows
-from ticketsvc.database.pool import Pool, checkout, transaction
+from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import Statement
 from ticketsvc.purchases import Purchase, TicketRange
@@ -110,9 +110,4 @@ class SerializableWithoutRetry(Serializable):
 class SerializableAtReadCommitted(Serializable):
     """Retries, at a level that detects no conflict."""
 
-    async def _try(self, purchase: Purchase) -> TicketRange:
-        async with (
-            checkout(self._pool) as connection,
-            transaction(connection, IsolationLevel.READ_COMMITTED),
-        ):
-            return await self._check_then_act(connection, purchase)
+    _level: ClassVar = IsolationLevel.READ_COMMITTED
