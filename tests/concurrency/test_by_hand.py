@@ -29,6 +29,7 @@ def script_of(name):
 
 RACE, SERIAL = script_of("02-reproduce"), script_of("03-root-cause")
 UPDATE, LOCK = script_of("04-the-fix"), script_of("05-several-instances")
+REPEATABLE = "B: BEGIN ISOLATION LEVEL REPEATABLE READ" + UPDATE
 CHECKED = "A: ALTER TABLE pool ADD CHECK (available >= 0)" + RACE
 READ, OTHER_READ = "A: SELECT available FROM pool", "B: SELECT available FROM pool"
 MOVED = SERIAL.replace(f"\n{OTHER_READ}", "").replace(READ, f"{READ}\n{OTHER_READ}")
@@ -49,10 +50,22 @@ LOCKED = (
         (LOCKED, [1], 0, ["waits for A", "goes on: available = 0"]),
         (UPDATE, [1], 0, ["waits for A", "goes on: no row"]),
         (UPDATE.replace(" WHERE available > 0", ""), [1], -1, ["waits for A", "goes on: avail"]),
+        (REPEATABLE, [1], 0, ["waits for A", "goes on: refused: could not serialize"]),
         (LOCK, [], 0, ["waits for A", "goes on: available = 0"]),
         (LOCK.replace(" FOR UPDATE", ""), [], 0, []),
     ],
-    ids=["02", "02-check", "03", "03-moved", "03-locked", "04", "04-unchecked", "05", "05-open"],
+    ids=[
+        "02",
+        "02-check",
+        "03",
+        "03-moved",
+        "03-locked",
+        "04",
+        "04-unchecked",
+        "04-repeatable",
+        "05",
+        "05-open",
+    ],
 )
 async def test_a_script_does_what_the_notebook_says(lab, script, numbers, available, told):
     done = await run_by_hand(lab, script)

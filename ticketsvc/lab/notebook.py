@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from IPython.display import Code, Markdown, display
+from IPython.display import HTML, Code, Markdown, display
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
@@ -29,6 +29,7 @@ QUESTIONS = (
 )
 """What the first screen of the index answers, in this order."""
 _DOTS_PER_INCH = 144
+_LONG_LINES = 100
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,14 @@ def show_statements(file: str, *names: str) -> None:
 
 
 def show_schema(schema: SchemaName) -> None:
-    """Display `sql/<schema>.sql` as it is written."""
-    display(Code(ddl(schema), language="postgresql"))
+    """Display `sql/<schema>.sql` as it is written, folded when it is long."""
+    text = ddl(schema)
+    lines = text.count("\n")
+    if lines <= _LONG_LINES:
+        display(Code(text, language="postgresql"))
+    else:
+        summary = f"<summary>sql/{schema}.sql, {lines} lines</summary>"
+        display(HTML(f"<details>{summary}<pre>{html.escape(text)}</pre></details>"))
 
 
 def show_example(file: str, function: str) -> None:

@@ -75,6 +75,11 @@ def burst_table(bursts: Sequence[Burst]) -> pd.DataFrame:
     return pd.DataFrame([burst.row() for burst in bursts])
 
 
+def alike(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the different rows of *table* in *columns*, and how many *bursts* ended so."""
+    return table[list(columns)].value_counts(sort=False).rename("bursts").reset_index()
+
+
 def answers(bursts: Sequence[Burst]) -> pd.DataFrame:
     """Count the answers: one row per allocator, schema, status and message."""
     found = pd.DataFrame(

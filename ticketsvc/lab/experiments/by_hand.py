@@ -33,6 +33,16 @@ class ByHand:
         """What the lines returned, in the order in which they ended."""
         return list(self.steps["result"])
 
+    @property
+    def waits(self) -> str:
+        """Who waited for whom and how it went on, in words, or that nobody did."""
+        told = self.steps[self.steps["result"].str.startswith(("waits", "goes on"))]
+        waits = [
+            f"{session} {result}"
+            for session, result in zip(told["session"], told["result"], strict=True)
+        ]
+        return ", then ".join(waits) or "nobody waits"
+
 
 async def run_by_hand(lab: Lab, script: str, *, available: int = 1) -> ByHand:
     """Run *script*, one line after another, each `SESSION: STATEMENT`.

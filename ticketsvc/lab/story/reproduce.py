@@ -12,6 +12,10 @@ KINDS = (
 )
 
 
+ENDS = ("successes", "tickets", "unique", "duplicates", "available", "issued", "oversold")
+"""What the notebook shows of a burst."""
+
+
 def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
     """Say what the six lines left behind."""
     tickets = by_hand.tickets
@@ -21,12 +25,6 @@ def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
         f"them. The stock is {by_hand.available}. More tickets issued than there are is an "
         "*oversell*. One number issued twice is a *duplicate*."
     )
-
-
-def alike(bursts: pd.DataFrame) -> pd.DataFrame:
-    """Return what bursts ended with, one row per different end, and how many *bursts* had it."""
-    shown = ["successes", "tickets", "unique", "duplicates", "available", "issued", "oversold"]
-    return bursts[shown].value_counts().rename("bursts").reset_index()
 
 
 def all_were_told_sold(bursts: pd.DataFrame) -> str:

@@ -9,27 +9,16 @@ from ticketsvc.lab.story import Claim
 
 SAFE = "Strip: which process sold which ticket number; each number appears once"
 NAIVE = "The same strip for the naive allocator: both processes sold the same numbers"
-COLUMNS = [
-    "allocator",
-    "processes",
-    "successes",
-    "refused",
-    "tickets",
-    "unique",
-    "available",
-    "clean",
-]
+ENDS = ("allocator", "processes", "successes", "refused", "tickets", "unique", "available")
 """What the notebook shows of a burst."""
 
 
 def only_the_database_makes_one_wait(in_memory: Sequence[bool], by_hand: ByHand) -> str:
     """Say who got the lock in memory, and who the lock in the database."""
-    waited = next(result for result in by_hand.results if result.startswith("goes on"))
     return (
         f"**What this shows.** Of {len(in_memory)} processes, {sum(in_memory)} got the lock in "
-        f"memory at the same time: each has its own. In the database B waits for A, then {waited}, "
-        "which is what A wrote. PostgreSQL knows sessions, and no processes: it is the same "
-        "whether one program opened both or two did."
+        f"memory at the same time: each has its own. In the database *{by_hand.waits}*. To "
+        "PostgreSQL, A and B are two sessions. Below, two processes open them."
     )
 
 

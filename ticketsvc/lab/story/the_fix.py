@@ -14,10 +14,9 @@ SIDE_BY_SIDE = (
 
 def the_second_waits_and_finds_none_left(by_hand: ByHand) -> str:
     """Say what the conditional UPDATE does to the second buyer."""
-    went_on = next(result for result in by_hand.results if result.startswith("goes on"))
     return (
-        f"**What this shows.** B's UPDATE waits, because A has locked the row. When A commits, B "
-        f"*{went_on}*. PostgreSQL tests B's condition again, on the row as A left it. "
+        f"**What this shows.** A's UPDATE has locked the row: *{by_hand.waits}*. When A commits, "
+        "PostgreSQL tests B's condition again, on the row as A left it. "
         f"{len(by_hand.tickets)} ticket is issued, the stock is {by_hand.available}."
     )
 
