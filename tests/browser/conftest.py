@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as PlaywrightBrowser
 from playwright.sync_api import Page, sync_playwright
 
@@ -50,6 +51,7 @@ class Visit:
 
 
 Visitor = Callable[[Sequence[Path], Sequence[int], Sequence[str]], list[Visit]]
+Findings = Callable[..., list[str]]
 Browser = Callable[[Path, int, Callable[[Page], object]], Visit]
 
 
@@ -81,8 +83,8 @@ class Chromium:
         self.do(self._stack.close)
         self._thread.shutdown()
 
-    def do(self, work: Callable[..., Any], *arguments: object) -> Any:
-        return self._thread.submit(work, *arguments).result()
+    def do(self, work: Callable[..., Any], *arguments: object, **options: object) -> Any:
+        return self._thread.submit(work, *arguments, **options).result()
 
     def _launch(self) -> PlaywrightBrowser:
         playwright = self._stack.enter_context(sync_playwright())
@@ -95,6 +97,23 @@ class Chromium:
             act(page)
             seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
             return seen
+
+    def audit(self, *files: Path, schemes: Sequence[str] = ("light", "dark")) -> list[str]:
+        found = []
+        for scheme in schemes:
+            # The policy of a page forbids scripts, and axe is one.
+            with self._browser.new_context(color_scheme=scheme, bypass_csp=True) as context:
+                page = context.new_page()
+                for file in files:
+                    page.goto(file.as_uri())
+                    for width in (400, 1280):
+                        page.set_viewport_size({"width": width, "height": 900})
+                        found += [
+                            f"{file.name}, {scheme}, {width} px: {one['id']} {node['target']}"
+                            for one in Axe().run(page).response["violations"]
+                            for node in one["nodes"]
+                        ]
+        return found
 
     def visit(
         self, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]
@@ -124,6 +143,12 @@ def visit(chromium: Chromium) -> Visitor:
 def use(chromium: Chromium) -> Browser:
     """Return what opens a file at a width and does there what it is given; noted, as a visit is."""
     return partial(chromium.do, chromium.use)
+
+
+@pytest.fixture(scope="session")
+def findings(chromium: Chromium) -> Findings:
+    """Return what asks axe about files, in light and dark, on a phone and on a desk."""
+    return partial(chromium.do, chromium.audit)
 
 
 def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Browser
+from tests.browser.conftest import Browser, Findings
 from tests.support.clusters import Cluster
 from ticketsvc.lab.report.run_notebooks import run_notebooks
 from ticketsvc.settings import ROOT
@@ -40,3 +40,7 @@ def test_the_page_shows_every_schedule_and_the_smallest_bad_one(
     assert seen.outside == []
     assert all(seen.alts)
     assert seen.overflow_px <= 0
+
+
+def test_axe_finds_nothing(page_of_a_scenario: Path, findings: Findings) -> None:
+    assert findings(page_of_a_scenario) == []

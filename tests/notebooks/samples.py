@@ -16,7 +16,7 @@ PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the char
 IMPORTS = (
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
     "from ticketsvc.lab.figures import record\n"
-    "from ticketsvc.lab.notebook import answer, show, verdict"
+    "from ticketsvc.lab.notebook import answer, say, show, verdict"
 )
 TABLE = (
     "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
@@ -27,6 +27,7 @@ CHART = (
     "figure.subplots().plot(range(rows))\n"
     "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"
 )
+SECTION = "say('## Many numbers')\npd.DataFrame({'number': range(20)})"
 ANSWER = "answer('Why?', 'Because `1 < 2`, & so on.')"
 ANSWERS = "answer('Why?', 'Because `1 < 2` & so on.')"
 HOLDS = "verdict('Yes: it <holds>.', ('one is one', 1 == 1), ('two is two', 2 == 2))"
@@ -66,7 +67,7 @@ def write_all(folder: Path) -> list[Path]:
             folder,
             "01-holds",
             "Does `it` hold?",
-            *(IMPORTS, TABLE, CHART, long_code, ANSWERS, HOLDS),
+            *(IMPORTS, TABLE, CHART, long_code, SECTION, ANSWERS, HOLDS),
             parameters=PARAMETERS,
         ),
         write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),

@@ -24,7 +24,7 @@ LOOKS = (
     Look("other violation", "!", "#222222", "#ffffff", "the invariant broken in another way"),
     Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
     Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
-    Look("oversold, duplicate", "OD", "#D55E00", "#ffffff", "both at once"),
+    Look("oversold, duplicate", "OD", "#B84A00", "#ffffff", "both at once"),
 )
 """Of an allocator's schedules, by `ScheduleRun.kind`, from the best to the worst."""
 
@@ -33,7 +33,7 @@ SCENARIO_LOOKS = {
     for look in (
         Look("clean", "✓", "#56B4E9", "#0d2233", "every invariant holds"),
         Look("could not tell", "?", "#C8CED6", "#1c2530", "nothing violated, but not all seen"),
-        Look("violating", "✗", "#D55E00", "#ffffff", "an invariant is violated"),
+        Look("violating", "✗", "#B84A00", "#ffffff", "an invariant is violated"),
     )
 }
 """Of a scenario's schedules, from the best to the worst."""

@@ -10,6 +10,7 @@ from typing import LiteralString
 
 import pandas as pd
 import psycopg
+from IPython.display import HTML
 
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.locate import check_server
@@ -104,8 +105,8 @@ class Lab:
         events = [seed.event for seed in SIX_EVENTS]
         return self.connection.execute(query, {"events": events}).fetchone() is None
 
-    def facts(self, **more: object) -> pd.DataFrame:
-        """Return what the notebook's figures were measured on; *more* are its own facts."""
+    def facts(self, **more: object) -> HTML:
+        """Return what the figures were measured on, folded; *more* are the notebook's own facts."""
         setting = load("lab")["setting"].query
         settings = {
             name: self.connection.execute(setting, {"name": name}).fetchone()
@@ -119,7 +120,9 @@ class Lab:
             "processors": os.cpu_count(),
             **{name.replace("_", " "): value for name, value in more.items()},
         }
-        return pd.DataFrame({"value": [str(value) for value in facts.values()]}, index=list(facts))
+        table = pd.DataFrame({"value": [str(value) for value in facts.values()]}, list(facts))
+        what = f"Measured on PostgreSQL {self.server_version}, {facts['processors']} processors"
+        return HTML(f"<details class='facts'><summary>{what}</summary>{table.to_html()}</details>")
 
 
 def open_lab() -> Lab:

@@ -5,17 +5,18 @@ It requests nothing from outside, and its content-security policy forbids it.
 
 import ast
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
 from ticketsvc.lab.notebook import VERDICT_MIME
+from ticketsvc.lab.report.executed import find_title
+from ticketsvc.lab.report.markup import complete
+from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
 from ticketsvc.lab.report.results import NotebookResult, Parameter
 
 POLICY = (
@@ -24,7 +25,6 @@ POLICY = (
 )
 TEMPLATES = Path(__file__).parent / "templates"
 _LONG_CODE_LINES = 16
-_NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?\s*%?|nan|inf|—|-", re.IGNORECASE)
 # Scripts and widgets are left out: they would need the network or a looser policy.
 _SHOWN_TYPES = [
     VERDICT_MIME,
@@ -45,10 +45,12 @@ def write_page(
     reports: Path,
     *,
     pictures_from: Path,
+    run: Collection[str] = (),
 ) -> Path:
     """Write *reports*/NAME.html, and NAME.json for the index; return the page's path.
 
-    Pictures that the prose names are taken from the folder *pictures_from* into the page.
+    Pictures that the prose names are taken from the folder *pictures_from* into the page. It links
+    to the notebook before and the one after if they are in this *run* or have a page already.
     """
     exporter = HTMLExporter(
         template_name="report",
@@ -57,18 +59,21 @@ def write_page(
         exclude_anchor_links=True,
         config=Config(NbConvertBase={"display_data_priority": _SHOWN_TYPES}),
     )
+    linked = {*run, *(page.stem for page in reports.glob("*.html"))}
     resources = {
         "metadata": {"name": result.name, "path": str(pictures_from)},
         "policy": POLICY,
         "verdict_mime": VERDICT_MIME,
         "long_code_lines": _LONG_CODE_LINES,
         "result": result,
+        "imports": [cell.get("id") for cell in executed.cells if _only_imports(cell)],
+        "neighbours": _neighbours(result.name, pictures_from, linked),
         "parameters": [_shown(parameter, result.parameters) for parameter in declared],
     }
     page, _ = exporter.from_notebook_node(_without_title(executed, result.title), resources)
     reports.mkdir(parents=True, exist_ok=True)
     file = reports / f"{result.name}.html"
-    file.write_text(_self_contained(page), encoding="utf-8", errors="replace")
+    file.write_text(complete(page), encoding="utf-8", errors="replace")
     record = json.dumps(result.as_dict(), indent=1)
     (reports / f"{result.name}.json").write_text(record + "\n", encoding="utf-8")
     return file
@@ -104,33 +109,24 @@ def _without_title(executed: NotebookNode, title: str) -> NotebookNode:
     return copy
 
 
-def _self_contained(page: str) -> str:
-    """Take out whatever an output brought along that would run or ask for something."""
-    soup = BeautifulSoup(page, "html.parser")
-    for element in soup.select("script, iframe, object, embed, link, base, audio, video"):
-        if not str(element.get("href", "")).startswith("data:"):
-            element.decompose()
-    for picture in soup.select("img"):
-        del picture["srcset"]
-        if not str(picture.get("src", "")).startswith("data:"):
-            words = picture.get("alt") or "no description"
-            picture.replace_with(f"[picture not in this file: {words}]")
-    _align_numbers(soup)
-    for element in soup.find_all(True):
-        for name in [name for name in element.attrs if name.lower().startswith("on")]:
-            del element[name]
-    return str(soup)
+def _only_imports(cell: NotebookNode) -> bool:
+    try:
+        statements = ast.parse(cell.source).body
+    except SyntaxError:  # prose, or a magic of IPython
+        return False
+    return bool(statements) and all(
+        isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements
+    )
 
 
-def _align_numbers(soup: BeautifulSoup) -> None:
-    """Mark the number columns of pandas' tables, for the style sheet to align."""
-    for table in soup.select("table.dataframe"):
-        rows = [row.find_all("td") for row in table.select("tbody tr")]
-        width = max(map(len, rows), default=0)
-        heads = [row.find_all("th")[-width:] for row in table.select("thead tr") if width]
-        for column in range(width):
-            cells = [row[column] for row in rows if len(row) == width]
-            if all(_NUMBER.fullmatch(cell.get_text(strip=True)) for cell in cells):
-                for line in [*heads, *rows]:
-                    if len(line) == width:
-                        line[column]["class"] = "number"
+def _neighbours(name: str, folder: Path, linked: Container[str]) -> dict[str, dict[str, str]]:
+    """Return name and title of the notebook before and of the one after, if *linked*."""
+    names = [file.stem for file in find_notebooks(folder)]
+    place = names.index(name)
+    beside = {"previous": names[:place][-1:], "next": names[place + 1 :][:1]}
+    return {
+        which: {"name": other, "title": find_title(read_notebook(folder / f"{other}.ipynb")) or ""}
+        for which, found in beside.items()
+        for other in found
+        if other in linked
+    }

@@ -41,16 +41,23 @@ def run_notebooks(
     One that fails becomes a page too, and the next one runs. No file holds the database's password.
     """
     results = []
+    run = [notebook.stem for notebook in notebooks]
     for notebook in notebooks:
         on_start(notebook)
-        result = _run(notebook, parameters, reports, runs, cell_timeout_s)
+        result = _run(notebook, parameters, reports, runs, cell_timeout_s, run=run)
         results.append(result)
         on_end(result)
     return results
 
 
 def _run(
-    notebook: Path, parameters: Mapping[str, Any], reports: Path, runs: Path, cell_timeout_s: int
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    reports: Path,
+    runs: Path,
+    cell_timeout_s: int,
+    *,
+    run: Sequence[str],
 ) -> NotebookResult:
     passwords = current_passwords()
     declared = read_parameters(notebook)
@@ -78,5 +85,5 @@ def _run(
         answers=find_answers(executed),
     )
     shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
-    write_page(executed, result, shown, reports, pictures_from=notebook.parent)
+    write_page(executed, result, shown, reports, pictures_from=notebook.parent, run=run)
     return result
