@@ -15,7 +15,7 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.explorer import explore, open_explorer
-from ticketsvc.lab.explore.mechanism_matrix import explore_matrix, matrix_case
+from ticketsvc.lab.explore.mechanism_matrix import MECHANISMS, explore_matrix, matrix_case
 from ticketsvc.lab.explore.reduction_check import outcomes
 from ticketsvc.lab.explore.transcripts import endings, rows
 from ticketsvc.lab.mutation.guards import allocator_mutants, removal
@@ -82,6 +82,40 @@ async def test_the_reduction_loses_nothing_with_three_buyers(explorer, name):
     full = await explorer.explore(there, full=True, **options)
     assert outcomes(reduced) == outcomes(full)
     assert any(sum(bool(step.waited_for) for step in run.steps) > 1 for run in full.runs)
+
+
+def counts(found):
+    """Return all that is counted by schedules."""
+    left_out = ("classes", "seconds", "ids", "runs", "_telling")
+    return {name: value for name, value in vars(found).items() if name not in left_out}
+
+
+async def both_counts(explorer, there, **options):
+    plain, alike = [
+        await explorer.explore(there, alike=alike, **options) for alike in (False, True)
+    ]
+    assert alike.classes <= plain.classes
+    return counts(plain), counts(alike)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+async def test_alike_buyers_are_counted_as_if_each_order_of_them_were_executed(explorer, name):
+    for total in (0, 8, 16):
+        plain, alike = await both_counts(explorer, case(name, total=total))
+        assert plain == alike
+
+
+@pytest.mark.parametrize(("name", "total"), [("naive_bulk", 24), ("row_lock", 24), ("range", 8)])
+async def test_three_alike_buyers_are_counted_so_too(explorer, name, total):
+    plain, alike = await both_counts(explorer, case(name, 3, total))
+    assert plain == alike
+
+
+async def test_buyers_that_are_not_alike_must_not_be_taken_for_alike(explorer):
+    """The negative control: the first buyer looks once more than the second."""
+    there = Case("unlike", "original")
+    plain, alike = await both_counts(explorer, there, allocator=Unlike)
+    assert plain != alike
 
 
 @pytest.mark.parametrize("name", ["range", "row_lock"])
@@ -186,6 +220,18 @@ class Failing(CheckThenAct):
                 connection, event=purchase.event_id, quantity=purchase.quantity
             )
             return TicketRange(1, purchase.quantity)
+
+
+class Unlike(CheckThenAct):
+    """Reads twice for the first buyer."""
+
+    mechanism = Mechanism("unlike", "treats one buyer differently", False, ("original",))
+
+    async def allocate(self, purchase):
+        async with checkout(self._pool) as connection:
+            if purchase.user_id == "A":
+                await self._read_pool.execute(connection, event=purchase.event_id)
+            return await self._check_then_act(connection, purchase)
 
 
 class Crossing(CheckThenAct):

@@ -121,8 +121,8 @@ def explore(
     of the two.
 
     A schedule is one order in which the statements of all clients can run. Schedules that differ
-    only in the order of independent steps end alike and form a class: one of each class is
-    executed, all of them are counted.
+    only in the order of independent steps, or in which of our buyers is which, end alike and form
+    a class: one of each class is executed, all of them are counted.
 
     \b
     Exit code (with --compare that of the other scenario):
@@ -180,6 +180,7 @@ def explore(
                         sample=sample or 0,
                         seed=seed,
                         limit=limit or _LIMIT,
+                        alike=True,
                         on_run=lambda run: advance(run.represents),
                     )
                 )

@@ -23,7 +23,7 @@ def test_naive_for_machines(explore):
     ended = explore("--allocator", "naive", "--json")
     found = json_of(ended, code=1)
     assert ended.stderr == ""
-    assert (found["schedules"], found["classes"], found["clean"]) == (184_756, 4, 2)
+    assert (found["schedules"], found["classes"], found["clean"]) == (184_756, 2, 2)
     assert found["violations"]["oversold"] == found["violations"]["duplicate"] == 184_754
     names = {"violating", "refused", "blocked", "retries", "sqlstates", "executed_per_second"}
     assert names <= found.keys()

@@ -104,6 +104,50 @@ def test_reduced_runs_one_of_each_class_and_knows_its_size(program):
     assert found == sizes
 
 
+def renamed(program, found):
+    """Return the size of each class that is one of *found* after its sessions are renamed."""
+    sizes = {}
+    for choices, represents in found:
+        orders = [
+            [renaming[session] for session in choices]
+            for renaming in itertools.permutations(range(len(program)))
+        ]
+        images = {canonical(program, order) for order in orders}
+        assert sizes.keys().isdisjoint(images), "a class was run twice"
+        sizes |= dict.fromkeys(images, represents // len(images))
+    return sizes
+
+
+@given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3), st.integers(2, 3))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+def test_alike_sessions_run_one_of_the_classes_that_renaming_makes_equal(effects, sessions):
+    program = [effects] * sessions
+    sizes = {canonical(program, choices): size for choices, size in explore(program, Reduced())}
+    assert renamed(program, explore(program, Reduced(sessions))) == sizes
+
+
+def test_sessions_that_are_not_alike_must_not_be_renamed():
+    """The negative control: one only reads."""
+    program = [[READ, UPDATE], [READ, READ]]
+    with pytest.raises(AssertionError, match="run twice"):
+        renamed(program, explore(program, Reduced(2)))
+
+
+def test_a_step_that_does_not_do_the_same_again_is_noticed():
+    """Session 1 depends on the first step of session 0, and no effect says so."""
+    strategy = Reduced()
+    while not strategy.finished and strategy.exhaustive:
+        steps, left = [], [1, 1, 2]
+        while ready := [session for session in range(3) if left[session]]:
+            chosen = strategy.choose(steps, ready)
+            after = any(step.session == 0 for step in steps)
+            effects = ([UPDATE], [GUARDED if after else READ], [GUARDED, READ])[chosen]
+            steps.append(Step(chosen, "step", "", effects[-left[chosen]]))
+            left[chosen] -= 1
+        strategy.learn(steps)
+    assert not strategy.exhaustive
+
+
 def test_a_relation_that_hides_a_conflict_loses_classes():
     """The negative control: with the update independent of the read, damage is not found."""
     blind = Effect()

@@ -17,10 +17,11 @@ class Exploration:
     """The outcomes of a case's schedules. Every count but *classes* is of schedules.
 
     *classes*: how many were executed; each represents all that differ from it only in the order
-    of independent steps. *selling*: a buyer got tickets. *clean*: no violation. *refused*: a
-    buyer was refused; *refused_with_stock*: although enough tickets were left. *blocked*: a step
-    waited for a lock. *retries*: a purchase was tried again. *crash_inconsistent*: a crash
-    between two steps would leave an inconsistent ledger (known with snapshots only).
+    of independent steps, or, where buyers were taken to be alike, in which buyer is which.
+    *selling*: a buyer got tickets. *clean*: no violation. *refused*: a buyer was refused;
+    *refused_with_stock*: although enough tickets were left. *blocked*: a step waited for a lock.
+    *retries*: a purchase was tried again. *crash_inconsistent*: a crash between two steps would
+    leave an inconsistent ledger (known with snapshots only).
     *complete*: every schedule is covered.
     """
 

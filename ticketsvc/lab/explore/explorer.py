@@ -54,18 +54,21 @@ class Explorer:
         snapshots: bool = False,
         allocator: type[Allocator] | None = None,
         changes: Sequence[str] = (),
+        alike: bool = False,
         on_run: Callable[[ScheduleRun], object] = lambda _: None,
     ) -> Exploration:
         """Run one schedule of each class of *case*; count them all.
 
         With *full* every schedule is run, with *sample* that number, drawn by *seed*; never more
         than *limit*. *keep* keeps the runs, *snapshots* adds the ledger after each step.
-        *allocator* and *changes* (DDL) replace what the case names.
+        *allocator* and *changes* (DDL) replace what the case names. *alike*: the allocator
+        treats all buyers alike, so classes that differ only in which buyer is which count as
+        one. The counts of schedules are the same.
 
         Raise `NotRepeatable` when the same schedule keeps going another way.
         """
         scheduler = await self._scheduler(case, allocator, changes)
-        strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed)
+        strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed, alike=alike)
         found = Exploration(case, sampled=sample > 0)
         began = time.perf_counter()
         while not strategy.finished and found.classes < limit:
@@ -73,7 +76,7 @@ class Explorer:
             if run is None:
                 continue
             if isinstance(strategy, Reduced):
-                _require_sound(run)
+                _require_sound(run, strategy)
             found.count(run)
             on_run(run)
             if keep:
@@ -157,7 +160,7 @@ def explore_alone(scratch: str, case: Case, limit: int) -> Exploration:
 
     async def run() -> Exploration:
         async with explorer_in(scratch) as explorer:
-            return await explorer.explore(case, limit=limit)
+            return await explorer.explore(case, limit=limit, alike=True)
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(run())
@@ -180,16 +183,23 @@ def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
     return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
 
 
-async def _strategy(scheduler: Scheduler, *, full: bool, sample: int, seed: int) -> Strategy:
+async def _strategy(
+    scheduler: Scheduler, *, full: bool, sample: int, seed: int, alike: bool
+) -> Strategy:
     if sample:
         serial = await scheduler.run(Exhaustive())
         alone = serial.choices.count(0) if serial else 1
         return Sampled(sample, seed, [alone] * scheduler.case.buyers)
-    return Exhaustive() if full else Reduced()
+    return Exhaustive() if full else Reduced(scheduler.case.buyers if alike else 1)
 
 
-def _require_sound(run: ScheduleRun) -> None:
-    """Raise `NotRepeatable` when a step failed that depends on nobody, so far as is known."""
+def _require_sound(run: ScheduleRun, strategy: Reduced) -> None:
+    """Raise `NotRepeatable` when steps depend on others in a way that is not known."""
+    if not strategy.exhaustive:
+        raise NotRepeatable(
+            f"schedule {run.id}: a step depends on others that were taken to be independent of "
+            "it: explore this case in full"
+        )
     for step in run.steps:
         if step.error and not (step.effect.sees or step.effect.locks):
             raise NotRepeatable(

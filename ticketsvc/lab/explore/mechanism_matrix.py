@@ -22,8 +22,6 @@ MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
 
 STOCKS = ("none", "one", "all")
 _PROCESSES = 3  # while one waits for the server, another goes on
-# A mechanism that may not sell needs no proof: with more buyers, this many executed schedules.
-_UNSAFE_LIMIT = 150
 _COUNTS = (
     "schedules",
     "classes",
@@ -55,7 +53,6 @@ class _Cell:
 
     stock: str
     case: Case
-    limit: int
 
     @property
     def mechanism(self) -> Mechanism:
@@ -73,13 +70,13 @@ async def explore_matrix(
     """Explore each allocator in *names* with each number of buyers, and stock for none, one, all.
 
     Several processes share the cases; each has a scratch database of its own. At most *limit*
-    schedules of a case are executed, and fewer of an unsafe mechanism with more than two buyers.
+    schedules of a case are executed.
 
     One row per case: mechanism, isolation, schema, safe, buyers, stock, the counts of
     `Exploration` (schedules, classes, clean, …), and whether every schedule is covered.
     """
     cells = [
-        _cell(name, number, stock, quantity, limit)
+        _cell(name, number, stock, quantity)
         for name in names
         for number in buyers
         for stock in STOCKS
@@ -98,7 +95,7 @@ async def explore_matrix(
         while waiting:
             cell = waiting.popleft()
             found[cell] = await loop.run_in_executor(
-                process, explore_alone, scratch, cell.case, cell.limit
+                process, explore_alone, scratch, cell.case, limit
             )
 
     # Whatever ends this early: the databases are dropped first, which ends the processes' work.
@@ -113,11 +110,9 @@ async def explore_matrix(
     return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
 
 
-def _cell(name: str, buyers: int, stock: str, quantity: int, limit: int) -> _Cell:
+def _cell(name: str, buyers: int, stock: str, quantity: int) -> _Cell:
     total = {"none": 0, "one": quantity, "all": quantity * buyers}[stock]
-    safe = ALLOCATORS[name].mechanism.safe
-    at_most = limit if safe or buyers <= 2 else min(limit, _UNSAFE_LIMIT)
-    return _Cell(stock, matrix_case(name, buyers, total, quantity), at_most)
+    return _Cell(stock, matrix_case(name, buyers, total, quantity))
 
 
 def _row(cell: _Cell, found: Exploration) -> dict[str, object]:

@@ -83,18 +83,3 @@ def _something_between(before: Sequence[int], first: int, second: int) -> bool:
         before[second] >> middle & 1 and before[middle] >> first & 1
         for middle in range(first + 1, second)
     )
-
-
-def could_come_first(
-    steps: Sequence[Step], before: Sequence[int], first: int, second: int
-) -> list[int]:
-    """Return the sessions that could go instead of *first* so that *second* comes before it."""
-    rest = [place for place in range(first + 1, second) if not before[place] >> first & 1]
-    rest.append(second)
-    seen, sessions = 0, []
-    for place in rest:
-        session = steps[place].session
-        if session not in sessions and not before[place] & seen:
-            sessions.append(session)
-        seen |= 1 << place
-    return sessions

@@ -192,7 +192,11 @@ async def explore_scenario(
     if found.stopped:
         return found
     if not found.complete and not found.sampled and not found.reasons:
-        found.reasons.append(f"the search stopped at its limit of {limit:,}")
+        found.reasons.append(
+            f"the search stopped at its limit of {limit:,}"
+            if strategy.exhaustive
+            else "steps depend on each other in a way that is not known: explore with --full"
+        )
     if found.schedules and not found.succeeded:
         found.reasons.append(
             "no client succeeded in any schedule: that shows nothing; "

@@ -79,7 +79,7 @@ class Scheduler:
         self._runs = 0
 
     async def run(self, strategy: Strategy, *, snapshots: bool = False) -> ScheduleRun | None:
-        """Run one schedule as *strategy* chooses; return None when it is redundant.
+        """Run one schedule as *strategy* chooses; return None when it ends early.
 
         *snapshots*: read the ledger after every step. Raise `NotRepeatable` when the same
         schedule keeps going another way.
@@ -95,7 +95,7 @@ class Scheduler:
         else:
             raise NotRepeatable(f"{self.case}: the same steps went another way, {_TRIES} times")
         represents = strategy.learn(self._steps)
-        if not complete or not represents:
+        if not complete:
             return None
         ledger = await self._read_ledger()
         return ScheduleRun(

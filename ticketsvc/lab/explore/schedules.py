@@ -60,7 +60,8 @@ class ScheduleRun:
     """One executed schedule: its steps in order, the buyers' answers, the ledger at the end.
 
     *represents* counts the schedules of its class, this one included: they differ only in the
-    order of independent steps, so they end alike, and only this one was executed.
+    order of independent steps, so they end alike, and only this one was executed. Where buyers
+    were taken to be alike, it counts those too that differ only in which buyer is which.
     """
 
     sessions: int

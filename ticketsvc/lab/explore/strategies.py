@@ -6,11 +6,10 @@ learns the steps (`learn`); it ends when no schedule is left (`finished`). It kn
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from ticketsvc.lab.explore.effects import Effect, dependent
-from ticketsvc.lab.explore.orders import could_come_first, count_orders, orderings, races
+from ticketsvc.lab.explore.classes import Classes, Events
+from ticketsvc.lab.explore.orders import count_orders, orderings, races
 from ticketsvc.lab.explore.schedules import Step
 
 
@@ -18,16 +17,16 @@ class Strategy(Protocol):
     """A way through the tree of schedules."""
 
     finished: bool
-    exhaustive: bool
+    exhaustive: bool  # whether every schedule is covered once it is finished
 
     def begin(self) -> None:
         """Start a run; if the last one was not learnt, start that one again."""
 
     def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
-        """Return which of the *ready* sessions goes on, or None when the run is redundant."""
+        """Return which of the *ready* sessions goes on, or None when none can."""
 
     def learn(self, steps: Sequence[Step]) -> int:
-        """Take a run's steps into account; return how many schedules it represents, or 0."""
+        """Take a run's steps into account; return how many schedules it represents."""
 
 
 class Exhaustive:
@@ -63,90 +62,49 @@ class Exhaustive:
         return 1
 
 
-@dataclass
-class _Choice:
-    """One node of the tree of schedules.
-
-    *wanted*: the sessions to choose here, sooner or later. *asleep*: those that need not be
-    chosen, with the effect of their step. *chosen*: the one on the current path.
-    """
-
-    ready: Sequence[int]
-    wanted: set[int]
-    asleep: dict[int, Effect]
-    chosen: int = -1
-    effect: Effect = field(default_factory=Effect)
-
-
 class Reduced:
-    """One schedule of each class: dynamic partial-order reduction with sleep sets.
+    """One schedule of each class: dynamic partial-order reduction.
 
-    After each run, for every pair of dependent steps that could have come the other way, the
-    node of the earlier one gets another session to choose (source sets, Abdulla et al., POPL
-    2014). A session whose step was tried at a node sleeps below it until a dependent step.
+    After each run, for every pair of dependent steps that could have come the other way, a
+    schedule begins with all the steps that need not follow the first of the two, and then the
+    second. If no executed class begins so, it is executed, and goes on in any way.
+
+    The first *alike* sessions run the same program. Of the classes that differ only in which of
+    them is which, one is executed, and represents the others too.
     """
 
-    exhaustive = True
-
-    def __init__(self) -> None:
-        self.finished = False
-        self._path: list[_Choice] = []
-        self._kept = 0
-        self._redundant = False
+    def __init__(self, alike: int = 1) -> None:
+        self.finished, self.exhaustive = False, True
+        self._classes = Classes(alike)
+        self._waiting: list[tuple[bytes, Events]] = []
+        self._path, self._begins = b"", Events()
 
     def begin(self) -> None:
-        """Forget what an unfinished run added."""
-        del self._path[self._kept :]
-        self._redundant = False
+        """Do nothing: an unfinished run has left nothing."""
 
-    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
-        """Follow the path; beyond it choose the first session that is not asleep."""
-        place = len(steps)
-        if place:
-            self._path[place - 1].effect = steps[-1].effect
-        if place == len(self._path):
-            asleep = self._still_asleep(place)
-            awake = [session for session in ready if session not in asleep]
-            if not awake:
-                self._redundant = True
-                return None
-            self._path.append(_Choice(tuple(ready), {awake[0]}, asleep, awake[0]))
-        return self._path[place].chosen
+    def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int:
+        """Follow the path; beyond it choose the first ready session."""
+        return self._path[len(steps)] if len(steps) < len(self._path) else ready[0]
 
     def learn(self, steps: Sequence[Step]) -> int:
         """Find the pairs that could have come the other way, and move to the next path."""
-        known = steps[: len(self._path)]
-        if known:
-            self._path[len(known) - 1].effect = known[-1].effect
-        before = orderings(known)
-        for first, second in races(known, before):
-            instead = could_come_first(known, before, first, second)
-            if not self._path[first].wanted.intersection(instead):
-                self._path[first].wanted.add(instead[0])
-        represents = 0 if self._redundant else count_orders(before)
+        before = orderings(steps)
+        events = self._classes.add(steps, before)
+        self.exhaustive &= self._begins.issubset(events)  # else a step did not do the same again
+        for first, second in races(steps, before):
+            rest = [n for n in range(len(steps)) if n != first and not before[n] >> first & 1]
+            begins = Events(events[place] for place in rest)
+            if not self._classes.cover(begins, steps[second].session):
+                path = bytes(steps[place].session for place in (*rest, second))
+                self._waiting.append((path, begins))
         self._advance()
-        self._kept = len(self._path)
-        return represents
-
-    def _still_asleep(self, place: int) -> dict[int, Effect]:
-        if not place:
-            return {}
-        last = self._path[place - 1]
-        return {
-            session: effect
-            for session, effect in last.asleep.items()
-            if not dependent(effect, last.effect)
-        }
+        return count_orders(before) * self._classes.images(Events(events))
 
     def _advance(self) -> None:
-        while self._path:
-            last = self._path[-1]
-            last.asleep[last.chosen] = last.effect
-            left = sorted(last.wanted - last.asleep.keys())
-            if left:
-                last.chosen = left[0]
+        while self._waiting:
+            self._path, self._begins = self._waiting.pop()
+            if not self._classes.cover(self._begins, self._path[-1]):
                 return
-            self._path.pop()
         self.finished = True
 
 

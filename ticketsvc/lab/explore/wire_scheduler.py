@@ -178,7 +178,7 @@ class WireScheduler:
         """How many runs were started again because the server changed the order of waiters."""
 
     async def run(self, strategy: Strategy) -> ScenarioRun | None:
-        """Run one schedule as *strategy* chooses; None when it calls the run redundant.
+        """Run one schedule as *strategy* chooses; None when it ends early.
 
         Raise `CouldNotTell` when the clients cannot be driven or seen.
         """
@@ -191,7 +191,7 @@ class WireScheduler:
         else:
             raise CouldNotTell(f"the server took the same steps another way, {_TRIES} times")
         represents = strategy.learn(self._turns.steps)
-        if not complete or not represents:
+        if not complete:
             return None
         return ScenarioRun(
             names=tuple(actor.name for actor in self._actors),
