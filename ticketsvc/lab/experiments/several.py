@@ -12,6 +12,7 @@ from yarl import URL
 
 from ticketsvc.database.expansion import Expansion, expand
 from ticketsvc.database.statements import load
+from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.scale import CommitCost, commit_in_turn, fit
@@ -35,6 +36,26 @@ class MixedSale:
     def expanded(self) -> int:
         """How many tickets were sold in a range and have a row each now."""
         return self.during.tickets + self.after.tickets
+
+
+async def expand_one_purchase(lab: Lab, *, event: str) -> pd.DataFrame:
+    """Sell one purchase of 8 as a range, then give each of its tickets a row.
+
+    One row before and one after: rows in the ledger, tickets, clean.
+    """
+    await asyncio.to_thread(lab.reset, "fixed", event, 8)
+    await asyncio.to_thread(_reserve, lab, event, 1)
+    before = await asyncio.to_thread(_count, lab, event)
+    await expand(lab.url, event=event, workers=1)
+    after = await asyncio.to_thread(_count, lab, event)
+    columns = ["rows", "tickets", "clean"]
+    return pd.DataFrame([before, after], columns=columns, index=["as a range", "expanded"])
+
+
+def _count(lab: Lab, event: str) -> tuple[int, int, bool]:
+    ledger = lab.ledger("fixed", event)
+    verdict = check_event(ledger)
+    return len(ledger.issues), verdict.issued, verdict.clean
 
 
 async def sell_mixed(

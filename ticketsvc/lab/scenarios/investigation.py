@@ -1,7 +1,4 @@
-"""What notebook 10 does with a scenario: let it run, explore it, try fixes, conclude.
-
-Over 300 lines: one method for each thing that the notebook shows.
-"""
+"""What notebook 10 does with a scenario: let it run, explore it, try fixes, show the results."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,7 +16,6 @@ from ticketsvc.lab.explore.scenario import (
     replay_scenario,
 )
 from ticketsvc.lab.explore.scenario_transcripts import transcript_of
-from ticketsvc.lab.explore.transcripts import every
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
 from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
 from ticketsvc.lab.scenarios.psql import find_psql
@@ -134,9 +130,6 @@ def name_of(scenario: Scenario) -> str:
     return f"{scenario.folder.name}/{scenario.file.name}"
 
 
-# What is shown
-
-
 def burst_table(bursts: Sequence[ScenarioBurst]) -> pd.DataFrame:
     """Return one row per burst: how clients ended, and which invariants were violated."""
     rows = [burst.as_dict() for burst in bursts]
@@ -146,16 +139,6 @@ def burst_table(bursts: Sequence[ScenarioBurst]) -> pd.DataFrame:
         table["sold again"] = [row["duplicates"] for row in rows]
     table["violated"] = [", ".join(row["violations"]) or "nothing" for row in rows]
     return _numbered(table, "burst")
-
-
-def bursts_in_words(alone: ScenarioBurst, together: Sequence[ScenarioBurst]) -> str:
-    """Say what came of one client alone, and of all at once."""
-    violated = sum(not burst.clean for burst in together)
-    return (
-        f"One client alone violates {'nothing' if alone.clean else 'an invariant already'}. "
-        f"Of {len(together)} bursts, {violated or 'none'} violated an invariant. A burst that goes "
-        "wrong shows a bug; a burst that goes right shows nothing."
-    )
 
 
 def most_telling(bursts: Sequence[ScenarioBurst]) -> ScenarioBurst:
@@ -186,16 +169,6 @@ def grid(found: ScenarioExploration) -> HTML:
     return schedule_grid({name_of(found.scenario): shown})
 
 
-def schedules_in_words(found: ScenarioExploration) -> str:
-    """Say how many schedules there are, how many violate, and whether all could be seen."""
-    reasons = "; ".join(found.reasons)
-    seen = f"Not all could be seen: {reasons}." if reasons else "All are covered."
-    return (
-        f"There are {found.schedules:,} schedules, of which {found.classes:,} were executed. "
-        f"{found.clean:,} are clean, and {found.violating:,} violate an invariant. {seen}"
-    )
-
-
 def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
     """Step through the smallest bad schedule; without one, the one in which most waited."""
     if not found.runs:
@@ -205,18 +178,6 @@ def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
     )
     seen = found.complete and not found.reasons
     return step_through(transcript_of(run, seen=seen))
-
-
-def cause(found: ScenarioExploration) -> str:
-    """Return the cause of the smallest bad schedule, in a sentence."""
-    if found.smallest is None:
-        return "No schedule violates an invariant, so there is no cause to name."
-    if found.smallest.cause is None:
-        return (
-            "Unexplained: what the statements read and wrote is evidence for none of the causes "
-            "that the explorer knows. The schedule above stands all the same."
-        )
-    return found.smallest.cause.sentence
 
 
 def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
@@ -235,82 +196,7 @@ def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
     return _numbered(table.rename(columns=names), "rank")
 
 
-def fixes_in_words(tried: Sequence[TriedFix]) -> str:
-    """Name the candidates that hold."""
-    good = [one.candidate.name for one in tried if one.holds]
-    if not tried:
-        return "Nothing is violated, so there was nothing to fix."
-    if not good:
-        return f"None of {len(tried)} candidates holds in every schedule."
-    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {'; '.join(good)}."
-
-
 def _numbered(table: pd.DataFrame, number: str) -> pd.DataFrame:
     """Return *table* with its rows counted from 1, under the heading *number*."""
     table.index = pd.RangeIndex(1, len(table) + 1)
     return table.rename_axis(columns=number)
-
-
-# What is concluded
-
-
-def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
-    """Answer the notebook's question: yes, no, or could not tell."""
-    name = name_of(found.scenario)
-    violated = sum(not burst.clean for burst in bursts)
-    reasons = "; ".join(found.reasons)
-    if found.violating:
-        cause_name = found.smallest.cause.name if found.smallest and found.smallest.cause else ""
-        seen = f"Yes, in {name}: {found.violating:,} of {found.schedules:,} schedules violate"
-        return f"{seen} ({cause_name or 'unexplained'})."
-    if violated:
-        return f"Yes, in {name}: {violated} of {len(bursts)} bursts violate; {reasons}."
-    if reasons:
-        return f"Could not tell of {name}: {reasons}."
-    return f"No, not in {name}: {every(found.schedules).lower()} clean."
-
-
-def claims(
-    found: ScenarioExploration,
-    again: ScenarioRun | None,
-    bursts: Sequence[ScenarioBurst],
-    fixed: ScenarioExploration | None,
-    tried: Sequence[TriedFix],
-) -> list[tuple[str, bool]]:
-    """Return what the answer rests on, and whether each of it is so."""
-    violated = sum(not burst.clean for burst in bursts)
-    made = [
-        (
-            "before each burst every invariant holds",
-            not any(burst.before for burst in bursts),
-        ),
-        (
-            f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
-            f"{found.schedules:,} schedules: no burst does what no schedule does",
-            bool(found.violating or found.reasons or not violated),
-        ),
-    ]
-    if found.reasons:
-        made.append((f"could not tell all: {'; '.join(found.reasons)}", True))
-    else:
-        made.append((f"{every(found.schedules).lower()} covered", found.complete))
-        made.append(("in a schedule a client succeeds", found.succeeded > 0))
-    if found.smallest is not None:
-        made.append(
-            (
-                f"schedule {found.smallest.id}, run again, ends in the same violations",
-                again is not None and again.outcome == found.smallest.outcome,
-            )
-        )
-    if fixed is not None:
-        made.append(("the system as it is violates", found.violating > 0))
-        made.append(
-            (
-                f"fixed: {every(fixed.schedules).lower()} covered and clean",
-                fixed.complete and not fixed.violating and not fixed.reasons,
-            )
-        )
-    if tried:
-        reasons = all(one.holds or one.why for one in tried)
-        made.append((f"{fixes_in_words(tried)} Each other one has its reason", reasons))
-    return made

@@ -1,0 +1,77 @@
+"""What notebook 10 concludes: yes, no or could not tell, and claims that can turn false."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support import sample_runs
+from ticketsvc.lab.explore.scenario import ScenarioExploration
+from ticketsvc.lab.scenarios.burst import ScenarioBurst
+from ticketsvc.lab.scenarios.clients import ClientResult, actors_of
+from ticketsvc.lab.scenarios.spec import read_scenario
+from ticketsvc.lab.story import is_it_in_your_service as story
+from ticketsvc.settings import ROOT
+
+SCENARIO = read_scenario(ROOT / "examples" / "sql" / "4-insert-where-not-exists" / "broken.toml")
+NAME = "4-insert-where-not-exists/broken.toml"
+BAD = sample_runs.scenario_run(violated="no seat twice")
+GOOD = sample_runs.scenario_run()
+
+
+def explored(*runs, **more):
+    found = ScenarioExploration(SCENARIO, complete=True, runs=list(runs))
+    for run in runs:
+        found.count(run)
+    return replace(found, **more)
+
+
+def burst(*violated, before=()):
+    actors = tuple(actors_of(SCENARIO))
+    return ScenarioBurst(actors, (ClientResult("success"),), before, violated, ())
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (explored(BAD), f"Yes, in {NAME}: 1 of 1 schedules violate (unexplained)."),
+        (explored(GOOD), f"No, not in {NAME}: the only schedule is clean."),
+        (explored(GOOD, reasons=["a timer"]), f"Could not tell of {NAME}: a timer."),
+    ],
+    ids=["yes", "no", "could not tell"],
+)
+def test_the_answer(found, says):
+    assert story.answer(found, [burst()]) == says
+
+
+def test_a_burst_that_violates_is_an_answer_where_the_schedules_could_not_be_seen():
+    found = explored(complete=False, reasons=["a timer"])
+    assert story.answer(found, [burst(*BAD.violated)]).startswith("Yes")
+
+
+HOLDS = {
+    "found": explored(BAD),
+    "again": BAD,
+    "bursts": [burst(*BAD.violated)],
+    "fixed": explored(GOOD),
+    "tried": [SimpleNamespace(holds=False, why="it deadlocks")],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, []),
+        ({"bursts": [burst(before=BAD.violated)]}, [0]),
+        ({"found": explored(GOOD), "again": None, "fixed": None}, [1]),
+        ({"found": explored(BAD, complete=False)}, [2]),
+        ({"found": explored(BAD, succeeded=0)}, [3]),
+        ({"again": GOOD}, [4]),
+        ({"found": explored(GOOD), "bursts": [burst()]}, [4]),  # there was nothing to fix
+        ({"fixed": explored(BAD)}, [6]),
+        ({"tried": [SimpleNamespace(holds=False, why="")]}, [7]),
+    ],
+)
+def test_each_claim_turns_false_when_its_evidence_is_changed(changes, broken):
+    made = story.claims(**(HOLDS | changes))
+    assert [place for place, (_, holds) in enumerate(made) if not holds] == broken

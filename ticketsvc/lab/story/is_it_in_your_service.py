@@ -1,0 +1,125 @@
+"""What notebook 10 says of a scenario: the bursts, the schedules, the cause, the fixes."""
+
+from collections.abc import Sequence
+
+from ticketsvc.lab.explore.fixes import TriedFix
+from ticketsvc.lab.explore.scenario import ScenarioExploration
+from ticketsvc.lab.explore.transcripts import every
+from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
+from ticketsvc.lab.scenarios.burst import ScenarioBurst
+from ticketsvc.lab.scenarios.investigation import name_of
+
+RECORDED = "A row for each connection: its statements as bars over time, reads out of date marked"
+
+
+def what_the_bursts_did(alone: ScenarioBurst, together: Sequence[ScenarioBurst]) -> str:
+    """Say what came of one client alone, and of all at once."""
+    violated = sum(not burst.clean for burst in together)
+    one = "nothing" if alone.clean else "an invariant already"
+    return (
+        f"**What this shows.** One client alone violates {one}. Of {len(together)} bursts, "
+        f"{violated or 'none'} violated an invariant. A burst that goes wrong shows a bug; a burst "
+        "that goes right shows nothing."
+    )
+
+
+def what_the_schedules_do(found: ScenarioExploration) -> str:
+    """Say how many schedules there are, how many violate, and whether all could be seen."""
+    reasons = "; ".join(found.reasons)
+    seen = f"Not all could be seen: {reasons}." if reasons else "All are covered."
+    return (
+        f"**What this shows.** There are {found.schedules:,} schedules, of which "
+        f"{found.classes:,} were executed. {found.clean:,} are clean, and {found.violating:,} "
+        f"violate an invariant. {seen}"
+    )
+
+
+def the_cause(found: ScenarioExploration) -> str:
+    """Return the cause of the smallest bad schedule, in a sentence, as a quotation."""
+    return f"> {_cause(found)}"
+
+
+def _cause(found: ScenarioExploration) -> str:
+    if found.smallest is None:
+        return "No schedule violates an invariant, so there is no cause to name."
+    if found.smallest.cause is None:
+        return (
+            "Unexplained: what the statements read and wrote is evidence for none of the causes "
+            "that the explorer knows. The schedule above stands all the same."
+        )
+    return found.smallest.cause.sentence
+
+
+def which_fixes_hold(tried: Sequence[TriedFix]) -> str:
+    """Name the candidates that hold."""
+    good = [one.candidate.name for one in tried if one.holds]
+    if not tried:
+        return "Nothing is violated, so there was nothing to fix."
+    if not good:
+        return f"None of {len(tried)} candidates holds in every schedule."
+    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {'; '.join(good)}."
+
+
+def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
+    """Say which candidates hold, as a finding."""
+    return f"**What this shows.** {which_fixes_hold(tried)}"
+
+
+def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
+    """Answer the notebook's question: yes, no, or could not tell."""
+    name = name_of(found.scenario)
+    violated = sum(not burst.clean for burst in bursts)
+    reasons = "; ".join(found.reasons)
+    if found.violating:
+        cause_name = found.smallest.cause.name if found.smallest and found.smallest.cause else ""
+        seen = f"Yes, in {name}: {found.violating:,} of {found.schedules:,} schedules violate"
+        return f"{seen} ({cause_name or 'unexplained'})."
+    if violated:
+        return f"Yes, in {name}: {violated} of {len(bursts)} bursts violate; {reasons}."
+    if reasons:
+        return f"Could not tell of {name}: {reasons}."
+    return f"No, not in {name}: {every(found.schedules).lower()} clean."
+
+
+def claims(
+    found: ScenarioExploration,
+    again: ScenarioRun | None,
+    bursts: Sequence[ScenarioBurst],
+    fixed: ScenarioExploration | None,
+    tried: Sequence[TriedFix],
+) -> list[tuple[str, bool]]:
+    """Return what the answer rests on, and whether each of it is so."""
+    violated = sum(not burst.clean for burst in bursts)
+    made = [
+        (
+            "before each burst every invariant holds",
+            not any(burst.before for burst in bursts),
+        ),
+        (
+            f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
+            f"{found.schedules:,} schedules: no burst does what no schedule does",
+            bool(found.violating or found.reasons or not violated),
+        ),
+    ]
+    if not found.reasons:
+        made.append((f"{every(found.schedules).lower()} covered", found.complete))
+        made.append(("in a schedule a client succeeds", found.succeeded > 0))
+    if found.smallest is not None:
+        made.append(
+            (
+                f"schedule {found.smallest.id}, run again, ends in the same violations",
+                again is not None and again.outcome == found.smallest.outcome,
+            )
+        )
+    if fixed is not None:
+        made.append(("the system as it is violates", found.violating > 0))
+        made.append(
+            (
+                f"fixed: {every(fixed.schedules).lower()} covered and clean",
+                fixed.complete and not fixed.violating and not fixed.reasons,
+            )
+        )
+    if tried:
+        reasons = all(one.holds or one.why for one in tried)
+        made.append((f"{which_fixes_hold(tried)} Each other one has its reason", reasons))
+    return made

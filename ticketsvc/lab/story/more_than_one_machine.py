@@ -1,0 +1,129 @@
+"""What notebook 11 says: what several instances sell, and what an on-sale needs by calculation."""
+
+import pandas as pd
+
+from ticketsvc.lab.experiments.scale import LARGEST, STADIUM, USABLE, CommitCost
+from ticketsvc.lab.experiments.several import MixedSale
+
+ANSWER = "Add instances; batch on the hot row; by calculation, requests are the limit, not sales."
+SIMULATED = (
+    "Bars on a logarithmic scale: purchases per second simulated and measured, for each size of "
+    "batch"
+)
+
+
+def a_rewritten_ticket_counts_once(one: pd.DataFrame) -> str:
+    """Say how many rows and tickets there are before and after a range becomes rows."""
+    before, after = one.loc["as a range"], one.loc["expanded"]
+    return (
+        f"**What this shows.** {before['tickets']} tickets in {before['rows']} row before, "
+        f"{after['tickets']} tickets in {after['rows']} rows after. The range is deleted in the "
+        "statement that inserts its tickets, so at no moment are there two of one ticket."
+    )
+
+
+def all_instances_sold_one_event(mixed: MixedSale) -> str:
+    """Say what the instances sold, and how much of it was rewritten meanwhile."""
+    return (
+        f"**What this shows.** {len(mixed.sold)} instances sold {mixed.sold['tickets'].sum():,} "
+        f"tickets. Of these, {mixed.expanded:,} were sold in ranges and have a row each now; "
+        f"{mixed.during.tickets:,} of them got it while the event sold. The ledger agrees with "
+        "what every buyer was told."
+    )
+
+
+def what_a_commit_costs(cost: CommitCost, batch: int) -> str:
+    """Say both parts of a commit's cost, and what they allow."""
+    return (
+        f"**What this shows.** Fixed: {cost.fixed_s * 1e3:.2f} ms. Each purchase: "
+        f"{cost.each_s * 1e6:.1f} µs. So one event sells at most {cost.per_s(1):,.0f} purchases a "
+        f"second one by one, and {cost.per_s(batch):,.0f} in batches of {batch}."
+    )
+
+
+def the_simulation_is_near(compared: pd.DataFrame) -> str:
+    """Say how far simulated times are from measured ones."""
+    ratio = compared["simulated_s"] / compared["measured_s"]
+    return (
+        f"**What this shows.** Simulated times are {ratio.min():.2f} to {ratio.max():.2f} times "
+        "those measured. The sizes in between were not used to find the cost."
+    )
+
+
+def what_is_assumed() -> str:
+    """Say which on-sales are calculated, and under which assumptions."""
+    return (
+        f"- The stadium: {STADIUM.tickets:,} tickets in {STADIUM.events} event, "
+        f"{STADIUM.requests:,} requests within {STADIUM.within_s} s.\n"
+        "- The largest on-sale reported: Ticketmaster said that on 15 November 2022 more than "
+        f"{LARGEST.tickets / 1e6:g} million tickets were sold and that there were "
+        f"{LARGEST.requests / 1e9:g} billion system requests. Assumed: {LARGEST.events} events, "
+        f"alike; {LARGEST.within_s / 3600:g} hours; a peak of {LARGEST.peak:g} times the mean; "
+        "every request as dear as a purchase.\n"
+        f"- A purchase is {LARGEST.quantity} tickets. A processor core is used to {USABLE:.0%}. A "
+        "request takes the processor time in `scale.REQUEST_S`, the database not included."
+    )
+
+
+def requests_break_first(plans: pd.DataFrame) -> str:
+    """Say what both on-sales need, and what that means."""
+    stadium, largest = plans["stadium"], plans["largest reported"]
+    return (
+        "**What this says.** The stadium's purchases take the database "
+        f"{stadium['seconds to sell, one per commit']:,.1f} s one by one, and "
+        f"{stadium['seconds to sell, batched']:.2f} s batched. The largest on-sale's take "
+        f"{largest['seconds to sell all on one PostgreSQL']:.1f} s on one PostgreSQL. Its requests "
+        f"need {largest['cores for requests']:,.0f} cores. So requests break first: a waiting room "
+        "in front, and more instances, help before more databases do. See `docs/scale.md`."
+    )
+
+
+def claims_of_the_run(
+    one: pd.DataFrame, mixed: MixedSale, *, instances: int, could_be_sold: int
+) -> list[tuple[str, bool]]:
+    """Return what is claimed of rewritten tickets, and of several instances."""
+    return [
+        (
+            "one purchase, rewritten: more rows, as many tickets, and clean",
+            one["rows"].is_monotonic_increasing
+            and one["rows"].is_unique
+            and one["tickets"].nunique() == 1
+            and bool(one["clean"].all()),
+        ),
+        (f"{instances} instances sold the event", len(mixed.sold) == instances),
+        (
+            "every ticket that could be sold was sold once",
+            int(mixed.sold["tickets"].sum()) == could_be_sold,
+        ),
+        ("the ledger is clean, and agrees with what every buyer was told", mixed.verdict.clean),
+        (
+            "no range is left: each of its tickets has a row",
+            mixed.expanded > 0 and not mixed.after.ranges_left,
+        ),
+    ]
+
+
+def claims_of_the_calculation(
+    cost: CommitCost, batch: int, compared: pd.DataFrame, plans: pd.DataFrame
+) -> list[tuple[str, bool]]:
+    """Return what is claimed of batches, of the simulation, and of the largest on-sale."""
+    ratio = compared["simulated_s"] / compared["measured_s"]
+    largest = plans["largest reported"]
+    return [
+        (
+            f"batches of {batch} sell at least 3 times what single commits do",
+            cost.per_s(batch) >= 3 * cost.per_s(1),
+        ),
+        (
+            "simulation and measurement agree within a factor of 3",
+            bool(ratio.between(1 / 3, 3).all()),
+        ),
+        (
+            "calculated: the requests of the largest on-sale need more than one machine's cores",
+            largest["cores for requests"] > 32,
+        ),
+        (
+            "calculated: its sales take one PostgreSQL less than a minute",
+            largest["seconds to sell all on one PostgreSQL"] < 60,
+        ),
+    ]
