@@ -2,7 +2,8 @@
 
 import ast
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,23 @@ def test_keeps_the_rules(notebook: Path) -> None:
         assert not faults_of("".join(cell["source"]))
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS[:6], ids=lambda path: path.stem)
+def test_is_told_in_short_cells(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    lines = [len(cell.splitlines()) for cell in code]
+    assert (statistics.median(lines) <= 4, max(lines) <= 12) == (True, True)
+    assert not any(isinstance(node, ast.JoinedStr) for cell in code for node in nodes_of(cell))
+    told = "\n".join("".join(cell["source"]) for cell in cells)
+    assert told.index("\nverdict(") < told.index("\n## Two things to try")
+
+
+def nodes_of(cell: str) -> Iterator[ast.AST]:
+    """Return what the code of *cell* consists of."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return ast.walk(compile(cell, "cell", "exec", flags, dont_inherit=True))
+
+
 def faults_of(cell: str) -> list[str]:
     """Name what does not belong into a cell: definitions, loops, drivers."""
     forbidden = (
@@ -144,13 +162,11 @@ def faults_of(cell: str) -> list[str]:
         ast.With,
         ast.AsyncWith,
     )
-    tree = compile(
-        cell, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-    )
-    found = [type(node).__name__ for node in ast.walk(tree) if isinstance(node, forbidden)]
+    nodes = list(nodes_of(cell))
+    found = [type(node).__name__ for node in nodes if isinstance(node, forbidden)]
     imported = [
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     return found + [name for name in imported if not str(name).startswith("ticketsvc.lab")]
