@@ -15,6 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as PlaywrightBrowser
 from playwright.sync_api import Page, sync_playwright
 
+from tests.support.waiting import TIMEOUT_S
+
 QUIET = (
     "--no-sandbox",  # root has none
     "--disable-gpu",
@@ -114,6 +116,13 @@ class Chromium:
                             for node in one["nodes"]
                         ]
         return found
+
+    def open(self, url: str) -> Page:
+        page = self._browser.new_page(viewport={"width": 1280, "height": 900})
+        self._stack.callback(page.close)
+        page.set_default_timeout(TIMEOUT_S * 1000)
+        page.goto(url)
+        return page
 
     def visit(
         self, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from ticketsvc.lab.report.executed import find_title
+from ticketsvc.lab.report.notebooks import read_notebook
+from ticketsvc.lab.report.progress import FIRST_ESTIMATES_S
 from ticketsvc.lab.report.results import NotebookResult
 from ticketsvc.lab.report.run_notebooks import run_notebooks
 
@@ -53,6 +56,15 @@ def run(
 def test_every_notebook_is_covered() -> None:
     assert [path.stem for path in NOTEBOOKS] == sorted(SMALL)
     assert sorted(name for names in BY_CLASS.values() for name in names) == sorted(SMALL)
+
+
+def test_the_contents_name_each_notebook_its_question_and_its_time() -> None:
+    rows = [
+        f"| [{path.stem.replace('-', ' ')}]({path.name}) | {find_title(read_notebook(path))} "
+        f"| {FIRST_ESTIMATES_S[path.stem]} s |"
+        for path in NOTEBOOKS
+    ]
+    assert "\n".join(rows) in (ROOT / "notebooks" / "README.md").read_text()
 
 
 @pytest.fixture

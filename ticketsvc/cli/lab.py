@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -25,15 +26,14 @@ def lab(arguments: tuple[str, ...]) -> None:
       python3 run.py lab -- --no-browser --port 8890    after --: JupyterLab's own options
     """
     from ticketsvc.database.locate import kept_database
-    from ticketsvc.lab.report.notebooks import NOTEBOOKS
+    from ticketsvc.lab import jupyter
 
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={NOTEBOOKS}", "--KernelManager.transport_encryption=auto"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command += ["--allow-root"]  # the suite works for root, so this does
     with kept_database(load_settings()) as conninfo:
         prepare_schemas(conninfo)
-        code = _run([*command, *arguments], {**os.environ, "DATABASE_URL": conninfo})
+        environment = {**os.environ, "DATABASE_URL": conninfo}
+        paths = [str(Path(jupyter.__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH")]
+        environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+        code = _run([sys.executable, "-m", "jupyterlab", *arguments], environment)
     raise click.exceptions.Exit(code)
 
 

@@ -24,6 +24,7 @@ FIRST_ESTIMATES_S = {
     "08-throughput": 25,
     "09-what-survives": 30,
     "10-is-it-in-your-service": 25,
+    "11-more-than-one-machine": 15,
 }
 _OTHER_ESTIMATE_S = 15
 
