@@ -167,7 +167,9 @@ def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:
     page.goto(visit.file.as_uri(), wait_until="load")
     visit.title = page.title()
     pictures = page.locator("img")
-    visit.alts = pictures.evaluate_all("all => all.map(one => one.getAttribute('alt'))")
+    visit.alts = page.locator("img, svg").evaluate_all(
+        "all => all.map(one => one.getAttribute(one.localName == 'img' ? 'alt' : 'aria-label'))"
+    )
     visit.broken_pictures = pictures.evaluate_all(
         "all => all.filter(one => !one.naturalWidth).length"
     )

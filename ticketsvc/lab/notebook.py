@@ -4,16 +4,19 @@ import html
 import inspect
 import re
 import textwrap
+from base64 import b64encode
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import Any
 
 from IPython.display import HTML, Code, Markdown, display
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
+from ticketsvc.lab.charts.style import WIDTH
 from ticketsvc.lab.figures import recorded
 from ticketsvc.settings import ROOT
 
@@ -29,6 +32,8 @@ QUESTIONS = (
 )
 """What the first screen of the index answers, in this order."""
 _DOTS_PER_INCH = 144
+_LARGEST_SVG = 150_000
+_MUTE = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _LONG_LINES = 100
 
 
@@ -41,16 +46,40 @@ class Claim:
 
 
 def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
-    """Display *figure* as a PNG whose *alt* text says what is to be seen in it.
+    """Display *figure*; *alt* says what is to be seen in it. *headline*: the index shows it too.
 
-    *headline*: the report's index shows it too.
+    It is an SVG whose text and lines have the colour of the page around it, or, when that is
+    large, a PNG.
     """
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight")
-    display(
-        {"image/png": picture.getvalue(), "text/plain": alt},
-        raw=True,
-        metadata={"image/png": {"alt": alt}, CHART_METADATA: {"headline": headline}},
+    picture = as_svg(figure, alt)
+    mime, data = "image/svg+xml", picture
+    if len(picture) > _LARGEST_SVG:
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight")
+        mime, data = "image/png", b64encode(buffer.getvalue()).decode()
+    metadata = {mime: {"alt": alt}, CHART_METADATA: {"headline": headline}}
+    display({mime: data, "text/plain": alt}, raw=True, metadata=metadata)
+
+
+def as_svg(figure: Figure, alt: str) -> str:
+    """Return *figure* as an SVG element to stand in a page or alone, described by *alt*.
+
+    Alone, as JupyterLab shows it, it is dark on white. A style sheet can take both from it.
+    """
+    buffer = StringIO()
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata=_MUTE)
+    text = re.sub(
+        r'<metadata>.*?</metadata>|<!--.*?-->| id="[\w.]+_\d+"', "", buffer.getvalue(), flags=re.S
+    )
+    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--sans, sans-serif)", text)
+    text = text.replace("#000000", "currentColor")
+    kind = "chart wide" if figure.get_figwidth() > WIDTH else "chart"
+    return text[text.index("<svg") :].replace(
+        "<svg ",
+        f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}" fill="currentColor" '
+        'style="color: #1c2530; background: #fff" ',
+        1,
     )
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
@@ -10,16 +11,29 @@ from ticketsvc.lab.charts import style as charting
 
 
 def title(figure: Figure) -> str:
-    return figure.axes[0].get_title(loc="left")
+    return " ".join(figure.axes[0].get_title(loc="left").split())
 
 
 def labelled(figure: Figure) -> bool:
     return all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
 
 
-def test_every_allocator_has_a_colour_of_its_own() -> None:
-    assert set(charting.COLOURS) == set(ALLOCATORS)
-    assert len(set(charting.COLOURS.values())) == len(charting.COLOURS)
+@pytest.mark.parametrize("paper", ["#FFFFFF", "#10161D"])
+def test_every_allocator_has_a_colour_of_its_own_that_stands_out(paper: str) -> None:
+    known = [charting.COLOURS[name] for name in ALLOCATORS]
+    assert len({*known, charting.COLOURS["of next year"]}) == len(ALLOCATORS) + 1
+    for colour in (*known, *charting.LINE_COLOURS):
+        low, high = sorted((luminance(colour), luminance(paper)))
+        assert (high + 0.05) / (low + 0.05) >= 3, colour
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG."""
+    parts = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in to_rgb(colour)
+    ]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +67,7 @@ def test_before_and_after_names_the_copies() -> None:
     rows = bursts([232, 0]).assign(allocator=["naive", "range"], schema=["original", "fixed"])
     figure = charts.before_and_after(rows)
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert words == ["240 issued,\n232 of them copies", "8 issued"]
+    assert words == ["240 issued, 232 of them copies", "8 issued"]
     assert title(figure).startswith("1 of 2 oversell")
 
 
@@ -113,7 +127,7 @@ def test_write_volume_charts_are_labelled() -> None:
         }
     )
     wal = charts.wal_by_quantity(volumes)
-    assert title(wal) == "Per purchase, largest to smallest:\nrange ×1.0, ticket_rows ×16.0"
+    assert title(wal) == "Per purchase, largest to smallest: range ×1.0, ticket_rows ×16.0"
     size = charts.size_by_quantity(volumes)
     assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)

@@ -11,7 +11,7 @@ NAMES = ["ticket_rows", "range", "group_commit"]
 def titles(figure: Figure) -> list[str]:
     """Return the titles; every panel has labels, too."""
     assert all(one.get_xlabel() and one.get_ylabel() for one in figure.axes)
-    return [one.get_title(loc="left") for one in figure.axes]
+    return [" ".join(one.get_title(loc="left").split()) for one in figure.axes]
 
 
 def test_by_connections_compares_the_fastest_with_the_slowest() -> None:

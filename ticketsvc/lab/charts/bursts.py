@@ -6,7 +6,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ticketsvc.lab.charts.style import COLOURS, LINE_COLOURS, REFERENCE, new_figure, say_finding
+from ticketsvc.lab.charts.style import (
+    COLOURS,
+    INK,
+    LINE_COLOURS,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
 
 def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Figure:
@@ -17,9 +24,8 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
     figure, [axes] = new_figure()
     copies = pd.Series(numbers).value_counts().sort_index()
     axes.bar(copies.index, copies.to_numpy(), color=COLOURS[allocator], width=0.8)
-    axes.axhline(
-        1, color=REFERENCE, linestyle="--", linewidth=1, label="once: what a ticket allows"
-    )
+    axes.axhline(1, color=INK, linestyle="--", linewidth=1)
+    axes.text(1.01, 1, "once", transform=axes.get_yaxis_transform(), va="center", fontsize="small")
     most = int(copies.max())
     say_finding(
         axes,
@@ -29,7 +35,6 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
     axes.set_xlabel("ticket number")
     axes.set_ylabel("times issued")
     axes.set_ylim(0, most * 1.2)
-    axes.legend(frameon=False, loc="upper right")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -57,25 +62,26 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     means = kinds[["unique", "tickets", "total"]].mean()
     places = range(len(means))
     axes.plot(means["tickets"], places, "o", color=COLOURS["naive"], label="tickets given out")
-    axes.plot(means["unique"], places, "o", color="#0072B2", label="different numbers among them")
     axes.plot(
-        means["total"], places, "|", color=REFERENCE, markersize=22, label="tickets there are"
+        means["unique"],
+        places,
+        "o",
+        color=COLOURS["naive"],
+        markerfacecolor="white",
+        label="different numbers among them",
     )
+    axes.plot(means["total"], places, "|", color=INK, markersize=14, label="tickets there are")
     axes.set_yticks(places)
-    axes.set_yticklabels(
-        [f"{purchases} purchases, total {total}" for purchases, total in means.index]
-    )
+    axes.set_yticklabels([f"{purchases} for {total}" for purchases, total in means.index])
     axes.set_ylim(len(means) - 0.5, -0.6)
     axes.set_xscale("log")
-    axes.set_xlim(right=means["tickets"].max() * 8)
+    axes.set_xlim(right=means["tickets"].max() * 12)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     damaged = sum(bool((kind["duplicates"] > 0).all()) for _, kind in kinds)
     say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
     axes.set_xlabel("tickets (mean per burst)")
-    axes.set_ylabel("kind of burst")
-    axes.legend(
-        frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=3
-    )
+    axes.set_ylabel("purchases for a stock of tickets")
+    legend_below(figure)
     return figure
 
 
@@ -84,35 +90,36 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: allocator, schema, total, unique, duplicates, one row per allocator and schema.
     """
-    figure, [axes] = new_figure()
-    labels = [f"{row.allocator}\non {row.schema}" for row in bursts.itertuples()]
+    figure, [axes] = new_figure(1.4 + 0.36 * len(bursts))
+    labels = [f"{row.allocator} on {row.schema}" for row in bursts.itertuples()]
     colours = [COLOURS[name] for name in bursts["allocator"]]
-    axes.bar(labels, bursts["unique"], color=colours)
-    axes.bar(
-        labels, bursts["duplicates"], bottom=bursts["unique"], color=colours, alpha=0.45, hatch="//"
+    axes.barh(labels, bursts["unique"], color=colours)
+    axes.barh(
+        labels, bursts["duplicates"], left=bursts["unique"], color=colours, alpha=0.45, hatch="//"
     )
     total = int(bursts["total"].iloc[0])
-    axes.axhline(total, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(total, color=INK, linestyle="--", linewidth=1)
     for place, row in enumerate(bursts.itertuples()):
         words = f"{row.unique + row.duplicates} issued"
         if row.duplicates:
-            words += f",\n{row.duplicates} of them copies"
+            words += f", {row.duplicates} of them copies"
         axes.annotate(
             words,
-            xy=(place, row.unique + row.duplicates),
-            xytext=(0, 4),
+            xy=(row.unique + row.duplicates, place),
+            xytext=(4, 0),
             textcoords="offset points",
-            ha="center",
+            va="center",
             fontsize="small",
         )
-    axes.margins(y=0.2)
+    axes.margins(x=0.9 if bursts["duplicates"].any() else 0.3)
+    axes.invert_yaxis()
     say_finding(
         axes,
         f"{int((bursts['unique'] + bursts['duplicates'] > total).sum())} of {len(bursts)} oversell "
         f"(dashed: the {total} tickets there are)",
     )
-    axes.set_ylabel("tickets issued")
-    axes.set_xlabel("allocator and schema")
+    axes.set_xlabel("tickets issued (hatched: copies of a number)")
+    axes.set_ylabel("allocator and schema")
     return figure
 
 
@@ -140,7 +147,7 @@ def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
         f"{sales['number'].nunique()} different numbers",
     )
     axes.set_xlim(0.4, max(total, int(sales["number"].max())) + 0.6)
-    axes.axvline(total + 0.5, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(total + 0.5, color=INK, linestyle="--", linewidth=1)
     axes.set_xlabel(f"ticket number (there are {total})")
     axes.set_ylabel("sold by")
     return figure

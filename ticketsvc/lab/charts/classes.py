@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from ticketsvc.lab.charts.style import new_figure, say_finding
 
-_BUYERS = (("A", "#0072B2", "white"), ("B", "#F0C27A", "black"))
+_BUYERS = (("A", "#0072B2", "white"), ("B", "#F0C27A", "#1C1C1C"))
 _GAP = 1.0  # between two classes, in steps
 _HELD = (
     ("a statement and its commit, one step:", [(0, " subtracts, commits", 5), (1, " reads", 2.5)]),
@@ -23,7 +23,7 @@ def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
     *schedules*: of two buyers, as `reduction_check.in_classes` returns them. A frame marks those
     that were executed.
     """
-    figure, [axes] = new_figure(9.0, 4.6)
+    figure, [axes] = new_figure(4.8)
     columns = [rows for _, rows in schedules.groupby("class")]
     wide = max(map(len, schedules["steps"])) + _GAP
     for place, rows in enumerate(columns):
@@ -36,7 +36,7 @@ def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
         axes.text(0, bottom + down + 0.45, name, va="center", fontsize="small")
         _draw_steps(axes, 2 * wide, bottom + down, boxes)
     axes.set_xlim(-0.2, len(columns) * wide - _GAP + 0.2)
-    axes.set_ylim(bottom + len(_HELD), -0.9)
+    axes.set_ylim(bottom + len(_HELD), -1.2)
     axes.set_axis_off()
     say_finding(
         axes,
@@ -50,7 +50,7 @@ def _draw_class(axes: Axes, left: float, rows: pd.DataFrame) -> None:
     many = "1 schedule" if len(rows) == 1 else f"{len(rows)} schedules"
     ends = {True: "clean", False: "damage"}
     words = " or ".join(ends[clean] for clean in rows["clean"].unique())
-    axes.text(left, -0.25, f"{many}: {words}", fontsize="small")
+    axes.text(left, -0.25, f"{many}:\n{words}", fontsize="small")
     ordered = rows.sort_values("executed", ascending=False, kind="stable")
     for down, row in enumerate(ordered.itertuples()):
         _draw_steps(axes, left, down, [(who, name[0], 1) for who, name in row.steps])

@@ -6,9 +6,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ticketsvc.lab.charts.style import (
     COLOURS,
+    INK,
     LINE_COLOURS,
-    REFERENCE,
     draw_intervals,
+    legend_below,
     new_figure,
     say_finding,
 )
@@ -42,7 +43,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     axes.set_ylabel("probability of damage")
     axes.set_ylim(-0.03, 1.05)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(figure)
     return figure
 
 
@@ -59,14 +60,14 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
         COLOURS["naive"],
         f"two purchases, {_many(probabilities)} times each",
     )
-    axes.axvline(purchase_ms, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(purchase_ms, color=INK, linestyle="--", linewidth=1)
     axes.annotate(
         f"one purchase takes {purchase_ms:.1f} ms",
         xy=(purchase_ms, 1.02),
         xytext=(4, 0),
         textcoords="offset points",
         fontsize="small",
-        color=REFERENCE,
+        color=INK,
     )
     near = probabilities["gap_ms"] < purchase_ms
     close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
@@ -79,7 +80,7 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
     axes.set_xlabel("second purchase sent after the first (ms)")
     axes.set_ylabel("probability of damage")
     axes.set_ylim(-0.03, 1.12)
-    axes.legend(frameon=False, loc="center right")
+    legend_below(figure)
     return figure
 
 

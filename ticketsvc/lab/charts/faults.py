@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import REFERENCE, new_figure, say_finding
+from ticketsvc.lab.charts.style import INK, legend_below, new_figure, say_finding
 
-_SOLD, _LATER, _UNKNOWN = "#009E73", "#F0E442", "#D55E00"
+_SOLD, _LATER, _UNKNOWN = "#009E73", "#B08900", "#D55E00"
 _WITH, _WITHOUT = "#0072B2", "#D55E00"
-_WIDE, _ROW = 9.0, 1.5
+_ROW = 1.5
 
 
 def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figure:
@@ -16,7 +16,7 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
     *answers* and *injections*: as `answers_over_time` and `injections_over_time` return them.
     """
     names = list(answers["fault"].unique())
-    figure, panels = new_figure(_WIDE, _ROW * len(names) + 0.8, len(names), stacked=True)
+    figure, panels = new_figure(_ROW * len(names) + 1.1, len(names))
     width = answers["at_s"].drop_duplicates().sort_values().diff().median()
     for axes, name in zip(panels, names, strict=True):
         counts = answers[answers["fault"] == name]
@@ -44,14 +44,14 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
             axes.axvspan(
                 one.at_s,
                 max(one.restored_s, one.at_s + width / 4),
-                color=REFERENCE,
+                color=INK,
                 alpha=0.3,
                 label=label,
             )
         longest = (injected["first_sale_s"] - injected["restored_s"]).max()
         say_finding(axes, f"{name}: sells again within {longest:.2f} s of the repair")
         axes.set_ylabel("answers")
-    panels[0].legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_below(figure)
     panels[-1].set_xlabel(f"seconds since the first answer (bins of {width:.1f} s)")
     return figure
 
@@ -61,7 +61,7 @@ def sold_twice(with_keys: pd.DataFrame, without_keys: pd.DataFrame) -> Figure:
 
     Both: as `fault_table` returns them.
     """
-    figure, [axes] = new_figure(8.0, 3.4)
+    figure, [axes] = new_figure()
     names = list(without_keys["fault"].unique())
     for offset, rows, label, colour in (
         (-0.2, with_keys, "with keys", _WITH),
@@ -78,7 +78,7 @@ def sold_twice(with_keys: pd.DataFrame, without_keys: pd.DataFrame) -> Figure:
     say_finding(axes, f"Trying again sells {twice} purchases twice without keys, {never} with keys")
     axes.set_xlabel(f"fault ({with_keys['injections'].min()} or more injections each)")
     axes.set_ylabel("purchases sold twice")
-    axes.legend(frameon=False, fontsize="small")
+    legend_below(figure)
     return figure
 
 
@@ -87,7 +87,7 @@ def lost_by_durability(rows: pd.DataFrame) -> Figure:
 
     *rows*: as `fault_table` returns them, for crashes.
     """
-    figure, [axes] = new_figure(6.0, 3.0)
+    figure, [axes] = new_figure(2.4)
     names = [
         "synchronous_commit on" if durable else "synchronous_commit off"
         for durable in rows["durable"]

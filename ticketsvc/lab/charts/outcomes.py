@@ -21,7 +21,7 @@ class Look:
 LOOKS = (
     Look("clean", "✓", "#56B4E9", "#0d2233", "every ticket once, every answer true"),
     Look("refused with stock", "R", "#F0E442", "#3a3500", "a buyer refused, enough tickets left"),
-    Look("other violation", "!", "#222222", "#ffffff", "the invariant broken in another way"),
+    Look("other violation", "!", "#5F6770", "#ffffff", "the invariant broken in another way"),
     Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
     Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
     Look("oversold, duplicate", "OD", "#B84A00", "#ffffff", "both at once"),

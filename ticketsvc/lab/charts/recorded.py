@@ -3,14 +3,14 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import new_figure, say_finding
+from ticketsvc.lab.charts.style import legend_below, new_figure, say_finding
 
 _KINDS = {
-    "read": ("#56B4E9", "reads"),
+    "read": ("#0080FF", "reads"),
     "change": ("#D55E00", "changes what is read"),
-    "other change": ("#E6A96B", "changes what is not read"),
-    "transaction": ("#555555", "begins or ends a transaction"),
-    "other": ("#CCCCCC", "other"),
+    "other change": ("#B98350", "changes what is not read"),
+    "transaction": ("#777777", "begins or ends a transaction"),
+    "other": ("#9A9A9A", "other"),
 }
 _MARKS = {
     "stale": ("x", "black", "stale when its reader wrote"),
@@ -38,7 +38,7 @@ def recorded(statements: pd.DataFrame) -> Figure:
                 left=statements["began_ms"][chosen],
                 height=0.7,
                 color=colour,
-                edgecolor="white",
+                edgecolor="none",
                 linewidth=0.5,
                 label=label,
             )
@@ -60,13 +60,7 @@ def recorded(statements: pd.DataFrame) -> Figure:
     axes.set_xlabel("time since the first statement (ms)")
     axes.set_ylabel("connection to the database")
     if len(statements):
-        axes.legend(
-            frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()),
-            ncols=3,
-            fontsize="small",
-        )
+        legend_below(figure)
     return figure
 
 

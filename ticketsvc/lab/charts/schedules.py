@@ -1,5 +1,7 @@
 """Charts of schedules: from a table to a labelled figure."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,7 +9,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ticketsvc.lab.charts.outcomes import KINDS, look_of, shown
-from ticketsvc.lab.charts.style import LINE_COLOURS, draw_intervals, say_finding
+from ticketsvc.lab.charts.style import (
+    LINE_COLOURS,
+    draw_intervals,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
 
@@ -30,11 +38,12 @@ def matrix(table: pd.DataFrame) -> Figure:
         _draw_bars(axes, cases, mechanisms)
         axes.set_title(f"{buyers} buyers,\n{_STOCKS.get(stock, stock)}", fontsize="small")
         axes.set_xlabel("schedules (%)", fontsize="small")
-    panels[0].set_ylabel("mechanism and schema; schedules that break the invariant")
+    panels[0].set_ylabel("mechanism, schema, schedules that break it")
     panels[0].set_yticks(range(len(mechanisms)))
     panels[0].set_yticklabels([_label(table, name, schema) for name, schema in mechanisms])
     panels[0].invert_yaxis()
-    figure.suptitle(_finding(table), x=0.01, ha="left", fontsize="medium", fontweight="bold")
+    finding = textwrap.fill(_finding(table), int(10 * figure.get_figwidth()))
+    figure.suptitle(finding, x=0.01, ha="left", fontsize="medium", fontweight="bold")
     seen = shown(kind for kinds in table["kinds"] for kind in kinds)
     figure.legend(
         title="the number in a bar: the schedules with its most frequent outcome",
@@ -52,9 +61,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     *bad*: buyers, schedules, fraction, as `mechanism_matrix.bad_fractions` returns them.
     *measured*: as `damage.by_purchases` returns it; its bars are 95 % intervals (Wilson).
     """
-    figure = Figure(figsize=(8.0, 3.8), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, [axes] = new_figure(4.0)
     look = look_of("duplicate")
     bars = axes.bar(
         bad["buyers"],
@@ -88,7 +95,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     axes.set_ylabel("fraction of schedules;\nprobability of damage per burst")
     axes.set_ylim(0, 1.12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize="small")
+    legend_below(figure, 1)
     return figure
 
 

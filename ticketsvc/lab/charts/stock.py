@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import new_figure, say_finding
+from ticketsvc.lab.charts.style import LINE_COLOURS, legend_below, new_figure, say_finding
 
 
 def stock(pools: pd.DataFrame) -> Figure:
@@ -13,8 +13,15 @@ def stock(pools: pd.DataFrame) -> Figure:
     """
     figure, [axes] = new_figure()
     sold = pools["total"] - pools["available"]
-    axes.barh(pools["event"], sold, color="#0072B2", label="sold")
-    axes.barh(pools["event"], pools["available"], left=sold, color="#BBD9EA", label="available")
+    axes.barh(pools["event"], sold, color=LINE_COLOURS[0], label="sold")
+    axes.barh(
+        pools["event"],
+        pools["available"],
+        left=sold,
+        color=LINE_COLOURS[0],
+        alpha=0.25,
+        label="available",
+    )
     axes.invert_yaxis()
     say_finding(
         axes,
@@ -22,5 +29,5 @@ def stock(pools: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("tickets")
     axes.set_ylabel("event")
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(figure)
     return figure

@@ -1,40 +1,55 @@
-"""What all charts share: the colours, a figure with its panels, a title, intervals.
+"""What all charts share: the colours, a figure with its panels, a title, labels, intervals.
 
-An allocator has the same colour in every chart (Okabe and Ito's palette, told apart by the
-colour-blind).
+An allocator has the same colour in every chart. Each colour stands out from white and from the dark
+paper of a report (3:1), and the colour-blind can tell them apart; labels repeat what they say.
+Charts are as wide as a phone shows readably; panels stand one below the other.
 """
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from zlib import crc32
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS: Mapping[str, str] = {
-    "naive": "#D55E00",
-    "naive_bulk": "#8F3F00",
-    "transaction": "#E69F00",
-    "repeatable_read": "#CC79A7",
-    "unique_only": "#F0E442",
-    "row_lock": "#56B4E9",
-    "advisory_lock": "#8C6BB1",
-    "repeatable_read_retry": "#882255",
-    "serializable": "#777777",
-    "ticket_rows": "#0072B2",
-    "range": "#009E73",
-    "group_commit": "#332288",
-}
-LINE_COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#009E73")
-REFERENCE = "#444444"
+WIDTH = 5.6
+INK = "black"
+"""Text, axes and reference lines: a report shows it in the colour of its own text."""
+LINE_COLOURS = ("#0080FF", "#B23B00", "#549999", "#8E9954")
+"""For what is not an allocator, and for allocators that are not in the table below."""
 
 
-def new_figure(
-    width: float = 8.0, height: float = 3.8, panels: int = 1, *, stacked: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels, side by side or, *stacked*, one below the other."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    rows, columns = (panels, 1) if stacked else (1, panels)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+class _Colours(dict[str, str]):
+    """The colour of each allocator; a new one gets a colour by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return LINE_COLOURS[crc32(name.encode()) % len(LINE_COLOURS)]
+
+
+COLOURS = _Colours(
+    {
+        "naive": "#D55E00",
+        "naive_bulk": "#995736",
+        "transaction": "#999936",
+        "repeatable_read": "#B23E52",
+        "unique_only": "#6A6080",
+        "row_lock": "#1B99B2",
+        "advisory_lock": "#7E8FE6",
+        "repeatable_read_retry": "#264AFF",
+        "serializable": "#777777",
+        "ticket_rows": "#0072B2",
+        "range": "#009E73",
+        "group_commit": "#7447CC",
+    }
+)
+
+
+def new_figure(height: float = 3.6, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its panels, one below the other."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = list(figure.subplots(panels, 1, squeeze=False).flat)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -42,7 +57,41 @@ def new_figure(
 
 def say_finding(axes: Axes, finding: str) -> None:
     """Let the title of *axes* state what is to be seen."""
-    axes.set_title(finding, loc="left", fontsize="medium", fontweight="bold")
+    lines = [textwrap.fill(line, 56) for line in finding.splitlines()]
+    title = axes.set_title("\n".join(lines), loc="left", fontsize="medium", fontweight="bold")
+    title.set_x(0)
+
+
+def legend_below(figure: Figure, columns: int = 2) -> None:
+    """Say below *figure* what its first panel draws, where it covers nothing."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+    )
+
+
+def label_ends(
+    axes: Axes, ends: Iterable[tuple[str, float]], others: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write each name at its height right of *axes*, none over another, when limits are final.
+
+    A name has the colour of its allocator, or that in *others*.
+    """
+    apart, below = 0.075, -1.0
+    to_axes = axes.transData + axes.transAxes.inverted()
+    placed = sorted((float(to_axes.transform((1, height))[1]), name) for name, height in ends)
+    for height, name in placed:
+        below = max(height, below + apart)
+        axes.text(
+            1.02,
+            below,
+            name,
+            color=others.get(name, COLOURS[name]),
+            transform=axes.transAxes,
+            va="center",
+            fontsize="small",
+            fontweight="bold",
+        )
 
 
 def draw_intervals(

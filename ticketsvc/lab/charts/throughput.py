@@ -5,13 +5,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from ticketsvc.lab.charts.style import COLOURS, REFERENCE, new_figure, say_finding
+from ticketsvc.lab.charts.style import (
+    COLOURS,
+    INK,
+    LINE_COLOURS,
+    label_ends,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
-_LIMIT = "#999999"
+_LIMIT = "#8A8F98"
 _PARTS = {
-    "trips_ms": ("round trips", "#56B4E9"),
-    "work_ms": ("work", "#999999"),
-    "flush_ms": ("flush", "#E69F00"),
+    "trips_ms": ("round trips", "#0080FF"),
+    "work_ms": ("work", "#8A8F98"),
+    "flush_ms": ("flush", "#B23B00"),
 }
 
 
@@ -29,12 +37,12 @@ def by_connections(rates: pd.DataFrame) -> Figure:
             marker="o",
             color=_LIMIT if noop else COLOURS[name],
             linestyle="--" if noop else "-",
-            label=f"{name}: no database" if noop else name,
         )
     most = rates["connections"].max()
     at_most = rates[rates["connections"] == most].set_index("name")["goodput_per_s"]
     _logarithmic(axes, sorted(rates["connections"].unique()))
-    sellers = at_most[[name for name in at_most.index if name in COLOURS]].sort_values()
+    noops = set(rates.loc[rates["kind"] == "noop", "name"])
+    sellers = at_most.drop(index=[*noops]).sort_values()
     say_finding(
         axes,
         f"At {most} connections {sellers.index[-1]} sells {sellers.iloc[-1] / sellers.iloc[0]:.0f} "
@@ -42,7 +50,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel(f"connections ({_sample_size(rates)})")
     axes.set_ylabel("purchases sold per second")
-    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    label_ends(axes, at_most.items(), dict.fromkeys(noops, _LIMIT))
     return figure
 
 
@@ -52,7 +60,10 @@ def simulated_and_measured(compared: pd.DataFrame) -> Figure:
     *compared*: batch, purchases, simulated_s, measured_s.
     """
     figure, [axes] = new_figure()
-    for column, colour, shift in (("simulated_s", "#999999", -0.2), ("measured_s", "#332288", 0.2)):
+    for column, colour, shift in (
+        ("simulated_s", _LIMIT, -0.2),
+        ("measured_s", COLOURS["group_commit"], 0.2),
+    ):
         places = pd.Series(range(len(compared))) + shift
         rates = compared["purchases"] / compared[column]
         axes.bar(places, rates, width=0.4, color=colour, label=column.removesuffix("_s"))
@@ -66,7 +77,7 @@ def simulated_and_measured(compared: pd.DataFrame) -> Figure:
         f"purchases per commit ({compared['purchases'].iloc[0]} purchases of one event)"
     )
     axes.set_ylabel("purchases per second")
-    axes.legend(frameon=False)
+    legend_below(figure)
     return figure
 
 
@@ -75,7 +86,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
 
     *predictions*: as `throughput.predict` returns them.
     """
-    figure, [times, rates] = new_figure(width=10, panels=2)
+    figure, [times, rates] = new_figure(6.4, panels=2)
     names = [
         f"{row.allocator}\n({row.purchases_per_commit} per commit)"
         for row in predictions.itertuples()
@@ -89,7 +100,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     say_finding(times, f"A commit holds the row {longest.min():.1f} to {longest.max():.1f} ms")
     times.set_xlabel("under the lock, per commit (ms)")
     times.set_ylabel("allocator")
-    times.legend(frameon=False, fontsize="small")
+    legend_below(figure, 3)
     places = range(len(predictions))
     colours = [COLOURS[name] for name in predictions["allocator"]]
     rates.barh(
@@ -144,7 +155,7 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="upper center")
+    legend_below(figure, 1)
     return figure
 
 
@@ -154,7 +165,7 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
     *pairs*: rows of `figures.summarise`. *effects*: by allocator, what not waiting does, as
     `throughput.effects_of_not_waiting` returns it.
     """
-    figure, [rates, risks] = new_figure(width=10, panels=2)
+    figure, [rates, risks] = new_figure(6.6, panels=2)
     names = list(dict.fromkeys(pairs["name"]))
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]
@@ -169,12 +180,12 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
                 hatch="" if durable else "//",
             )
         axes.set_xticks(range(len(names)))
-        axes.set_xticklabels(names)
+        axes.set_xticklabels([name.replace("_", "\n") for name in names])
         axes.set_yscale("log")
         axes.set_xlabel("allocator (hatched: not durable)")
     for row in pairs.itertuples():
         place = names.index(row.name) + (-0.2 if row.durable else 0.2)
-        rates.vlines(place, row.goodput_min, row.goodput_max, color=REFERENCE)
+        rates.vlines(place, row.goodput_min, row.goodput_max, color=INK)
     said = "\n".join(f"{name}: {effect}" for name, effect in effects.items())
     say_finding(rates, f"Not waiting for the flush:\n{said}")
     runs = int(pairs["repetitions"].iloc[0])
@@ -195,12 +206,13 @@ def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
     table = table.loc[list(nets["net"].unique())]
     times = table / table.loc["none"]
     batches = list(times.columns)
-    for place, (batch, colour) in enumerate(zip(batches, ("#0072B2", "#56B4E9"), strict=False)):
+    for place, (batch, alpha) in enumerate(zip(batches, (1.0, 0.45), strict=False)):
         bars = axes.barh(
             [row + 0.36 * place for row in range(len(times))],
             times[batch],
             height=0.34,
-            color=colour,
+            color=LINE_COLOURS[0],
+            alpha=alpha,
             label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
         )
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
@@ -216,7 +228,7 @@ def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("time per purchase, flush excluded (no net = 1)")
     axes.set_ylabel("safety net")
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(figure)
     return figure
 
 

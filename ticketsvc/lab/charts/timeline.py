@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import REFERENCE, new_figure, say_finding
+from ticketsvc.lab.charts.style import INK, legend_below, new_figure, say_finding
 
-_STEP_COLOURS = {"read_pool": "#56B4E9", "insert_ticket": "#999999", "decrement": "#D55E00"}
+_STEP_COLOURS = {"read_pool": "#0080FF", "insert_ticket": "#8A8F98", "decrement": "#D55E00"}
 _STEP_LABELS = {
     "read_pool": "reads the stock",
     "insert_ticket": "inserts a ticket",
@@ -44,7 +44,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         label="stale when acted on",
     )
     first = subtractions["ended_ms"].min()
-    axes.axvline(first, color=REFERENCE, linestyle="--", linewidth=1)
+    axes.axvline(first, color=INK, linestyle="--", linewidth=1)
     axes.annotate(
         "first subtraction",
         xy=(first, 0),
@@ -52,7 +52,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         textcoords="offset points",
         ha="right",
         fontsize="small",
-        color=REFERENCE,
+        color=INK,
     )
     early = int((reads["ended_ms"] <= first).sum())
     say_finding(
@@ -64,7 +64,5 @@ def timeline(steps: pd.DataFrame) -> Figure:
     axes.set_xlabel("time since the first statement (ms)")
     axes.set_ylabel("purchase, in order of its read")
     axes.set_yticks([1, *range(5, purchases + 1, 5)])
-    axes.legend(
-        frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, fontsize="small"
-    )
+    legend_below(figure)
     return figure

@@ -4,7 +4,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from ticketsvc.lab.charts.style import COLOURS, new_figure, say_finding
+from ticketsvc.lab.charts.style import (
+    COLOURS,
+    LINE_COLOURS,
+    label_ends,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
 
 def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
@@ -12,10 +19,10 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
 
     *volumes*: as `write_volume.measure_write_volume` returns them.
     """
-    figure, [per_purchase, per_ticket] = new_figure(width=10, panels=2)
+    figure, [per_purchase, per_ticket] = new_figure(6.0, panels=2)
     for name, rows in volumes.groupby("allocator"):
         for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
-            axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o", label=name)
+            axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o")
     growth = volumes.groupby("allocator")["wal_bytes"].agg(
         lambda bytes_: bytes_.max() / bytes_.min()
     )
@@ -26,7 +33,9 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.set_xlabel("tickets per purchase")
         axes.set_ylabel(f"WAL per {what} (bytes)")
-        axes.legend(frameon=False)
+    last = volumes[volumes["quantity"] == volumes["quantity"].max()]
+    for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
+        label_ends(axes, [(row["allocator"], row[column]) for _, row in last.iterrows()])
     words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
     say_finding(per_purchase, f"Per purchase, largest to smallest:\n{words}")
     least = int(volumes["purchases"].min())
@@ -61,7 +70,7 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("tickets per purchase")
     axes.set_ylabel("stored per purchase (bytes)")
-    axes.legend(frameon=False, ncols=2, fontsize="small")
+    legend_below(figure)
     return figure
 
 
@@ -74,12 +83,13 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
     table = nets.pivot(index="net", columns="batch", values="wal_bytes")
     table = table.loc[list(nets["net"].unique())]
     batches = list(table.columns)
-    for place, (batch, colour) in enumerate(zip(batches, ("#0072B2", "#56B4E9"), strict=False)):
+    for place, (batch, alpha) in enumerate(zip(batches, (1.0, 0.45), strict=False)):
         bars = axes.barh(
             [row + 0.36 * place for row in range(len(table))],
             table[batch],
             height=0.34,
-            color=colour,
+            color=LINE_COLOURS[0],
+            alpha=alpha,
             label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
         )
         axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
@@ -92,5 +102,5 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("WAL per purchase (bytes)")
     axes.set_ylabel("safety net")
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(figure)
     return figure

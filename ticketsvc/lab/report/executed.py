@@ -35,11 +35,14 @@ def find_headline_charts(executed: NotebookNode) -> list[Chart]:
     """Return the charts that the index shows too."""
     charts = []
     for output in _outputs(executed):
-        metadata = output.get("metadata", {})
-        picture = output.get("data", {}).get("image/png")
-        if picture and metadata.get(CHART_METADATA, {}).get("headline"):
-            alt = metadata.get("image/png", {}).get("alt") or "Chart without a description"
-            charts.append(Chart(alt, f"data:image/png;base64,{''.join(picture.split())}"))
+        metadata, data = output.get("metadata", {}), output.get("data", {})
+        if metadata.get(CHART_METADATA, {}).get("headline"):
+            mime = "image/svg+xml" if "image/svg+xml" in data else "image/png"
+            alt = metadata.get(mime, {}).get("alt") or "Chart without a description"
+            picture = "".join(data.get(mime, ""))
+            if mime == "image/png":
+                picture = f"data:image/png;base64,{''.join(picture.split())}"
+            charts.append(Chart(alt, picture))
     return charts
 
 

@@ -18,6 +18,8 @@ def complete(page: str) -> str:
         del element["tabindex"]  # nothing in it scrolls, except what gets its own below
     _link_sections(soup)
     _lay_out_tables(soup)
+    for number, chart in enumerate(soup.select("svg.wide"), start=1):
+        _scroll(soup, chart, f"Wide chart {number}")
     return str(soup)
 
 
@@ -83,12 +85,17 @@ def _lay_out_tables(soup: BeautifulSoup) -> None:
         _align_numbers(table)
         heading = table.find_previous(["h1", "h2", "h3"])
         words = heading.get_text(" ", strip=True).removesuffix(" #") if heading else ""
-        label = {"role": "region", "tabindex": "0", "aria-label": f"Table {number}: {words}"}
-        region = table.wrap(soup.new_tag("div", attrs={"class": "scroll", **label}))
+        region = _scroll(soup, table, f"Table {number}: {words}")
         rows = len(table.select("tbody tr"))
         if rows > _LONG_TABLE_ROWS and not table.find_parent("details"):
             fold = region.wrap(soup.new_tag("details", attrs={"class": "fold"}))
             fold.insert(0, soup.new_tag("summary", string=f"Table of {rows} rows"))
+
+
+def _scroll(soup: BeautifulSoup, element: Tag, label: str) -> Tag:
+    """Put *element* into a region that the keyboard reaches and can scroll; return that."""
+    attributes = {"class": "scroll", "role": "region", "tabindex": "0", "aria-label": label}
+    return element.wrap(soup.new_tag("div", attrs=attributes))
 
 
 def _name_columns(table: Tag) -> None:

@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Chart:
-    """A headline chart: its words, and the picture as a data URI."""
+    """A headline chart: its words, and the picture as an SVG element or as a data URI."""
 
     alt: str
     picture: str
