@@ -79,15 +79,6 @@ class Repair:
         """How long the slowest purchase took while the scripts ran."""
         return max(attempt.answered_s - attempt.sent_s for attempt in self.during)
 
-    def summary(self) -> str:
-        """Return in words how many purchases were sold meanwhile, and how long they took."""
-        return (
-            f"While the four scripts ran, {len(self.during) - self.errors} purchases were sold and "
-            f"{self.errors} were not. The slowest took {1000 * self.longest_wait_s:.0f} ms. Their "
-            f"event went from {self.before.duplicates} duplicates to {self.after.duplicates}; "
-            f"its {len(self.planned)} affected holders are in the plan."
-        )
-
 
 async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: int) -> Repair:
     """Damage *event* by *damaging* overlapping purchases, and repair all events while it sells.

@@ -18,12 +18,12 @@ ENDS = ("successes", "tickets", "unique", "duplicates", "available", "issued", "
 
 def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
     """Say what the six lines left behind."""
-    tickets = by_hand.tickets
+    buyers, numbers = by_hand.tickets["buyer"], by_hand.tickets["number"].unique().astype(str)
     return (
-        f"**What this shows.** There was one ticket. {len(tickets)} are issued, to "
-        f"{' and '.join(tickets['buyer'])}, with {tickets['number'].nunique()} number between "
-        f"them. The stock is {by_hand.available}. More tickets issued than there are is an "
-        "*oversell*. One number issued twice is a *duplicate*."
+        f"**What this shows.** There was one ticket. {len(buyers)} are issued, to "
+        f"{' and '.join(buyers)}, with number {' and '.join(numbers)}. The stock is "
+        f"{by_hand.available}. More tickets issued than there are is an *oversell*. One number "
+        "issued twice is a *duplicate*."
     )
 
 

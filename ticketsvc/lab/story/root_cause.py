@@ -58,7 +58,7 @@ def check_then_act(steps: pd.DataFrame, total: int) -> str:
     )
 
 
-def the_more_together_the_more_damage(by_purchases: pd.DataFrame) -> str:
+def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
     """Say how many bursts were damaged, alone and together, over all pool sizes."""
     found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
     counted = "; ".join(

@@ -54,6 +54,17 @@ def some_writes_are_allowed(tried: pd.DataFrame) -> str:
     )
 
 
+def it_sold_meanwhile(repaired: Repair) -> str:
+    """Say how many purchases were sold while the scripts ran, and how long they took."""
+    return (
+        f"**What this shows.** While the four scripts ran, "
+        f"{len(repaired.during) - repaired.errors} purchases were sold and {repaired.errors} were "
+        f"not. The slowest took {1000 * repaired.longest_wait_s:.0f} ms. Their event went from "
+        f"{repaired.before.duplicates} duplicates to {repaired.after.duplicates}; its "
+        f"{len(repaired.planned)} affected holders are in the plan."
+    )
+
+
 def one_ticket_is_sold_once(by_hand: ByHand) -> list[Claim]:
     """Claim what the script shows."""
     results = by_hand.results
