@@ -1,5 +1,6 @@
 """`explore`, `stress` and `audit` on a scenario: what they print, and how they end."""
 
+import os
 import re
 
 import psutil
@@ -7,7 +8,8 @@ import pytest
 
 from tests.support.clusters import databases_named
 from tests.support.commands import error_line, json_of
-from tests.support.scenarios import by_psql, by_python, by_service, write
+from tests.support.processes import gone
+from tests.support.scenarios import by_psql, by_python, by_service, scenario, write
 from ticketsvc.lab.explore import wire_scheduler
 from ticketsvc.lab.scenarios import clients, service
 
@@ -226,7 +228,12 @@ BAD = {
         by_python("naive", rule="SELECT absent FROM bookings"),
         "invariant 'no seat twice': column",
     ),
-    "no select": (by_python("naive", rule="DELETE FROM bookings"), "it must be a SELECT"),
+    "schema's file": (
+        by_python("naive", database='[database]\nschema = ["bad.sql"]'),
+        "database.schema (bad.sql, line 2): syntax error",
+    ),
+    "no select": (by_python("naive", rule="SET jit = off"), "it must be a SELECT"),
+    "writes": (by_python("naive", rule="DELETE FROM bookings"), "cannot execute DELETE in a read"),
     "violated before": (
         by_python("naive", rule="SELECT 1"),
         "does not hold before any client acts",
@@ -246,7 +253,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_scenario_is_one_line_and_leaves_nothing(command, monkeypatch, kind):
+def test_a_bad_scenario_is_one_line_and_leaves_nothing(command, tmp_path, monkeypatch, kind):
+    (tmp_path / "bad.sql").write_text("CREATE TABLE bookings (seat int);\nCREATE TABEL x ();\n")
     monkeypatch.setattr(service, "START_TIMEOUT_S", 2.0)
     monkeypatch.delenv("HOW", raising=False)
     text, words = BAD[kind]
@@ -281,6 +289,20 @@ def test_functions_that_wait_for_each_other_end_the_command(command, monkeypatch
 def test_a_script_with_a_syntax_error_says_so(command):
     line = error_line(command("explore", by_psql("SELEC 1")), code=3)
     assert 'buyer 1 was told: ERROR: syntax error at or near "SELEC"' in line
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process groups")
+def test_what_a_command_leaves_behind_is_ended(command, tmp_path):
+    script = "sleep 60 >&- 2>&- & echo $! > pid"
+    client = f'[[client]]\nname = "buyer"\ncommand = ["sh", "-c", "{script}"]\n'
+    command("explore", scenario(client))
+    left = int((tmp_path / "pid").read_text())
+    assert gone(process for process in psutil.process_iter() if process.pid == left)
+
+
+def test_a_client_of_another_database_is_not_seen(command):
+    line = error_line(command("explore", by_psql("\\\\c postgres\nSELECT 1")), code=3)
+    assert "buyer 1 is connected to the database postgres, not to that of {database_url}" in line
 
 
 def test_clients_that_always_fail_are_named_though_others_succeed(command):

@@ -253,6 +253,7 @@ async def open_scheduler(
         turns = Turns(
             [actor.name for actor in actors],
             footprints,
+            database=database_words(sandbox.url)["database"],
             hold_commits=hold_commits,
             one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,

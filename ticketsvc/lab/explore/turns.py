@@ -108,12 +108,14 @@ class Turns:
         names: list[str],
         footprints: WireFootprints,
         *,
+        database: str,
         hold_commits: bool,
         one_transaction: bool = False,
         rewrite: Callable[[str], str] = str,
     ) -> None:
         self.clients = [ClientTurn(index, name) for index, name in enumerate(names)]
         self._footprints = footprints
+        self._database = database
         self._hold_commits = hold_commits
         self._one_transaction = one_transaction
         self._blocks: dict[Session, _Block] = {}
@@ -290,6 +292,12 @@ class Turns:
         owner = self._own.get(session) or block.owner or self._running()
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
             self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
+            return False
+        if session.database != self._database:
+            self._fail(
+                f"{owner.name} is connected to the database {session.database}, not to that of "
+                f"{{database_url}}: {_short(unit)}"
+            )
             return False
         if self._one_transaction and (why := self._why_not_one(owner, session, unit)):
             self._fail(f"{owner.name} cannot be made one transaction from outside: {why}")

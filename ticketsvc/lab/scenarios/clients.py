@@ -258,12 +258,12 @@ async def _in_own_thread(function: Callable[..., Any], *arguments: object) -> Ba
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            if os.name == "nt":
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
+    """Kill *process*, and those that it has started and left behind."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.name != "nt":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.returncode is None:
+            process.kill()
 
 
 def _one_line(problem: BaseException) -> str:

@@ -70,14 +70,21 @@ class Sandbox:
             await self.control.execute(self._restore.encode())
 
     async def judge(self) -> tuple[ViolatedInvariant, ...]:
-        """Return the invariants that do not hold now; raise `UsageError` for one that fails."""
-        return await judge_invariants(self.control, self._scenario)
+        """Return the invariants that do not hold now; raise `UsageError` for one that fails or
+        writes."""
+        await self.control.execute(b"BEGIN READ ONLY")
+        try:
+            return await judge_invariants(self.control, self._scenario)
+        finally:
+            await self.control.execute(b"ROLLBACK")
 
     async def _run(self, text: str, key: str, shown: str = "") -> None:
         try:
             await self.control.execute(text.encode())
         except psycopg.Error as problem:
-            where = f" ({shown})" if shown.endswith(".sql") else ""
+            place = problem.diag.statement_position
+            line = f", line {text[: int(place) - 1].count(chr(10)) + 1}" if place else ""
+            where = f" ({shown}{line})" if shown.endswith(".sql") else ""
             raise UsageError(f"{self._scenario.file}: {key}{where}: {_one_line(problem)}") from None
 
     async def _rows(self, query: bytes) -> list[tuple[Any, ...]]:

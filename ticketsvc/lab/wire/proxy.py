@@ -65,6 +65,7 @@ class Proxy:
             raise frames.ProtocolError("replication is not passed on by this proxy")
         async with self._connected() as server:
             session = Session(client, server, self._gate)
+            session.database = parameters.get("database") or parameters.get("user", "")
             session.sets_path = b"search_path" in content
             if not await session.log_in(frames.startup_packet(code, content)):
                 return

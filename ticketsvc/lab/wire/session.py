@@ -108,6 +108,8 @@ class Session:
         self._gate = gate
         self.pid = 0
         """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
+        self.database = ""
+        """The database that it is connected to."""
         self.settings_may_differ = True
         """Whether the isolation level may be another than when it was last asked for."""
         self.wrapped = False
