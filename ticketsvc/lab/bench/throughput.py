@@ -25,8 +25,6 @@ SHOWN = [
     "of_range",
     "p50_ms",
     "p99_ms",
-    "server_cpu_us",
-    "database_cpu_us",
     "wal_bytes",
     "transactions",
     "audit",
@@ -39,9 +37,6 @@ SHOWN_OF_DURABILITY = [
     "goodput_min",
     "goodput_per_s",
     "goodput_max",
-    "p50_ms",
-    "p99_ms",
-    "transactions",
     "at_risk_purchases",
     "audit",
 ]

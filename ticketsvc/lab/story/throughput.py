@@ -127,7 +127,7 @@ def claims(
     return [
         ("every ledger is clean and agrees with what the clients were told", measured.clean),
         (
-            "`range` commits once per purchase",
+            "range commits once per purchase",
             0.9 <= measured.per_purchase("transactions", "range", at) <= 1.1,
         ),
         (
@@ -139,7 +139,7 @@ def claims(
             mean_batch(measured.batches, "group_commit") >= 3,
         ),
         (
-            f"at {at} clients group commit sells at least 1.2 times what `range` does",
+            f"at {at} clients group commit sells at least 1.2 times what range does",
             measured.rate("group_commit", at) >= 1.2 * measured.rate("range", at),
         ),
         (
