@@ -145,7 +145,7 @@ def test_keeps_the_rules(notebook: Path) -> None:
         assert not faults_of("".join(cell["source"]))
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS[:6], ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_is_told_in_short_cells(notebook: Path) -> None:
     cells = json.loads(notebook.read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
