@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from ticketsvc.lab.notebook import QUESTIONS
 from ticketsvc.lab.report.pages import POLICY, TEMPLATES
 from ticketsvc.lab.report.progress import Progress
-from ticketsvc.lab.report.results import Answer, NotebookResult
+from ticketsvc.lab.report.results import Answer, NotebookResult, in_words
 
 _RELOAD_S = 10  # while notebooks run
 
@@ -46,6 +46,7 @@ def write_index(
         undecided=states.count("no verdict"),
         claims_held=sum(result.claims[0] for result in shown),
         claims=sum(result.claims[1] for result in shown),
+        took=in_words(sum(result.duration_s for result in shown)),
         answers=_answers(shown),
         has_charts=any(result.charts for result in shown),
         progress=progress if progress and progress.state != "finished" else None,
