@@ -15,9 +15,11 @@ DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
 IMPORTS = (
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
+    "from ticketsvc.lab.cell_progress import counted\n"
     "from ticketsvc.lab.figures import record\n"
     "from ticketsvc.lab.notebook import answer, say, show, verdict"
 )
+COUNTS = "with counted('rows', rows) as count:\n    print('to ' + 'be cleared')"
 TABLE = (
     "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
 )
@@ -67,7 +69,7 @@ def write_all(folder: Path) -> list[Path]:
             folder,
             "01-holds",
             "Does `it` hold?",
-            *(IMPORTS, TABLE, CHART, long_code, SECTION, ANSWERS, HOLDS),
+            *(IMPORTS, COUNTS, TABLE, CHART, long_code, SECTION, ANSWERS, HOLDS),
             parameters=PARAMETERS,
         ),
         write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),

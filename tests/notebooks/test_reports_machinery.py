@@ -54,6 +54,12 @@ def test_the_verdict_takes_the_figures_along(ran: samples.Ran) -> None:
     assert [(one["name"], one["value"]) for one in verdict["figures"]] == [("rows of the table", 2)]
 
 
+def test_nothing_is_left_of_the_progress_of_a_cell(ran: samples.Ran) -> None:
+    page = ran.page("01-holds")
+    assert "counted" in page
+    assert "to be cleared" not in page
+
+
 def test_executed_copies_lie_in_runs_and_only_pages_in_reports(ran: samples.Ran) -> None:
     names = ["01-holds", "02-fails", "03-asks"]
     assert sorted(path.name for path in ran.runs.iterdir()) == [f"{name}.ipynb" for name in names]

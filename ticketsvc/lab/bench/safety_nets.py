@@ -9,6 +9,7 @@ import psycopg
 
 from ticketsvc.database.statements import load
 from ticketsvc.lab.bench.write_volume import WAL_NOISE, wal_position
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import record
 
@@ -35,12 +36,15 @@ def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) ->
             made = {net: name for net, name in schemas.items() if _make(connection, net, name)}
             lab.reset("fixed", _EVENT, _TOTAL)
             made["sequence_trigger"] = "fixed"
-            samples = [
-                {"net": net, "batch": batch, **_sell(connection, schema, batch, statements)}
-                for _ in range(_ROUNDS)
-                for batch in batches
-                for net, schema in made.items()
-            ]
+            samples = []
+            with counted("rounds", _ROUNDS) as count:
+                for _ in range(_ROUNDS):
+                    samples += [
+                        {"net": net, "batch": batch, **_sell(connection, schema, batch, statements)}
+                        for batch in batches
+                        for net, schema in made.items()
+                    ]
+                    count()
         finally:
             for name in schemas.values():
                 connection.execute(load("safety_nets", name)["drop_schema"].query)

@@ -12,6 +12,7 @@ from ticketsvc.lab.bench.load_pool import LoadPool, load_pool
 from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.servers import Server, running
+from ticketsvc.lab.cell_progress import counted
 
 _WARM_UP_S = 2.0
 _WARM_UP_PURCHASES = 200
@@ -38,12 +39,15 @@ class Bench:
         """
         made: dict[BenchCase, tuple[str, ...]] = {}
         measured = []
-        for case in [*cases] * repetitions:  # A B C A B C: a slow minute affects all alike
-            server = self.servers[case.candidate]
-            if case.sold and server.database and case not in made:
-                made[case] = server.database.make_events(case.events, sold=case.sold)
-            measured.append(run_audited(case, server, self.pool, self.seconds, made.get(case, ())))
-            on_measured()
+        with counted("measurements", len(cases) * repetitions) as count:
+            for case in [*cases] * repetitions:  # A B C A B C: a slow minute affects all alike
+                server = self.servers[case.candidate]
+                if case.sold and server.database and case not in made:
+                    made[case] = server.database.make_events(case.events, sold=case.sold)
+                events = made.get(case, ())
+                measured.append(run_audited(case, server, self.pool, self.seconds, events))
+                on_measured()
+                count()
         return measured
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import psycopg
 
 from ticketsvc.database.statements import load
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import record
@@ -33,7 +34,11 @@ async def measure_write_volume(
     is repeated; *checkpoint* says whether the last repetition had one, too.
     """
     rows = []
-    with _autovacuum_off(lab), _running(lab, list(purchases)) as services:
+    with (
+        _autovacuum_off(lab),
+        _running(lab, list(purchases)) as services,
+        counted("measurements", len(purchases) * len(quantities)) as count,
+    ):
         for allocator, number in purchases.items():
             url = services[allocator].url
             for quantity in quantities:
@@ -56,6 +61,7 @@ async def measure_write_volume(
                         "clean": check_event(ledger).clean,
                     }
                 )
+                count()
     return pd.DataFrame(rows)
 
 

@@ -12,6 +12,7 @@ from yarl import URL
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.verdicts import EventVerdict, listed
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.overlap import run_overlapping
@@ -146,7 +147,7 @@ async def run_bursts(
     workload = Workload(event, purchases, quantity, concurrency=purchases)
     trial = Trial(allocator, chosen, total, workload)
     with running_services(lab.url, allocator, schema=chosen, ports=ports, trace=trace) as urls:
-        return _recorded([await run_trial(lab, urls, trial) for _ in range(repetitions)])
+        return await _run_trials(lab, urls, [trial] * repetitions)
 
 
 def same_bursts(
@@ -178,11 +179,21 @@ async def run_kinds(
         for _ in range(repetitions)
     ]
     with running_services(lab.url, allocator, schema=schema) as urls:
-        return _recorded([await run_trial(lab, urls, trial) for trial in trials])
+        return await _run_trials(lab, urls, trials)
 
 
-def _recorded(bursts: list[Burst]) -> list[Burst]:
-    """Record how many tickets and duplicates each kind of burst issued; return the bursts.
+async def _run_trials(lab: Lab, urls: Sequence[str], trials: Sequence[Trial]) -> list[Burst]:
+    bursts = []
+    with counted("bursts", len(trials)) as count:
+        for trial in trials:
+            bursts.append(await run_trial(lab, urls, trial))
+            count()
+    _record(bursts)
+    return bursts
+
+
+def _record(bursts: Sequence[Burst]) -> None:
+    """Record how many tickets and duplicates each kind of burst issued.
 
     Where all reads come first, or a safe allocator sells, every run must repeat these counts.
     """
@@ -202,7 +213,6 @@ def _recorded(bursts: list[Burst]) -> list[Burst]:
                 measured=len(same),
                 noise=EXACT if exact else None,
             )
-    return bursts
 
 
 async def run_trial(lab: Lab, urls: Sequence[str], trial: Trial) -> Burst:

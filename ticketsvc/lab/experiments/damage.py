@@ -8,6 +8,7 @@ from statistics import median
 
 import pandas as pd
 
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.confidence import wilson_interval
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
@@ -45,12 +46,15 @@ async def by_purchases(
                     for _ in range(repetitions)
                 ]
                 damaged = await _count_damaged(own, urls, f"{event}-{size}", draws, size)
+                count()
                 rows.append(
                     {"pool_size": size, "purchases": number, **_probability(damaged, repetitions)}
                 )
         return rows
 
-    with contextlib.ExitStack() as services:  # all started before the first arrival
+    kinds = len(purchases) * len(pool_sizes)
+    # All services are started before the first arrival.
+    with contextlib.ExitStack() as services, counted("kinds of burst", kinds) as count:
         addresses = [
             services.enter_context(running_services(lab.url, "naive", pool_size=size))
             for size in pool_sizes
@@ -69,13 +73,14 @@ async def by_gap(
     ms: the median of *repetitions*.
     """
     rows = []
-    with running_services(lab.url, "naive") as urls:
+    with running_services(lab.url, "naive") as urls, counted("gaps", len(gaps)) as count:
         workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
         trial = Trial("naive", "original", workload.quantity, workload)
         alone = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
         alone_s = median(one.answered_s - one.sent_s for burst in alone for one in burst.history)
         for gap_s in [gap * alone_s for gap in gaps]:
             damaged = await _count_damaged(lab, urls, event, [(0.0, gap_s)] * repetitions)
+            count()
             rows.append({"gap_ms": 1000 * gap_s, **_probability(damaged, repetitions)})
     return pd.DataFrame(rows), 1000 * alone_s
 

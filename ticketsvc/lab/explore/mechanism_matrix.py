@@ -13,6 +13,7 @@ import pandas as pd
 from ticketsvc.allocators import ALLOCATORS, Mechanism
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import explore_alone
@@ -97,9 +98,10 @@ async def explore_matrix(
             found[cell] = await loop.run_in_executor(
                 process, explore_alone, scratch, cell.case, limit
             )
+            count()
 
     # Whatever ends this early: the databases are dropped first, which ends the processes' work.
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, counted("cases", len(cells)) as count:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(_PROCESSES, len(cells))):
                 process = stack.enter_context(

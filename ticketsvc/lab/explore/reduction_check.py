@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import open_explorer
 from ticketsvc.lab.explore.mechanism_matrix import matrix_case
@@ -87,12 +88,14 @@ async def explore_both_ways(
     cases[f"naive, {few} tickets each"] = matrix_case("naive", buyers, few, few)
     found = {}
     async with open_explorer(url) as explorer:
-        for name, case in cases.items():
-            reduced = await explorer.explore(case, keep=True, snapshots=True)
-            full = None
-            if reduced.schedules <= _FEW:
-                full = await explorer.explore(case, full=True, keep=True, snapshots=True)
-            found[name] = BothWays(reduced, full)
+        with counted("allocators", len(cases)) as count:
+            for name, case in cases.items():
+                reduced = await explorer.explore(case, keep=True, snapshots=True)
+                full = None
+                if reduced.schedules <= _FEW:
+                    full = await explorer.explore(case, full=True, keep=True, snapshots=True)
+                found[name] = BothWays(reduced, full)
+                count()
     return found
 
 

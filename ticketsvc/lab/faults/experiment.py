@@ -12,6 +12,7 @@ from statistics import median
 
 from ticketsvc.database.embedded import EmbeddedServer
 from ticketsvc.lab.bench.database import with_durability
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.faults.failover import FAILOVER, KINDS, Pair, disposable_pair
@@ -47,7 +48,7 @@ async def run_fault_experiments(
     servers: dict[bool | None, EmbeddedServer | Pair] = {}
     services: dict[tuple[bool | None, tuple[str, ...], bool, int], list[RestartingService]] = {}
     results = []
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, counted("experiments", len(experiments)) as count:
         for number, experiment in enumerate(experiments):
             paired = experiment.synchronous if experiment.fault == FAILOVER else None
             if paired not in servers:
@@ -65,6 +66,7 @@ async def run_fault_experiments(
             make_event(server.url, event)
             results.append(await _run(experiment, server, services[kind], event, on_injection))
             _record(results[-1])
+            count()
     return results
 
 

@@ -17,6 +17,7 @@ from ticketsvc.database.schemas import reset_event
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.statements import load
 from ticketsvc.errors import Refusal
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.exploration import Exploration
@@ -44,8 +45,13 @@ class Caught:
 
 async def try_allocator_mutants(url: str, chosen: Sequence[AllocatorMutant]) -> list[Caught]:
     """Explore each of *chosen* with two buyers; return what caught it."""
+    caught = []
     async with open_explorer(url) as explorer:
-        return [await _explore(explorer, one) for one in chosen]
+        with counted("mutants", len(chosen)) as count:
+            for one in chosen:
+                caught.append(await _explore(explorer, one))
+                count()
+    return caught
 
 
 async def _explore(explorer: Explorer, one: AllocatorMutant) -> Caught:

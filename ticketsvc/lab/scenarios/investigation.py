@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 from IPython.display import HTML, Code, Markdown
 
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.fixes import TriedFix, try_fixes
 from ticketsvc.lab.explore.scenario import (
     AS_IT_IS,
@@ -85,7 +86,8 @@ class Investigation:
                 self.scenario, ways=ways, fixes=sql, limit=limit, stop_at_violation=True
             )
 
-        return await try_fixes(self.scenario, found, explore)
+        with counted("fixes") as count:
+            return await try_fixes(self.scenario, found, explore, lambda _: count())
 
     async def _explore(
         self,
