@@ -120,14 +120,11 @@ def _conclusion(found: "ScenarioExploration", hold_commits: bool) -> str:
 
 def print_fixes(tried: "Sequence[TriedFix]") -> None:
     """Print what cannot help, then the table of what was tried, then why each holds or not."""
+    from ticketsvc.lab.explore.fixes import not_tried
     from ticketsvc.lab.explore.scenario_transcripts import in_one_line
 
-    useless: dict[str, list[str]] = {one.why: [] for one in tried if not one.explored}
-    for one in tried:
-        if not one.explored:
-            useless[one.why].append(one.candidate.name)
-    for why, names in useless.items():
-        print("\n" + filled(f"Not tried, as they cannot help: {'; '.join(names)}. Why: {why}."))
+    if useless := not_tried(tried):
+        print("\n" + filled(useless))
     tried = [one for one in tried if one.explored]
     print("\nFixes, the best first:")
     rows = [[one.shown()[name] for name in _FIX_COLUMNS] for one in tried]

@@ -81,7 +81,8 @@ class TriedFix:
             name: f"{value:,}" if isinstance(value, int) else str(value)
             for name, value in self.as_dict().items()
         }
-        told["holds"] = "yes" if self.holds else "no"
+        unseen = found.reasons and not (found.complete or found.violating)
+        told["holds"] = "yes" if self.holds else "could not tell" if unseen else "no"
         if found.stopped:
             told["violating"] = f"at least {told['violating']}"
             told["why"] += (
@@ -119,6 +120,18 @@ def candidates(scenario: Scenario, as_it_is: ScenarioExploration) -> list[Candid
             for one in more
         ]
     return [Candidate(fix.name, sql=(fix.sql,)) for fix in scenario.fix] + found
+
+
+def not_tried(tried: Iterable[TriedFix]) -> str:
+    """Say in a sentence which candidates were not explored, and why; "" where all were."""
+    names: dict[str, list[str]] = {}
+    for one in tried:
+        if not one.explored:
+            names.setdefault(one.why, []).append(one.candidate.name)
+    return " ".join(
+        f"Not tried, as they cannot help: {'; '.join(same)}. Why: {why}."
+        for why, same in names.items()
+    )
 
 
 async def try_fixes(

@@ -183,7 +183,7 @@ def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
 
 
 def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
-    """Return the candidates as a table, the best first."""
+    """Return the candidates that were explored as a table, the best first."""
     names = {
         "fix": "fix",
         "holds": "holds",
@@ -194,7 +194,7 @@ def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
         "waits": "waits",
         "why": "why",
     }
-    table = pd.DataFrame([one.shown() for one in tried], columns=list(names))
+    table = pd.DataFrame([one.shown() for one in tried if one.explored], columns=list(names))
     return _numbered(table.rename(columns=names), "rank")
 
 

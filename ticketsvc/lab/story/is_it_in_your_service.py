@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
-from ticketsvc.lab.explore.fixes import TriedFix
+from ticketsvc.lab.explore.causes import Cause
+from ticketsvc.lab.explore.fixes import TriedFix, not_tried
 from ticketsvc.lab.explore.scenario import ScenarioExploration
 from ticketsvc.lab.explore.transcripts import every
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.scenarios.burst import ScenarioBurst
 from ticketsvc.lab.scenarios.investigation import name_of
 
+_UNEXPLAINED = (
+    "unexplained: what the statements read and wrote is evidence for none of the causes that the "
+    "explorer knows. The schedule stands all the same"
+)
 RECORDED = "A row for each connection: its statements as bars over time, reads out of date marked"
 
 
@@ -35,19 +40,23 @@ def what_the_schedules_do(found: ScenarioExploration) -> str:
 
 
 def the_cause(found: ScenarioExploration) -> str:
-    """Return the cause of the smallest bad schedule, in a sentence, as a quotation."""
-    return f"> {_cause(found)}"
-
-
-def _cause(found: ScenarioExploration) -> str:
+    """Return the cause of each violation, in the smallest schedule that has it, as a quotation."""
     if found.smallest is None:
-        return "No schedule violates an invariant, so there is no cause to name."
-    if found.smallest.cause is None:
-        return (
-            "Unexplained: what the statements read and wrote is evidence for none of the causes "
-            "that the explorer knows. The schedule above stands all the same."
-        )
-    return found.smallest.cause.sentence
+        return "> No schedule violates an invariant, so there is no cause to name."
+    return "\n>\n".join(
+        f"> **{name}**, schedule {run.id}: {cause.sentence if cause else _UNEXPLAINED}"
+        for name, (run, cause) in _causes(found).items()
+    )
+
+
+def _causes(found: ScenarioExploration) -> dict[str, tuple[ScenarioRun, Cause | None]]:
+    """Return, of each violated invariant, the smallest schedule that violates it, and the cause."""
+    return {
+        one.name: (run, cause)
+        for run in found.runs
+        for one, cause in zip(run.violated, run.causes, strict=True)
+        if found.examples[one.name] == run.id
+    }
 
 
 def which_fixes_hold(tried: Sequence[TriedFix]) -> str:
@@ -62,7 +71,7 @@ def which_fixes_hold(tried: Sequence[TriedFix]) -> str:
 
 def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
     """Say which candidates hold, as a finding."""
-    return f"**What this shows.** {which_fixes_hold(tried)}"
+    return f"**What this shows.** {which_fixes_hold(tried)} {not_tried(tried)}"
 
 
 def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
@@ -71,9 +80,9 @@ def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
     violated = sum(not burst.clean for burst in bursts)
     reasons = "; ".join(found.reasons)
     if found.violating:
-        cause_name = found.smallest.cause.name if found.smallest and found.smallest.cause else ""
+        names = dict.fromkeys(cause.name for _, cause in _causes(found).values() if cause)
         seen = f"Yes, in {name}: {found.violating:,} of {found.schedules:,} schedules violate"
-        return f"{seen} ({cause_name or 'unexplained'})."
+        return f"{seen} ({'; '.join(names) or 'unexplained'})."
     if violated:
         return f"Yes, in {name}: {violated} of {len(bursts)} bursts violate; {reasons}."
     if reasons:
