@@ -66,8 +66,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
         means["unique"],
         places,
         "o",
-        color=COLOURS["naive"],
-        markerfacecolor="white",
+        color=LINE_COLOURS[0],
         label="different numbers among them",
     )
     axes.plot(means["total"], places, "|", color=INK, markersize=14, label="tickets there are")

@@ -102,9 +102,12 @@ def _name_columns(table: Tag) -> None:
     """Mark what each heading is for, put index names beside column names, leave none empty."""
     del table["border"]
     lines = [line.find_all("th") for line in table.select("thead tr")]
-    if len(lines) == 2 and _blank(lines[1][1:]) and _blank(lines[0][:1]):
-        lines[0][0].string = lines[1][0].get_text(strip=True)
-        table.select("thead tr")[1].decompose()
+    if len(lines) == 2:
+        names = [cell for cell in lines[1] if not _blank([cell])]
+        if _blank(lines[0][: len(names)]) and names == lines[1][: len(names)]:
+            for cell, name in zip(lines[0], names, strict=False):
+                cell.string = name.get_text(strip=True)
+            table.select("thead tr")[1].decompose()
     for cell in table.select("th"):
         if not cell.get_text(strip=True):
             cell.name = "td"
