@@ -186,8 +186,9 @@ class GroupCommit:
     async def _commit(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
         """Answer every caller, except in the batches that are returned: these need a fallback.
 
-        Returned are the batches whose pool row a rival holds, or all of them when the statement
-        failed, and was rolled back, for an error that one purchase can have caused.
+        Returned are the batches whose pool row a rival holds; all of them when the statement
+        failed, and was rolled back, for an error that one purchase can have caused; and all of
+        several events where each needs a statement of its own.
         """
         try:
             if len(batches) == 1:
