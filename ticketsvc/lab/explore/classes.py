@@ -21,20 +21,24 @@ class Classes:
         self._numbers: dict[tuple[int, Events], int] = {}
         self._events: list[tuple[int, Events]] = []
         """Of each event its session, and those before it that nothing else before it follows."""
-        self._all: list[Events] = []
+        self._after: defaultdict[int, list[int]] = defaultdict(list)
+        """Of each event those that can be the next one of its session; of ~session its first."""
         self._with: defaultdict[int, list[Events]] = defaultdict(list)
+        """Of each event the classes that have it."""
 
     def add(self, steps: Sequence[Step], before: Sequence[int]) -> list[int]:
         """Add the class of *steps*; return their events. *before* is as `orderings` returns it."""
         events: list[int] = []
+        latest: dict[int, int] = {}
         for step, mask in zip(steps, before, strict=True):
             event = (step.session, Events(events[place] for place in _last(mask, before)))
             if event not in self._numbers:
                 self._numbers[event] = len(self._events)
                 self._events.append(event)
+                self._after[latest.get(step.session, ~step.session)].append(self._numbers[event])
+            latest[step.session] = self._numbers[event]
             events.append(self._numbers[event])
         executed = Events(events)
-        self._all.append(executed)
         for one in executed:
             self._with[one].append(executed)
         return events
@@ -48,9 +52,8 @@ class Classes:
             image = self._renamed(begins, renaming)
             if image is None:
                 continue
-            following = _renamed(session, renaming)
-            classes = min((self._with[event] for event in image), key=len, default=self._all)
-            if any(image <= one and self._follows(following, image, one) for one in classes):
+            following = self._following(image, _renamed(session, renaming))
+            if any(image <= executed for event in following for executed in self._with[event]):
                 return True
         return False
 
@@ -59,9 +62,11 @@ class Classes:
         same = sum(self._renamed(events, renaming) == events for renaming in self._renamings)
         return len(self._renamings) // same
 
-    def _follows(self, session: int, begins: Events, executed: Events) -> bool:
-        following = (self._events[event] for event in executed - begins)
-        return any(one == session and before <= begins for one, before in following)
+    def _following(self, begins: Events, session: int) -> list[int]:
+        """Return what the next step of *session* after *begins* has been."""
+        own = (event for event in begins if self._events[event][0] == session)
+        after = self._after[max(own, default=~session)]
+        return [event for event in after if self._events[event][1] <= begins]
 
     def _renamed(self, events: Events, renaming: Sequence[int]) -> Events | None:
         """Return what *events* become; None when no executed class has one of those."""

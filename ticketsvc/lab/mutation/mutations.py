@@ -62,9 +62,7 @@ async def _explore(explorer: Explorer, one: AllocatorMutant) -> Caught:
         hold_commits=one.hold_commits,
         together=one.together,
     )
-    found = await explorer.explore(
-        case, allocator=one.mutant, changes=one.changes, snapshots=True, keep=True
-    )
+    found = await explorer.explore(case, allocator=one.mutant, changes=one.changes, snapshots=True)
     by, how = _judge(found)
     return Caught(one.guard, f"{one.base} on {one.schema}", by, how)
 
@@ -72,8 +70,7 @@ async def _explore(explorer: Explorer, one: AllocatorMutant) -> Caught:
 def _judge(found: Exploration) -> tuple[str, str]:
     of = f"of {found.schedules:,} schedules"
     if found.violating:
-        kinds = {v.kind for run in found.runs for v in run.verdict.violations}
-        named = ", ".join(sorted(kind.replace("_", " ") for kind in kinds))
+        named = ", ".join(sorted(kind.replace("_", " ") for kind in found.violations))
         return "explorer", f"{found.violating:,} {of}: {named}"
     refusals = {state for state in found.sqlstates if state.startswith(_INTEGRITY)}
     if refusals:
