@@ -80,7 +80,8 @@ def _unused(wanted: str, taken: set[str]) -> str:
 
 def _lay_out_tables(soup: BeautifulSoup) -> None:
     """Let each table scroll in a region that the keyboard reaches; fold a long one."""
-    for number, table in enumerate(soup.select(".jp-OutputArea-output table.dataframe"), start=1):
+    tables = soup.select(":is(.jp-OutputArea-output, .jp-MarkdownOutput) table:not(.schedules *)")
+    for number, table in enumerate(tables, start=1):
         _name_columns(table)
         _align_numbers(table)
         heading = table.find_previous(["h1", "h2", "h3"])
