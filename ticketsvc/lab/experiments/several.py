@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
+import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -93,40 +95,83 @@ async def sell_mixed(
 def measure_commits(lab: Lab, *, event: str, batch: int, repetitions: int) -> CommitCost:
     """Measure a commit of one purchase and one of *batch*, in turns; return what explains both."""
     lab.reset("fixed", event, 8 * repetitions * (batch + 1))
-    times: dict[int, list[float]] = {1: [], batch: []}
+    probes = _Probes(lab, event, batch)
     for _ in range(repetitions):
-        for size, measured in times.items():
-            began = time.perf_counter()
-            _reserve(lab, event, size)
-            measured.append(time.perf_counter() - began)
-    return fit(statistics.median(times[1]), batch, statistics.median(times[batch]))
-
-
-def commit_for_real(
-    lab: Lab, arrivals_s: Sequence[float], *, event: str, most: int
-) -> pd.DataFrame:
-    """Return the commits of purchases that arrive at these times, measured on the database."""
-    lab.reset("fixed", event, 8 * len(arrivals_s))
-    start = time.perf_counter()
-
-    def commit(purchases: int, may_begin_s: float) -> float:
-        time.sleep(max(0.0, start + may_begin_s - time.perf_counter()))
-        _reserve(lab, event, purchases)
-        return time.perf_counter() - start
-
-    return commit_in_turn(arrivals_s, commit, most)
+        probes.take()
+    return probes.cost()
 
 
 def compare(
-    lab: Lab, cost: CommitCost, arrivals_s: Sequence[float], *, event: str, sizes: Sequence[int]
+    lab: Lab,
+    arrivals_s: Sequence[float],
+    *,
+    event: str,
+    sizes: Sequence[int],
+    batch: int,
+    repetitions: int,
 ) -> pd.DataFrame:
-    """Return how long the same queue takes, simulated and measured: a row per size of batch."""
+    """Return how long the same queue takes, simulated and measured: a row per size of batch.
+
+    The cost of a commit is measured *repetitions* times or more between the commits of the queue
+    itself, and medians count on both sides: a busy machine slows down both.
+    """
     rows = []
     for most in sizes:
-        simulated = commit_in_turn(arrivals_s, cost.simulate, most)
-        measured = commit_for_real(lab, arrivals_s, event=event, most=most)
-        rows.append((most, len(arrivals_s), simulated["ended_s"].max(), measured["ended_s"].max()))
+        commits = math.ceil(len(arrivals_s) / most)
+        lab.reset("fixed", event, 8 * (len(arrivals_s) + (commits + repetitions) * (batch + 1)))
+        probes = _Probes(lab, event, batch)
+        measured = commit_in_turn(arrivals_s, _commit_between(probes, commits, repetitions), most)
+        simulated = commit_in_turn(arrivals_s, probes.cost().simulate, most)
+        rows.append((most, len(arrivals_s), *map(_typical_s, (simulated, measured))))
     return pd.DataFrame(rows, columns=["batch", "purchases", "simulated_s", "measured_s"])
+
+
+def _commit_between(
+    probes: "_Probes", commits: int, repetitions: int
+) -> Callable[[int, float], float]:
+    """Return a function that commits for real, for `commit_in_turn`, and takes probes meanwhile.
+
+    Of *commits* calls so many take probes first that these are *repetitions* or more.
+    """
+    every, at_once = max(1, commits // repetitions), math.ceil(repetitions / commits)
+    calls = itertools.count()
+
+    def commit(purchases: int, began_s: float) -> float:
+        if next(calls) % every == 0:
+            for _ in range(at_once):
+                probes.take()
+        return began_s + probes.seconds_to_reserve(purchases)
+
+    return commit
+
+
+def _typical_s(commits: pd.DataFrame) -> float:
+    """Return how long *commits* take together if each takes as long as their median."""
+    return float((commits["ended_s"] - commits["began_s"]).median() * len(commits))
+
+
+class _Probes:
+    """Commits of one purchase and of *batch*, timed."""
+
+    def __init__(self, lab: Lab, event: str, batch: int) -> None:
+        self._lab, self._event, self._batch = lab, event, batch
+        self._seconds: dict[int, list[float]] = {1: [], batch: []}
+
+    def take(self) -> None:
+        """Time one commit of each size."""
+        for size, seconds in self._seconds.items():
+            seconds.append(self.seconds_to_reserve(size))
+
+    def cost(self) -> CommitCost:
+        """Return the cost that explains the medians."""
+        single_s, batch_s = map(statistics.median, self._seconds.values())
+        return fit(single_s, self._batch, batch_s)
+
+    def seconds_to_reserve(self, purchases: int) -> float:
+        """Sell this many in one commit; return how long that took."""
+        began = time.perf_counter()
+        _reserve(self._lab, self._event, purchases)
+        return time.perf_counter() - began
 
 
 def _reserve(lab: Lab, event: str, purchases: int) -> None:
