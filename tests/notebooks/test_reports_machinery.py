@@ -112,6 +112,19 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
     assert "without encryption" not in "".join(capfd.readouterr())
 
 
+def test_a_database_that_is_away_is_one_message_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    cells = ("from ticketsvc.lab.experiments.lab import open_lab", "open_lab()")
+    notebook = samples.write(tmp_path, "01-away", "Is it there?", *cells)
+    [result] = reports.run_notebooks([notebook], {}, tmp_path, tmp_path / "runs")
+    assert result.failure is not None
+    assert "the database cannot be reached" in result.failure.message
+    assert "python3 run.py db start" in result.failure.message
+    assert "locate.py" not in (tmp_path / "01-away.html").read_text()
+
+
 # The index
 
 

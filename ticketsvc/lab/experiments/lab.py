@@ -23,6 +23,7 @@ from ticketsvc.database.schemas import (
     seed_six_events,
 )
 from ticketsvc.database.statements import load
+from ticketsvc.errors import NoDatabase
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -125,11 +126,25 @@ class Lab:
         return HTML(f"<details class='facts'><summary>{what}</summary>{table.to_html()}</details>")
 
 
+class DatabaseAway(NoDatabase):
+    """The database of a notebook is away. IPython shows the message, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 def open_lab() -> Lab:
-    """Connect to `DATABASE_URL`, or to a server of our own that ends with this kernel."""
+    """Connect to `DATABASE_URL`, or to a server of our own that ends with this kernel.
+
+    Raise `DatabaseAway`, which says what to do.
+    """
     settings = load_settings()
     if settings.database_url is not None:
-        lab = Lab(check_server(settings.database_url.get_secret_value()))
+        try:
+            lab = Lab(check_server(settings.database_url.get_secret_value()))
+        except NoDatabase as problem:
+            advice = "Start it (python3 run.py db start, if it is that of lab), and run this again."
+            raise DatabaseAway(f"{problem}\n{advice}") from None
     else:
         server = start_temporary(binaries_folder=settings.postgres_bin)
         atexit.register(server.stop)
