@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,9 @@ WAL_WRITER_DELAY_S = 10
 With it a few crashes show what PostgreSQL's default, 0.2 s, shows now and then.
 """
 _SERVER_SETTINGS = {"wal_writer_delay": f"{WAL_WRITER_DELAY_S}s"}
+if sys.platform == "linux":
+    # After a crash PostgreSQL flushes its files, one after the other or, much faster, at once.
+    _SERVER_SETTINGS["recovery_init_sync_method"] = "syncfs"
 
 
 async def run_fault_experiments(

@@ -74,7 +74,7 @@ def the_model_gives_the_order(predictions: pd.DataFrame) -> str:
         "measured without load, and load makes them longer, so the model gives the order of the "
         "allocators, not their figures. Group commit holds the row "
         f"{group[['trips_ms', 'work_ms', 'flush_ms']].sum():.1f} ms for "
-        f"{group['purchases_per_commit']} purchases, which allows "
+        f"{group['purchases_per_commit']:.0f} purchases, which allows "
         f"{group['predicted_per_s']:,.0f} a second; it sold {group['measured_per_s']:,.0f}. What "
         "the row allows and nobody sells is a matter of processors: service, database and "
         "clients share them here."

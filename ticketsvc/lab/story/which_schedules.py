@@ -70,8 +70,9 @@ def no_safe_mechanism_breaks(table: pd.DataFrame) -> str:
     each = ", ".join(f"`{name}` {row.schedules:,}" for name, row in safe.iterrows())
     bad = int((safe["schedules"] - safe["clean"]).sum())
     return (
-        f"**What this shows.** Schedules covered of each safe mechanism: {each}. The longer its "
-        "transaction, the more there are; the number says nothing about its quality. "
+        f"**What this shows.** Schedules covered of each safe mechanism: {each}. "
+        "Where a buyer waits for a lock there are few, and many where it may try again: the number "
+        "says nothing about quality. "
         f"{bad or 'None'} of them {'do' if bad > 1 else 'does'} damage."
     )
 
@@ -98,7 +99,7 @@ def mutants_by_catcher(mutants: pd.DataFrame) -> pd.DataFrame:
     return mutants.groupby("caught by").size().to_frame("mutants")
 
 
-def bursts_are_milder_than_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
+def bursts_beside_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
     """Say how many schedules are bad, and how many measured bursts were, per pool size."""
     most = bad.loc[bad["buyers"].idxmax()]
     rows = measured[measured["purchases"] == most["buyers"]]
