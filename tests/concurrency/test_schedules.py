@@ -14,7 +14,7 @@ from tests.support.buying import SAFE, buy, open_allocator, outcome, together
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_table, is_blocked
 from ticketsvc.allocators import ALLOCATORS, serializable
-from ticketsvc.allocators.serializable import MAX_TRIES
+from ticketsvc.allocators.check_then_act import MAX_TRIES
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
