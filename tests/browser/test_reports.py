@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Browser, Findings, Visit, Visitor
 from tests.notebooks.samples import Ran
+from ticketsvc.lab.report.compare import Run, compare, write_comparison
 from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.pages import POLICY
@@ -110,6 +111,17 @@ def test_a_page_leads_to_its_sections_and_to_its_neighbours(visits: Visits) -> N
 
 def test_axe_finds_nothing(visits: Visits, findings: Findings) -> None:
     assert findings(*(visits[name][0].file for name in ("index", "01-holds", "02-fails"))) == []
+
+
+def test_two_runs_side_by_side_are_as_good_a_page(
+    tmp_path: Path, visit: Visitor, findings: Findings
+) -> None:
+    before, after = (Run(name, gather_facts(None) | {"Python": name}, {}) for name in "ab")
+    page = write_comparison(before, after, compare(before, after), tmp_path)
+    for one in visit([page], WIDTHS, ["td"]):
+        assert (one.outside, one.messages, one.overflow_px <= 0) == ([], [], True)
+        assert one.texts["td"][:4] == ["environment", "Python", "a", "b"]
+    assert findings(page) == []
 
 
 def test_axe_finds_what_is_wrong(tmp_path: Path, findings: Findings) -> None:

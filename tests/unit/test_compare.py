@@ -64,9 +64,9 @@ def test_runs_that_differ_in_their_date_alone_have_no_finding() -> None:
 
 def test_what_became_other_is_named() -> None:
     after = Run("b", {"PostgreSQL": "17.2"}, run("b", state="failed", duration_s=19.0).notebooks)
-    expected = {("PostgreSQL", "differs"), ("verdict", "differs"), ("duration", "differs")}
+    expected = {("PostgreSQL", "other conditions"), ("verdict", "differs"), ("duration", "differs")}
     assert findings(run("a"), after) == expected
-    assert ("parameter buyers", "differs") in findings(run("a"), run("b", parameters={}))
+    assert ("parameter buyers", "other conditions") in findings(run("a"), run("b", parameters={}))
 
 
 def test_what_one_run_alone_has_is_no_difference() -> None:
@@ -79,7 +79,9 @@ def test_differences_come_first_and_the_page_escapes_them(tmp_path: Path) -> Non
     before, after = run("a"), run("b", state="<failed>")
     rows = compare(before, after)
     assert rows[0] == Row("02-reproduce", "verdict", "holds", "<failed>", "differs")
-    assert "&lt;failed&gt;" in write_comparison(before, after, rows, tmp_path).read_text()
+    page = write_comparison(before, after, rows, tmp_path).read_text()
+    assert "&lt;failed&gt;" in page
+    assert "1 of 2 figures and verdicts differ" in page
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,16 +149,20 @@ def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
     rows = compare(before, after)
     _make(output)
     page = write_comparison(before, after, rows, output)
-    differing = [row for row in rows if row.finding == "differs"]
+    found = Counter(row.finding for row in rows)
     if as_json:
         runs = {"before": before.name, "after": after.name, "page": str(page)}
-        print(json.dumps({**runs, "differs": len(differing), "rows": [vars(row) for row in rows]}))
+        told = {**runs, "differs": found["differs"], "rows": [vars(row) for row in rows]}
+        print(json.dumps(told))
         return
-    if differing:
-        shown = [[row.notebook, row.what, row.before, row.after, row.ratio] for row in differing]
-        print_table(["where", "what differs", before.name, after.name, "ratio"], shown)
-    unresolved = sum(row.finding == "no difference resolved" for row in rows)
-    print(f"{len(differing)} differ, of {unresolved} no difference is resolved")
+    shown = [
+        [row.finding, row.notebook, row.what, row.before, row.after, row.ratio]
+        for row in rows
+        if row.finding in ("differs", "other conditions")
+    ]
+    if shown:
+        print_table(["finding", "where", "what", before.name, after.name, "ratio"], shown)
+    print(", ".join(f"{name}: {number}" for name, number in found.items()))
     print(page)
 
 

@@ -18,7 +18,10 @@ from ticketsvc.lab.report.notebooks import literal, read_parameters
 from ticketsvc.lab.report.pages import POLICY, TEMPLATES
 from ticketsvc.lab.report.results import NotebookResult
 
-Finding = Literal["differs", "no difference resolved", "equal", "in one run only"]
+Finding = Literal[
+    "differs", "other conditions", "no difference resolved", "in one run only", "equal"
+]
+"""Other conditions: a part of the environment, or a parameter, that was not the same."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def choose_runs(runs: Path, wanted: Sequence[str]) -> tuple[Run, Run]:
 
 
 def compare(before: Run, after: Run) -> list[Row]:
-    """Return what the runs share and where they differ; differences come first."""
+    """Return what the runs share and where they differ, in the order of `Finding`."""
     rows = list(_compare_facts(before, after))
     names = sorted(before.notebooks.keys() | after.notebooks.keys())
     for name in names:
@@ -122,7 +125,8 @@ def compare(before: Run, after: Run) -> list[Row]:
             was, now = (notebook["state"] if notebook else "not run" for notebook in (one, other))
             rows.append(Row(name, "verdict", was, now, "in one run only"))
             continue
-        rows.append(_compare_words(name, "verdict", one["state"], other["state"]))
+        was, now = one["state"], other["state"]
+        rows.append(Row(name, "verdict", was, now, "equal" if was == now else "differs"))
         rows += _compare_parameters(name, one["parameters"], other["parameters"])
         rows += _compare_figures(name, _figures(one), _figures(other))
     order = get_args(Finding)
@@ -133,7 +137,8 @@ def _compare_facts(before: Run, after: Run) -> Iterator[Row]:
     for name in dict.fromkeys([*before.facts, *after.facts]):
         if name != "Date":
             was, now = (run.facts.get(name, "not known") for run in (before, after))
-            yield _compare_words("environment", name, was, now)
+            finding: Finding = "equal" if was == now else "other conditions"
+            yield Row("environment", name, was, now, finding)
 
 
 def _compare_parameters(
@@ -142,7 +147,7 @@ def _compare_parameters(
     for name in dict.fromkeys([*before, *after]):
         was, now = (repr(given[name]) if name in given else "none" for given in (before, after))
         if was != now:
-            yield Row(notebook, f"parameter {name}", was, now, "differs")
+            yield Row(notebook, f"parameter {name}", was, now, "other conditions")
 
 
 def _figures(notebook: Mapping[str, Any]) -> dict[str, Figure]:
@@ -180,10 +185,6 @@ def resolve(before: Figure, after: Figure) -> Finding:
     return "equal" if before == after else "differs"
 
 
-def _compare_words(notebook: str, what: str, before: str, after: str) -> Row:
-    return Row(notebook, what, before, after, "equal" if before == after else "differs")
-
-
 def _shown(figure: Figure) -> str:
     value = f"{_number(figure.value)} {figure.unit}".strip()
     if figure.low == figure.high:
@@ -200,8 +201,15 @@ def write_comparison(before: Run, after: Run, rows: Sequence[Row], reports: Path
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    results = [row.finding for row in rows if row.notebook != "environment"]
     page = environment.get_template("compare.html.j2").render(
-        policy=POLICY, before=before, after=after, rows=rows, findings=get_args(Finding)
+        policy=POLICY,
+        before=before,
+        after=after,
+        rows=rows,
+        findings=get_args(Finding),
+        differing=results.count("differs"),
+        compared=sum(one in ("differs", "no difference resolved", "equal") for one in results),
     )
     file = reports / "compare.html"
     file.write_text(page, encoding="utf-8", errors="replace")
