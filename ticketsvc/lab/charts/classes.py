@@ -12,8 +12,11 @@ from ticketsvc.lab.charts.style import new_figure, say_finding
 _BUYERS = (("A", "#0072B2", "white"), ("B", "#F0C27A", "#1C1C1C"))
 _GAP = 1.0  # between two classes, in steps
 _HELD = (
-    ("a statement and its commit, one step:", [(0, " subtracts, commits", 5), (1, " reads", 2.5)]),
-    ("held commit, two steps:", [(0, " subtracts", 3), (1, " reads", 2.5), (0, " commits", 2.5)]),
+    (
+        "a statement and its commit, one step:",
+        [(0, " subtracts, commits", 7.5), (1, " reads", 3.5)],
+    ),
+    ("held commit, two steps:", [(0, " subtracts", 4.5), (1, " reads", 3.5), (0, " commits", 4)]),
 )
 
 

@@ -63,7 +63,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     """
     figure, [axes] = new_figure(4.0)
     look = look_of("duplicate")
-    bars = axes.bar(
+    axes.bar(
         bad["buyers"],
         bad["fraction"],
         width=0.7,
@@ -71,8 +71,8 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
         alpha=0.55,
         label="schedules: the fraction that breaks the invariant",
     )
-    counts = [f"{number:,} schedules" for number in bad["schedules"]]
-    axes.bar_label(bars, labels=counts, padding=2, fontsize="small")
+    for buyers, number in zip(bad["buyers"], bad["schedules"], strict=True):
+        axes.text(buyers, 0.03, f"{number:,} schedules", ha="center", fontsize="small")
     sizes = measured.groupby("pool_size")
     step = 0.5 / max(1, len(sizes))
     for place, (size, rows) in enumerate(sizes):

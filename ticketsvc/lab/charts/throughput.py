@@ -100,7 +100,9 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     say_finding(times, f"A commit holds the row {longest.min():.1f} to {longest.max():.1f} ms")
     times.set_xlabel("under the lock, per commit (ms)")
     times.set_ylabel("allocator")
-    legend_below(figure, 3)
+    times.legend(
+        frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3)
+    )
     places = range(len(predictions))
     colours = [COLOURS[name] for name in predictions["allocator"]]
     rates.barh(
