@@ -62,7 +62,7 @@ def what_it_costs(measured: Throughput, at: int) -> str:
     )
 
 
-def the_model_gives_the_order(predictions: pd.DataFrame) -> str:
+def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
     """Say what the model predicts beside what was measured."""
     model = predictions.set_index("allocator")
     group = model.loc["group_commit"]
@@ -71,13 +71,12 @@ def the_model_gives_the_order(predictions: pd.DataFrame) -> str:
         f"**What this shows.** Predicted for `range`: {single['predicted_per_s']:,.0f} purchases "
         f"a second, measured {single['measured_per_s']:,.0f}. For `ticket_rows`: "
         f"{rows['predicted_per_s']:,.0f} and {rows['measured_per_s']:,.0f}. The parts were "
-        "measured without load, and load makes them longer, so the model gives the order of the "
-        "allocators, not their figures. Group commit holds the row "
+        "measured without load, so the model tells which is the fastest, and not by how much. "
+        "Group commit holds the row "
         f"{group[['trips_ms', 'work_ms', 'flush_ms']].sum():.1f} ms for "
         f"{group['purchases_per_commit']:.0f} purchases, which allows "
-        f"{group['predicted_per_s']:,.0f} a second; it sold {group['measured_per_s']:,.0f}. What "
-        "the row allows and nobody sells is a matter of processors: service, database and "
-        "clients share them here."
+        f"{group['predicted_per_s']:,.0f} a second; it sold {group['measured_per_s']:,.0f}. The "
+        "model knows nothing of the processors, which service, database and clients share here."
     )
 
 

@@ -87,8 +87,7 @@ def how_much_is_offered(spec: OverloadSpec) -> str:
         f"Arrivals are *open-loop*: buyers arrive at {spec.times:g} times the rate that the "
         "service can sustain, and do not wait for those before them. The allocator is `range`. "
         f"Each flush of this database takes {spec.flush_ms} ms longer, so that the database is "
-        "the limit and not the processors, which buyers and service share here; so the rate is "
-        "not what the service can do otherwise. At most "
+        "the limit and not the processors, which buyers and service share here. At most "
         f"{spec.max_waiting} purchases may be in flight, and one more is refused at once."
     )
 
