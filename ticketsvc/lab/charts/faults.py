@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import INK, legend_below, new_figure, say_finding
+from ticketsvc.lab.charts.style import INK, LINE_COLOURS, legend_below, new_figure, say_finding
 
-_SOLD, _LATER, _UNKNOWN = "#009E73", "#B08900", "#D55E00"
-_WITH, _WITHOUT = "#0072B2", "#D55E00"
+_WITH, _WITHOUT, _SOLD = LINE_COLOURS[:3]
+_UNKNOWN, _LATER = _WITHOUT, "#B08900"
 _ROW = 1.5
 
 
@@ -45,7 +45,8 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
                 one.at_s,
                 max(one.restored_s, one.at_s + width / 4),
                 color=INK,
-                alpha=0.3,
+                alpha=0.2,
+                zorder=0,
                 label=label,
             )
         longest = (injected["first_sale_s"] - injected["restored_s"]).max()
@@ -95,7 +96,7 @@ def lost_by_durability(rows: pd.DataFrame) -> Figure:
     colours = [_WITH if durable else _WITHOUT for durable in rows["durable"]]
     bars = axes.barh(names, rows["lost"], color=colours)
     counts = zip(rows["lost"], rows["acknowledged"], strict=True)
-    axes.bar_label(bars, [f"{lost} of {acknowledged}" for lost, acknowledged in counts])
+    axes.bar_label(bars, [f"{lost} of {acknowledged}" for lost, acknowledged in counts], padding=3)
     axes.margins(x=0.2)
     off = rows.loc[~rows["durable"], "lost"].sum()
     on = rows.loc[rows["durable"], "lost"].sum()

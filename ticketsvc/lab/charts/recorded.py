@@ -7,7 +7,7 @@ from ticketsvc.lab.charts.style import legend_below, new_figure, say_finding
 
 _KINDS = {
     "read": ("#0080FF", "reads"),
-    "change": ("#D55E00", "changes what is read"),
+    "change": ("#B23B00", "changes what is read"),
     "other change": ("#B98350", "changes what is not read"),
     "transaction": ("#777777", "begins or ends a transaction"),
     "other": ("#9A9A9A", "other"),
