@@ -35,8 +35,8 @@ def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> Figure
         (figure(200, spread=5), figure(100, spread=5), "differs"),
         (figure(100, spread=60), figure(200, spread=60), "no difference resolved"),
         (figure(100), figure(120), "no difference resolved"),
-        (figure(100), figure(190, noise=ONCE), "no difference resolved"),
-        (figure(100, noise=ONCE), figure(210, noise=ONCE), "differs"),
+        (figure(100), figure(390, noise=ONCE), "no difference resolved"),
+        (figure(100, noise=ONCE), figure(410, noise=ONCE), "differs"),
         (figure(0), figure(5), "no difference resolved"),
         (figure(100), figure(100), "no difference resolved"),
     ],
@@ -59,11 +59,11 @@ def findings(before: Run, after: Run) -> set[tuple[str, str]]:
 
 def test_runs_that_differ_in_their_date_alone_have_no_finding() -> None:
     expected = {("duration", "no difference resolved")}
-    assert findings(run("a"), run("b", duration_s=17.0)) == expected
+    assert findings(run("a"), run("b", duration_s=35.0)) == expected
 
 
 def test_what_became_other_is_named() -> None:
-    after = Run("b", {"PostgreSQL": "17.2"}, run("b", state="failed", duration_s=19.0).notebooks)
+    after = Run("b", {"PostgreSQL": "17.2"}, run("b", state="failed", duration_s=37.0).notebooks)
     expected = {("PostgreSQL", "other conditions"), ("verdict", "differs"), ("duration", "differs")}
     assert findings(run("a"), after) == expected
     assert ("parameter buyers", "other conditions") in findings(run("a"), run("b", parameters={}))
