@@ -42,6 +42,9 @@ def attempt(user: str, outcome: Outcome = "ok") -> Attempt:
 
 
 VIOLATED = EventVerdict("E", violations=(Violation("duplicate", 1, "twice"),))
+FIXES = pd.DataFrame(
+    {"schedules": [8], "clean": [8], "a buyer waits": [6], "a buyer tries again": [0]}
+)
 GUARDS = pd.DataFrame({"valid": ["t"]})
 SOLD = [attempt("ann"), attempt("bob")]
 REPAIRED = Repair(
@@ -99,6 +102,18 @@ CASES = [
             },
             "the control and half a sale are accepted, and nothing else": {
                 "tried": TRIED.assign(refused=True)
+            },
+        },
+    ),
+    (
+        the_fix.each_fix_holds,
+        {"fixes": FIXES},
+        {
+            "each fix: two purchases at once are clean in every schedule": {
+                "fixes": changed(FIXES, clean=7)
+            },
+            "each fix: in some schedule a buyer waits or tries again": {
+                "fixes": changed(FIXES, **{"a buyer waits": 0})
             },
         },
     ),

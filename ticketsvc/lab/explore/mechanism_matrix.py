@@ -16,7 +16,7 @@ from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
-from ticketsvc.lab.explore.explorer import explore_alone
+from ticketsvc.lab.explore.explorer import explore_alone, open_explorer
 
 MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
 """All but `naive`, which is `naive_bulk` with more steps."""
@@ -110,6 +110,29 @@ async def explore_matrix(
                 scratch = stack.enter_context(scratch_database(url, "explore"))
                 group.create_task(work(process, scratch))
     return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
+
+
+async def two_purchases(url: str, names: Sequence[str], quantity: int = 8) -> pd.DataFrame:
+    """Explore two purchases, with stock for both, by each allocator in *names*; one row each.
+
+    *steps*: what one of them does when it is alone, its commit included.
+    """
+    async with open_explorer(url) as explorer:
+        found = [
+            await explorer.explore(matrix_case(name, 2, 2 * quantity, quantity), keep=True)
+            for name in names
+        ]
+    return pd.DataFrame(
+        {
+            "allocator": one.case.allocator,
+            "steps": one.runs[0].choices.count(0),
+            "schedules": one.schedules,
+            "clean": one.clean,
+            "a buyer waits": one.blocked,
+            "a buyer tries again": one.retries,
+        }
+        for one in found
+    )
 
 
 def _cell(name: str, buyers: int, stock: str, quantity: int) -> _Cell:
