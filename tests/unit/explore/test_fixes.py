@@ -117,6 +117,12 @@ async def test_what_cannot_help_is_not_explored():
     assert [one.holds for one in tried if not one.explored] == [False] * 4
 
 
+async def test_a_search_that_ended_at_its_limit_could_not_tell():
+    limited = replace(WELL, complete=False, reasons=["the search stopped at its limit of 1"])
+    ranked, _ = await tried({"lock": limited, "serializable": WELL, "repeatable read": WELL})
+    assert ranked[-1].shown()["holds"] == "could not tell"
+
+
 @pytest.mark.parametrize(("run", "offered"), [(AUTOCOMMIT, 3), (TRANSACTIONS, 0)])
 def test_one_transaction_is_offered_only_where_clients_have_none(run, offered):
     found = candidates(WELL.scenario, replace(WELL, runs=[run]))
