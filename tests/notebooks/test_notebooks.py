@@ -34,7 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},
     "09-what-survives": {"times": 1, "between": 20},
     "10-is-it-in-your-service": {"bursts": 1, "limit_of_fixes": 5},
-    "11-more-than-one-machine": {"purchases": 200, "arrivals": 200, "repetitions": 9},
+    "11-more-than-one-machine": {"purchases": 200},
 }
 
 
