@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "gaps": [0, 4],
         "repetitions": 2,
     },
-    "04-the-fix": {"repetitions": 2},
+    "04-the-fix": {"repetitions": 2, "sales": 16, "repeated_sales": 1},
     "05-several-instances": {"repetitions": 1, "ports": [0, 0], "more_processes": 3},
     "06-write-volume": {"quantities": [8, 128], "purchases": 20},
     "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 2},

@@ -59,7 +59,17 @@ REPAIRED = Repair(
     during=SOLD,
 )
 
+COSTS = pd.DataFrame({"refused": [9, 0], "clean": [False, True]}, index=["naive", "group_commit"])
+
 CASES = [
+    (
+        the_fix.no_fix_costs_a_sale,
+        {"costs": COSTS},
+        {
+            "with tickets for all, no fix refuses a buyer": {"costs": COSTS.assign(refused=1)},
+            "and the ledger of each is clean": {"costs": COSTS.assign(clean=False)},
+        },
+    ),
     (
         the_fix.one_ticket_is_sold_once,
         {"by_hand": WAITS},

@@ -50,18 +50,6 @@ def sharing_a_commit_sells_more(measured: Throughput, at: int) -> str:
     )
 
 
-def what_it_costs(measured: Throughput, at: int) -> str:
-    """Answer what the fix costs: the rates of three safe allocators."""
-    rows, single, group = (
-        f"{measured.rate(name, at):,.0f}" for name in ("ticket_rows", "range", "group_commit")
-    )
-    return (
-        f"Buyers of one event wait for each other: {rows} purchases a second on this machine with "
-        f"one row per ticket, {single} with one row per purchase, {group} when purchases that "
-        "wait share a commit."
-    )
-
-
 def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
     """Say what the model predicts beside what was measured."""
     model = predictions.set_index("allocator")
