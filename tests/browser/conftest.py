@@ -25,6 +25,10 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+OPEN_ALL = """() => {
+    document.querySelectorAll("details").forEach(one => one.open = true)
+    document.querySelectorAll("input").forEach(one => one.checked = true)
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -108,6 +112,7 @@ class Chromium:
                 page = context.new_page()
                 for file in files:
                     page.goto(file.as_uri())
+                    page.evaluate(OPEN_ALL)
                     for width in (400, 1280):
                         page.set_viewport_size({"width": width, "height": 900})
                         found += [
