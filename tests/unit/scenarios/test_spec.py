@@ -54,6 +54,7 @@ WRONG = [
     ("schema =", "schem =", "database.schem: unknown key; did you mean schema?"),
     ('["CREATE TABLE t (a int)"]', '"x"', "database.schema"),
     ('["CREATE TABLE t (a int)"]', "[]", "database.schema"),
+    ("SELECT 1 WHERE false", "  ", "invariant.1.sql: must not be empty"),
     ("CREATE TABLE t (a int)", "none.sql", "there is no file none.sql"),
     ('(a int)"]', '(a int)"]\nisolation = "snapshot"', "database.isolation"),
     ('schema = ["CREATE', 'reset = 1\nschema = ["CREATE', "database.reset: must be a text"),

@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.scenarios.filling import WORDS, unknown_words
@@ -17,7 +24,8 @@ from ticketsvc.lab.scenarios.filling import WORDS, unknown_words
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 MAX_CLIENTS = 8
 
-Text = Annotated[str, Field(min_length=1)]
+Word = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -39,7 +47,7 @@ class Database(_Part):
 class Service(_Part):
     """A process that the clients' requests go to."""
 
-    command: tuple[Text, ...] = Field(min_length=1)
+    command: tuple[Word, ...] = Field(min_length=1)
     url: Text
     environment: dict[str, str] = {}
     ready: Text | None = None
@@ -63,7 +71,7 @@ class Client(_Part):
     request: Request | None = None
     sql: Text | None = None
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
-    command: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    command: tuple[Word, ...] | None = Field(default=None, min_length=1)
     numbers: Text | None = None
     """Where a request's JSON answer has the numbers sold, as a dotted path."""
     success: tuple[int, ...] | None = None
