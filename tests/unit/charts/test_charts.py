@@ -2,12 +2,14 @@
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab import charts
 from ticketsvc.lab.charts import style as charting
+from ticketsvc.lab.notebook import as_svg, show
 
 
 def title(figure: Figure) -> str:
@@ -132,3 +134,22 @@ def test_write_volume_charts_are_labelled() -> None:
     assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)
     assert labelled(size)
+
+
+def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:
+    svg = as_svg(charts.copies_of_numbers([1, 1], 8, "naive"), 'copies, "<2>"')
+    root = BeautifulSoup(svg, "html.parser").svg
+    assert root is not None
+    assert (root["role"], root["aria-label"]) == ("img", 'copies, "<2>"')
+    assert "#000000" not in svg
+    assert "currentColor" in svg
+
+
+@pytest.mark.parametrize(("points", "kind"), [(10, "image/svg+xml"), (10_000, "image/png")])
+def test_a_large_chart_is_a_png(points: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("ticketsvc.lab.notebook.display", lambda data, **_: shown.append(data))
+    figure, [axes] = charting.new_figure()
+    axes.plot(range(points), "o")
+    show(figure, "a line")
+    assert [*shown[0]] == [kind, "text/plain"]
