@@ -1,4 +1,7 @@
-"""Try the fixes that people reach for on a scenario, and say which hold and why others do not."""
+"""Try the fixes that people reach for on a scenario, and say which hold and why others do not.
+
+Over 300 lines, because each reason why a fix does not hold is a sentence of its own.
+"""
 
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -2,6 +2,8 @@
 
 The proxies ask here before a statement goes to the server, and before its answer goes back. So at
 any time at most one client's own code runs, and the next statement is that client's.
+
+Over 300 lines, because the scheduler and the proxies change the same few states.
 """
 
 import asyncio
