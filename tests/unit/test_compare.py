@@ -69,6 +69,16 @@ def test_what_became_other_is_named() -> None:
     assert ("parameter buyers", "other conditions") in findings(run("a"), run("b", parameters={}))
 
 
+def test_no_time_is_compared_with_that_of_a_busy_machine() -> None:
+    counts, more = figure(1, noise=EXACT), figure(2, noise=EXACT)
+    before = run("a", figures=[counts])
+    slow = run("b", duration_s=99.0, figures=[more])
+    assert {("duration", "differs"), ("sold", "differs")} == findings(before, slow)
+    busy = Run("b", slow.facts | {"Other work": "yes"}, slow.notebooks)
+    expected = {("duration", "no difference resolved"), ("sold", "differs")}
+    assert findings(before, busy) == expected | {("Other work", "other conditions")}
+
+
 def test_what_one_run_alone_has_is_no_difference() -> None:
     assert ("sold", "in one run only") in findings(run("a", figures=[figure(1)]), run("b"))
     other = Run("b", run("b").facts, {})

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from jinja2 import Environment, FileSystemLoader
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.figures import EXACT, ONCE, Figure
+from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, Figure
 from ticketsvc.lab.report.notebooks import literal, read_parameters
 from ticketsvc.lab.report.pages import POLICY, TEMPLATES
 from ticketsvc.lab.report.results import NotebookResult
@@ -116,8 +116,12 @@ def choose_runs(runs: Path, wanted: Sequence[str]) -> tuple[Run, Run]:
 
 
 def compare(before: Run, after: Run) -> list[Row]:
-    """Return what the runs share and where they differ, in the order of `Finding`."""
+    """Return what the runs share and where they differ, in the order of `Finding`.
+
+    No difference of a time or a rate is resolved when a machine had other work to do.
+    """
     rows = list(_compare_facts(before, after))
+    busy = any(run.facts.get("Other work") == "yes" for run in (before, after))
     names = sorted(before.notebooks.keys() | after.notebooks.keys())
     for name in names:
         one, other = before.notebooks.get(name), after.notebooks.get(name)
@@ -128,7 +132,7 @@ def compare(before: Run, after: Run) -> list[Row]:
         was, now = one["state"], other["state"]
         rows.append(Row(name, "verdict", was, now, "equal" if was == now else "differs"))
         rows += _compare_parameters(name, one["parameters"], other["parameters"])
-        rows += _compare_figures(name, _figures(one), _figures(other))
+        rows += _compare_figures(name, _figures(one), _figures(other), busy)
     order = get_args(Finding)
     return sorted(rows, key=lambda row: order.index(row.finding))
 
@@ -157,13 +161,16 @@ def _figures(notebook: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def _compare_figures(
-    notebook: str, before: Mapping[str, Figure], after: Mapping[str, Figure]
+    notebook: str, before: Mapping[str, Figure], after: Mapping[str, Figure], busy: bool
 ) -> Iterator[Row]:
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None:
             ratio = f"{other.value / one.value:.2f}" if one.value > 0 and other.value > 0 else ""
-            yield Row(notebook, name, _shown(one), _shown(other), resolve(one, other), ratio)
+            finding = resolve(one, other)
+            if busy and max(one.noise, other.noise) >= REPEATED:
+                finding = "no difference resolved"
+            yield Row(notebook, name, _shown(one), _shown(other), finding, ratio)
         else:
             was, now = (_shown(figure) if figure else "none" for figure in (one, other))
             yield Row(notebook, name, was, now, "in one run only")

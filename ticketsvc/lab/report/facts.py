@@ -13,9 +13,15 @@ from ticketsvc.settings import ROOT
 
 _PACKAGES = ("ticketsvc", "psycopg", "aiohttp", "pandas", "matplotlib", "papermill")
 
+_SAMPLE_S = 0.3
+_BUSY_PERCENT = 50
+
 
 def gather_facts(database_url: str | None) -> dict[str, str]:
-    """Return date, machine, system and versions; the server's by asking *database_url*."""
+    """Return date, machine, system and versions; the server's by asking *database_url*.
+
+    *Other work*: whether the processors have much to do now, before anything is measured.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts = {
         "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -24,6 +30,7 @@ def gather_facts(database_url: str | None) -> dict[str, str]:
         "System": _system(),
         "Python": platform.python_version(),
         "PostgreSQL": _server_version(database_url) if database_url else "none",
+        "Other work": "yes" if psutil.cpu_percent(_SAMPLE_S) > _BUSY_PERCENT else "no",
     }
     for package in _PACKAGES:
         try:
