@@ -122,7 +122,7 @@ def test_audit_of_the_fault(fault, database, cli_here):
         assert set(violation["purchases"]) < bought
     words = cli_here(*audit, DATABASE_URL=database)
     assert words.returncode == 1
-    assert "original E: duplicate: 232 tickets" in words.stdout
+    assert "original E: duplicate: 232 surplus copies" in words.stdout
     assert f"shown by {', '.join(row['violations'][0]['purchases'])}; cause: race" in words.stdout
 
 
