@@ -292,7 +292,8 @@ def test_a_script_with_a_syntax_error_says_so(command):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no process groups")
-def test_what_a_command_leaves_behind_is_ended(command, tmp_path):
+def test_what_a_command_leaves_behind_is_ended(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)  # it sends no statement
     script = "sleep 60 >&- 2>&- & echo $! > pid"
     client = f'[[client]]\nname = "buyer"\ncommand = ["sh", "-c", "{script}"]\n'
     command("explore", scenario(client))
