@@ -1,7 +1,6 @@
 """What a fix costs beside the original: how long a purchase takes, and how many are sold."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -15,7 +14,7 @@ from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each
 
 
 async def cost_of_fixes(
@@ -30,18 +29,16 @@ async def cost_of_fixes(
     alone = Workload(event, purchases // 4, concurrency=1)
     together = Workload(event, purchases, concurrency=buyers)
     runs = []
-    with contextlib.ExitStack() as stack:
-        services = {
-            name: stack.enter_context(running_services(lab.url, name, schema=_schema(name)))
-            for name in ("naive", *fixes)
-        }
-        with counted("sales", repetitions * len(services)) as count:
-            for _ in range(repetitions):
-                for name, urls in services.items():
-                    runs.append(
-                        {"allocator": name, **await _sell(lab, name, urls, alone, together)}
-                    )
-                    count()
+    names = ("naive", *fixes)
+    wanted = [(name, {"schema": _schema(name)}) for name in names]
+    with (
+        running_each(lab.url, wanted) as urls,
+        counted("sales", repetitions * len(names)) as count,
+    ):
+        for _ in range(repetitions):
+            for name, url in zip(names, urls, strict=True):
+                runs.append({"allocator": name, **await _sell(lab, name, url, alone, together)})
+                count()
     table = (
         pd.DataFrame(runs)
         .groupby("allocator", sort=False)
@@ -58,12 +55,12 @@ async def cost_of_fixes(
 
 
 async def _sell(
-    lab: Lab, name: str, urls: Sequence[str], alone: Workload, together: Workload
+    lab: Lab, name: str, url: str, alone: Workload, together: Workload
 ) -> dict[str, Any]:
     """Sell the event once; return the row of this sale."""
     total = (alone.purchases + together.purchases) * together.quantity
     await asyncio.to_thread(lab.reset, _schema(name), together.event, total)
-    one, many = [await run_workload(urls, load) for load in (alone, together)]
+    one, many = [await run_workload([url], load) for load in (alone, together)]
     verdict = await asyncio.to_thread(lab.audit, _schema(name), together.event, one + many)
     return {
         "alone_ms": _typical_ms(one),

@@ -13,7 +13,7 @@ from ticketsvc.lab.confidence import wilson_interval
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each, running_services
 
 _CONFIDENCE = 0.95
 
@@ -54,12 +54,9 @@ async def by_purchases(
 
     kinds = len(purchases) * len(pool_sizes)
     # All services are started before the first arrival.
-    with contextlib.ExitStack() as services, counted("kinds of burst", kinds) as count:
-        addresses = [
-            services.enter_context(running_services(lab.url, "naive", pool_size=size))
-            for size in pool_sizes
-        ]
-        found = await asyncio.gather(*map(with_pool, pool_sizes, addresses))
+    wanted = [("naive", {"pool_size": size}) for size in pool_sizes]
+    with running_each(lab.url, wanted) as urls, counted("kinds of burst", kinds) as count:
+        found = await asyncio.gather(*map(with_pool, pool_sizes, [[url] for url in urls]))
     return pd.DataFrame([row for rows in found for row in rows])
 
 

@@ -1,7 +1,6 @@
 """Several instances with different allocators on one event, and ranges expanded while it sells."""
 
 import asyncio
-import contextlib
 import itertools
 import math
 import statistics
@@ -21,7 +20,7 @@ from ticketsvc.lab.experiments.scale import CommitCost, commit_in_turn, fit
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,8 @@ async def sell_mixed(
     """Sell one event by an instance of each allocator; expand its ranges meanwhile, and after."""
     event = workload.event
     await asyncio.to_thread(lab.reset, "fixed", event, total)
-    with contextlib.ExitStack() as stack:
-        urls = [
-            url
-            for name in allocators
-            for url in stack.enter_context(running_services(lab.url, name, schema="fixed"))
-        ]
+    wanted = [(name, {"schema": "fixed"}) for name in allocators]
+    with running_each(lab.url, wanted) as urls:
         answers: list[Attempt] = []
         selling = asyncio.create_task(run_workload(urls, workload, on_answer=answers.append))
         during = Expansion(0, 0)

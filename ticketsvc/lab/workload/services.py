@@ -117,21 +117,27 @@ def start_service(database_url: str, allocator: str, **options: Any) -> Service:
     return service
 
 
-@contextlib.contextmanager
 def running_services(
     database_url: str, allocator: str, *, ports: Sequence[int] = (0,), **options: Any
-) -> Iterator[list[str]]:
-    """Run one server process per port, and return their addresses.
+) -> contextlib.AbstractContextManager[list[str]]:
+    """Run one server process per port, and return their addresses; *options*: as `_spawn` takes."""
+    return running_each(database_url, [(allocator, {**options, "port": port}) for port in ports])
 
-    A wanted port that is taken is replaced by any free one. *options*: as `_spawn` takes.
+
+@contextlib.contextmanager
+def running_each(
+    database_url: str, wanted: Sequence[tuple[str, Mapping[str, Any]]]
+) -> Iterator[list[str]]:
+    """Run a server process of each allocator, with these options; return their addresses.
+
+    They start and stop side by side. A wanted port that is taken is replaced by any free one.
     """
     with contextlib.ExitStack() as stack:
-        services = [
-            stack.enter_context(
-                _spawn(database_url, allocator, port=port if _is_free(port) else 0, **options)
-            )
-            for port in ports
-        ]
+        services = []
+        for allocator, options in wanted:
+            port = options.get("port", 0)
+            chosen = {**options, "port": port if _is_free(port) else 0}
+            services.append(stack.enter_context(_spawn(database_url, allocator, **chosen)))
         try:
             yield [service.await_ready() for service in services]
         finally:
