@@ -78,7 +78,7 @@ def one_statement(statement: str, last: pd.DataFrame) -> str:
     """Answer what fixes it, in one line."""
     return (
         "One statement that checks and subtracts, in one transaction with the tickets: "
-        f"`{statement}`. No row changed means sold out. In the same burst, "
+        f"`{statement}`. No row changed: sold out, answer 409. In the same burst, "
         f"{last['successes'].iloc[1]} of {last['purchases'].iloc[1]} buyers got tickets, with "
         f"{last['duplicates'].iloc[1]} duplicates."
     )
