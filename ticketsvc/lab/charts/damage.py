@@ -75,7 +75,7 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
     first = far if close.empty else close
     finding = f"{place} than one purchase takes, {first.mean():.0%} of pairs do damage"
     if not close.empty and not far.empty:
-        finding += f"; further apart, {far.mean():.0%}"
+        finding += f"; as far apart or further, {far.mean():.0%}"
     say_finding(axes, finding)
     axes.set_xlabel("second purchase sent after the first (ms)")
     axes.set_ylabel("probability of damage")

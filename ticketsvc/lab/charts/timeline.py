@@ -46,7 +46,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     first = subtractions["ended_ms"].min()
     axes.axvline(first, color=INK, linestyle="--", linewidth=1)
     axes.annotate(
-        "first subtraction",
+        "first subtraction ends",
         xy=(first, 0),
         xytext=(-3, 2),
         textcoords="offset points",
@@ -61,6 +61,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         f"{len(stale)} stale reads",
     )
     axes.set_ylim(purchases + 0.8, -0.8)
+    axes.set_xlim(left=-0.02 * steps["ended_ms"].max())
     axes.set_xlabel("time since the first statement (ms)")
     axes.set_ylabel("purchase, in order of its read")
     axes.set_yticks([1, *range(5, purchases + 1, 5)])

@@ -31,8 +31,9 @@ def all_were_told_sold(bursts: pd.DataFrame) -> str:
     """Say what the buyers of the last burst were told, and what they hold."""
     last = bursts.iloc[-1]
     return (
-        f"{last['purchases']} buyers wanted {last['quantity']} of {last['total']} tickets, and "
-        f"{last['successes']} were told *sold*. They hold {last['tickets']} tickets with "
+        f"{last['purchases']} buyers wanted {last['quantity']} tickets each of an event that has "
+        f"{last['total']}. Held until all had read the stock, {last['successes']} were told "
+        f"*sold*. They hold {last['tickets']} tickets with "
         f"{last['unique']} different numbers: {last['duplicates']} duplicates. "
         f"The stock is {last['available']}."
     )
@@ -40,7 +41,9 @@ def all_were_told_sold(bursts: pd.DataFrame) -> str:
 
 def by_kind(bursts: pd.DataFrame) -> pd.DataFrame:
     """Return one row per kind of burst: how many had duplicates or were oversold, and how many."""
-    return bursts.groupby(["purchases", "total"], sort=False).agg(
+    wanted = bursts["purchases"] * bursts["quantity"]
+    kinds = bursts.assign(wanted=wanted).groupby(["purchases", "wanted", "total"], sort=False)
+    return kinds.agg(
         bursts=("duplicates", "size"),
         with_duplicates=("duplicates", lambda found: int((found > 0).sum())),
         oversold=("oversold", "sum"),

@@ -36,10 +36,11 @@ def the_framed_ones_represent_all(schedules: pd.DataFrame) -> str:
     groups = schedules.groupby("class")["clean"]
     clean = groups.all()
     return (
-        f"**What this shows.** The {len(schedules)} schedules form {len(clean)} classes. In "
+        f"**What this shows.** The {len(schedules)} schedules form {len(clean)} groups, one in "
+        f"each column. In "
         f"{clean.sum()} of them, with {groups.size()[clean].sum()} schedules, one buyer ends "
         "before the other begins: clean. In the others both read before either subtracts, and "
-        "all end in damage. Within a class all end alike."
+        "all end in damage. Within a column all end alike."
     )
 
 
@@ -50,7 +51,9 @@ def only_serial_orders_are_clean(explored: Mapping[str, BothWays]) -> str:
         f"**What this shows.** `naive_bulk` has {_schedules(bulk):,} schedules, of which "
         f"{_clean(bulk):,} are clean: the serial ones. `naive` has {_schedules(naive):,}, of which "
         f"{_clean(naive):,} are clean. Of a safe allocator every cell is clean: where the second "
-        "buyer would read too early, it waits for a lock, or the database makes it try again."
+        "buyer would read too early, it waits for a lock, or the database makes it try again. "
+        "`repeatable_read` is clean too, and not safe: without a retry it refuses buyers who could "
+        "have been served, as the next section counts."
     )
 
 
@@ -82,7 +85,7 @@ def a_sample_is_not_a_proof(drawn: Exploration) -> str:
     return (
         f"Four buyers of `range`, tickets for two: {drawn.violating or 'none'} of "
         f"{drawn.schedules} schedules drawn did damage. Up to {drawn.bound:.1%} of all schedules "
-        "could be bad and such a sample would still show no more (with 95 % confidence)."
+        "could be bad, and a sample of this size could still look like this one (95 % confidence)."
     )
 
 
@@ -117,18 +120,16 @@ def bursts_beside_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
-    """Answer how we know, with the counts of the mechanisms that have the fewest and the most."""
+    """Answer how we know: the orders that were tried, and the safeguards that were taken out."""
     safe = _safe_counts(table)
-    least, most = safe["schedules"].idxmin(), safe["schedules"].idxmax()
     bad = int((safe["schedules"] - safe["clean"]).sum())
     missed = int((mutants["caught by"] == NOBODY).sum())
     return (
-        f"Every order in which the statements of {table['buyers'].min()} to "
-        f"{table['buyers'].max()} purchases can run was covered, for each of {len(safe)} safe "
-        f"mechanisms: from {safe['schedules'][least]:,} schedules of `{least}` to "
-        f"{safe['schedules'][most]:,} of `{most}`. {bad or 'None'} broke the invariant. "
-        f"{len(mutants)} times a guard was taken away, and {missed or 'none'} of these mutants "
-        "went unnoticed."
+        f"{table['buyers'].min()} and {table['buyers'].max()} purchases were run through every "
+        "order of their statements that can end differently. "
+        f"{bad or 'None'} of these orders oversold or issued a number twice, for "
+        f"{len(safe)} right ways to sell. And {len(mutants)} times a safeguard was taken out of "
+        f"the code or the database: {missed or 'none'} of these went unnoticed."
     )
 
 
