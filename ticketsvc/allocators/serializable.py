@@ -21,7 +21,7 @@ class Serializable(RetriedCheckThenAct):
 
     mechanism: ClassVar = Mechanism(
         name="serializable",
-        summary="check-then-act under SERIALIZABLE, with a retry on 40001",
+        summary="check-then-act under SERIALIZABLE, with a retry on 40001 and 23505",
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,

@@ -121,8 +121,9 @@ def explore(
     of the two.
 
     A schedule is one order in which the statements of all clients can run. Schedules that differ
-    only in the order of independent steps, or in which of our buyers is which, end alike and form
-    a class: one of each class is executed, all of them are counted.
+    only in the order of independent steps end alike and form a class: one of each class is
+    executed, of our allocators also one for all classes that differ only in which buyer is which.
+    All schedules are counted.
 
     \b
     Exit code (with --compare that of the other scenario):

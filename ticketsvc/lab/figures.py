@@ -1,4 +1,4 @@
-"""Record the figures of a notebook, for a comparison with another run. Pure.
+"""Record the figures of a notebook, for a comparison with another run.
 
 A figure knows its noise: the factor by which two runs may differ though nothing has changed. A
 comparison calls nothing different that lies within it.

@@ -10,6 +10,7 @@ from tests.support.clusters import databases_named
 from tests.support.commands import error_line, json_of
 from tests.support.processes import gone
 from tests.support.scenarios import by_psql, by_python, by_service, scenario, write
+from tests.support.waiting import eventually
 from ticketsvc.lab.explore import wire_scheduler
 from ticketsvc.lab.scenarios import clients, service
 
@@ -298,7 +299,7 @@ def test_what_a_command_leaves_behind_is_ended(command, tmp_path, monkeypatch):
     client = f'[[client]]\nname = "buyer"\ncommand = ["sh", "-c", "{script}"]\n'
     command("explore", scenario(client))
     left = int((tmp_path / "pid").read_text())
-    assert gone(process for process in psutil.process_iter() if process.pid == left)
+    eventually(lambda: gone(process for process in psutil.process_iter() if process.pid == left))
 
 
 def test_a_client_of_another_database_is_not_seen(command):

@@ -133,7 +133,7 @@ async def test_the_standby_sells_on_when_the_leader_is_killed(nodes, serve, soon
     )
     await soon(lambda: len(answers) > 20)
     nodes.kill(killed)
-    await soon(lambda: promoted(nodes))
+    await soon(lambda: promoted(nodes, killed))
     before = len(answers)
     await soon(lambda: any(one.outcome == "ok" for one in answers[before:]))
     done = True
@@ -144,7 +144,7 @@ async def test_the_standby_sells_on_when_the_leader_is_killed(nodes, serve, soon
     assert verdict.clean, verdict.violations
 
 
-def promoted(nodes):
-    with suppress(psycopg.OperationalError), psycopg.connect(nodes.url):
-        return True
+def promoted(nodes, killed):
+    with suppress(psycopg.OperationalError), psycopg.connect(nodes.url) as connection:
+        return connection.info.port != killed
     return False

@@ -91,7 +91,9 @@ def test_damage_by_purchases_tells_the_worst_pool() -> None:
 
 def test_damage_by_gap_compares_near_with_far() -> None:
     rows = probabilities(gap_ms=[0, 2, 10, 20], damaged=[10, 8, 1, 0])
-    assert "90% of pairs do damage; as far apart or further, 5%" in title(charts.damage_by_gap(rows, 5.0))
+    assert "90% of pairs do damage; as far apart or further, 5%" in title(
+        charts.damage_by_gap(rows, 5.0)
+    )
 
 
 def test_damage_by_gap_says_nothing_of_pairs_that_there_are_not() -> None:

@@ -73,7 +73,7 @@ class Throughput:
 
 
 async def time_one_purchase(lab: Lab, *, repetitions: int) -> Hold:
-    """Return what one purchase of `range` takes alone, on one connection: medians."""
+    """Return what one purchase of `range` takes alone, on one connection: the least of several."""
     [alone] = await lock_holds(lab.url, {"range": 1}, repetitions=repetitions)
     return alone
 

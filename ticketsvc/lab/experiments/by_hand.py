@@ -134,6 +134,10 @@ class _Session:
         try:
             cursor = await self.connection.execute(query, self.variables)
             row = await cursor.fetchone() if cursor.description else None
+        except psycopg.ProgrammingError as error:
+            if error.sqlstate is None:  # it was not sent: a variable is not known, for instance
+                raise ValueError(f"{statement!r} cannot be sent: {error}") from None
+            return f"refused: {error.diag.message_primary} ({error.sqlstate})"
         except psycopg.Error as error:
             return f"refused: {error.diag.message_primary} ({error.sqlstate})"
         if row is not None:

@@ -66,7 +66,7 @@ class TriedFix:
         """Return plain data, for JSON and tables."""
         return {
             "fix": self.candidate.name,
-            "holds": self.holds,
+            "holds": None if self.unseen else self.holds,
             "schedules": self.found.schedules,
             "complete": self.found.complete,
             "violating": self.found.violating,
@@ -84,8 +84,7 @@ class TriedFix:
             name: f"{value:,}" if isinstance(value, int) else str(value)
             for name, value in self.as_dict().items()
         }
-        unseen = found.reasons and not (found.complete or found.violating)
-        told["holds"] = "yes" if self.holds else "could not tell" if unseen else "no"
+        told["holds"] = "yes" if self.holds else "could not tell" if self.unseen else "no"
         if found.stopped:
             told["violating"] = f"at least {told['violating']}"
             told["why"] += (
@@ -93,6 +92,11 @@ class TriedFix:
                 f"{found.schedules:,} schedules tried)"
             )
         return told
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing can be told of it: no violation was seen, and not every schedule."""
+        return bool(self.found.reasons) and not (self.found.complete or self.found.violating)
 
     @property
     def explored(self) -> bool:

@@ -7,8 +7,8 @@ import pandas as pd
 from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.story import Claim
 
-SAFE = "Strip: which process sold which ticket number; each number appears once"
-NAIVE = "The same strip for the naive allocator: both processes sold the same numbers"
+SAFE = "Strip: which process sold which ticket number, by the safe allocator"
+NAIVE = "The same strip for the naive allocator, with the numbers that several processes sold"
 ENDS = ("allocator", "processes", "successes", "refused", "tickets", "unique", "available")
 """What the notebook shows of a burst."""
 

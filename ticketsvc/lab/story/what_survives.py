@@ -14,12 +14,10 @@ ANSWER = (
 )
 SALES = (
     "A panel per fault: answers per tenth of a second over time, sold, unanswered and refused "
-    "for now, with a line at each injection; sales go on after each"
+    "for now, with a line at each injection"
 )
-SOLD_TWICE = "Bars per fault: purchases sold twice, none with keys, some without"
-LOST = (
-    "Bars: acknowledged purchases lost in crashes, none with synchronous_commit on, some with off"
-)
+SOLD_TWICE = "Bars per fault: purchases sold twice, with keys and without"
+LOST = "Bars: acknowledged purchases lost in crashes, with synchronous_commit on and off"
 
 
 def a_key_makes_one_purchase_of_two(asked: pd.DataFrame) -> str:
