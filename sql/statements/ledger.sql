@@ -16,7 +16,7 @@ SELECT * FROM ({parts}) AS ledger ORDER BY part, first, holder
 
 -- name: pools
 -- Pools, whichever of the three columns they have. The other parts of a ledger have the same columns.
-SELECT event_id AS event, 0 AS part, '' AS holder, (to_jsonb(pool) ->> 'total')::bigint AS first,
+SELECT event_id::text AS event, 0 AS part, '' AS holder, (to_jsonb(pool) ->> 'total')::bigint AS first,
        (to_jsonb(pool) ->> 'available')::bigint AS last,
        (to_jsonb(pool) ->> 'next_ticket_number')::bigint AS following
 FROM {schema}.ticket_pools AS pool
@@ -24,19 +24,19 @@ WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: tickets
 -- Tickets that have a row each.
-SELECT event_id, 1, coalesce(user_id::text, ''), ticket_number, ticket_number, NULL::bigint
+SELECT event_id::text, 1, coalesce(user_id::text, ''), ticket_number, ticket_number, NULL::bigint
 FROM {schema}.issued_tickets
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: ranges
 -- Tickets that share a row with their neighbours.
-SELECT event_id, 1, coalesce(user_id::text, ''), start_ticket, end_ticket, NULL::bigint
+SELECT event_id::text, 1, coalesce(user_id::text, ''), start_ticket, end_ticket, NULL::bigint
 FROM {schema}.ticket_allocations
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: joined_tickets
 -- Unbroken runs of ticket rows, of any holder: the same numbers, each as often, in fewer lines.
-SELECT event_id, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FROM (
+SELECT event_id::text, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FROM (
     SELECT event_id, ticket_number, count(*) FILTER (WHERE breaks)
            OVER (PARTITION BY event_id ORDER BY ticket_number ROWS UNBOUNDED PRECEDING) AS run
     FROM (
@@ -49,7 +49,7 @@ SELECT event_id, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FRO
 
 -- name: joined_ranges
 -- Ranges that follow each other without a break, as one. A backward range stays alone.
-SELECT event_id, 1, '', min(start_ticket), max(end_ticket), NULL::bigint FROM (
+SELECT event_id::text, 1, '', min(start_ticket), max(end_ticket), NULL::bigint FROM (
     SELECT event_id, start_ticket, end_ticket, count(*) FILTER (WHERE breaks)
            OVER (PARTITION BY event_id ORDER BY start_ticket, end_ticket ROWS UNBOUNDED PRECEDING) AS run
     FROM (

@@ -1,6 +1,6 @@
--- name: remove_pool
--- First step of a reset: purchases of the event wait from here on.
-DELETE FROM {schema}.ticket_pools WHERE event_id = %(event)s
+-- name: lock_pool
+-- Let purchases of the event wait.
+SELECT FROM {schema}.ticket_pools WHERE event_id = %(event)s FOR UPDATE
 
 -- name: remove_rows
 -- Delete an event's ticket rows.
@@ -13,6 +13,10 @@ DELETE FROM {schema}.ticket_allocations WHERE event_id = %(event)s
 -- name: remove_keys
 -- Delete an event's idempotency keys: their tickets no longer exist.
 DELETE FROM {schema}.idempotency_keys WHERE event_id = %(event)s
+
+-- name: remove_pool
+-- Delete an event's pool.
+DELETE FROM {schema}.ticket_pools WHERE event_id = %(event)s
 
 -- name: insert_pool_original
 -- A pool in schema original.

@@ -129,6 +129,33 @@ def test_a_run_that_is_not_there_is_refused_with_those_that_are(runs: Path) -> N
         read_run(runs / "odd.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"value": "abc"},
+        {"value": float("nan")},
+        {"value": 10**400},
+        {"low": 2},
+        {"noise": None},
+        {"noise": 0.5},
+        {"name": ["sold"]},
+    ],
+    ids=str,
+)
+def test_a_record_with_an_impossible_figure_is_none(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    one = {"name": "sold", "unit": "", "value": 1, "low": 1, "high": 1, "noise": 1}
+    notebook = {"state": "holds", "parameters": {}, "duration_s": 1, "figures": [one]}
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"name": "a", "facts": {}, "notebooks": {"02": notebook}}))
+    assert read_run(file).notebooks["02"]["figures"]
+    one |= changed
+    file.write_text(json.dumps({"name": "a", "facts": {}, "notebooks": {"02": notebook}}))
+    with pytest.raises(UsageError, match="no record of a run"):
+        read_run(file)
+
+
 def test_a_figure_carries_the_noise_of_how_often_it_was_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -54,13 +54,13 @@ def db() -> None:
 def start(as_json: bool) -> None:
     """Start the embedded server; it runs until `db stop`."""
     from ticketsvc.database.home import home
-    from ticketsvc.database.kept import start_kept
+    from ticketsvc.database.kept import keep, start_kept
 
     settings = _without_database_url("db start")
     with start_kept(home(settings.home), binaries_folder=settings.postgres_bin) as server:
         was_running = server.process is None
         prepare_schemas(server.url)
-        server.release()
+        keep(server)
     facts = {"running": True, "was_running": was_running, "port": server.port}
     if as_json:
         print(json.dumps(facts))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ticketsvc.cli.console import complain, print_facts, progress
+from ticketsvc.cli.console import complain, print_facts, printable, progress
 from ticketsvc.cli.root import (
     CLEAN,
     COULD_NOT_TELL,
@@ -174,7 +174,8 @@ def _first_refusal(attempts: "Sequence[Attempt]") -> str | None:
     """Return address, status and text of the first refusal; None when nothing was refused."""
     for attempt in attempts:
         if attempt.outcome == "refused":
-            return f"{attempt.url} answered {attempt.status}: {attempt.message or '(no text)'}"
+            said = printable(attempt.message) if attempt.message else "(no text)"
+            return f"{attempt.url} answered {attempt.status}: {said}"
     return None
 
 

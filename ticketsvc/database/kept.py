@@ -23,6 +23,7 @@ from ticketsvc.database.embedded import (
 from ticketsvc.errors import NoDatabase
 
 _STOPPING_TIMEOUT_S = 30  # for a server that is just shutting down, or recovering
+_KEPT = "kept"  # a file beside the data: the server outlives the command that started it
 
 
 def start_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer:
@@ -36,14 +37,35 @@ def start_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer:
     deadline = time.monotonic() + _STOPPING_TIMEOUT_S
     with _one_at_a_time(folder):
         while (server := _find(_place(folder, binaries))) is None:
+            lock = _lock_file(folder, binaries)
+            stopping = lock.exists()
             try:
                 return _start(folder, binaries)
             except NoDatabase:
-                # A server whose command was killed may still be shutting down.
-                if not _lock_file(folder, binaries).exists() or time.monotonic() > deadline:
+                # A server whose command has ended may still be shutting down, or just have done so.
+                if not (stopping or lock.exists()) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
         return server
+
+
+def keep(server: EmbeddedServer) -> None:
+    """Let *server* run until `stop_kept`, also one that another command is about to keep.
+
+    Raise `NoDatabase` when it belongs to a command that goes on, and with which it will end.
+    """
+    mark = server.folder / _KEPT
+    if server.process is not None:
+        server.release()
+        mark.touch()
+    deadline = time.monotonic() + _STOPPING_TIMEOUT_S
+    while not mark.exists():
+        if time.monotonic() > deadline:
+            raise NoDatabase(
+                "PostgreSQL runs for another command and ends with it; "
+                "run this again when that has ended"
+            )
+        time.sleep(0.1)
 
 
 def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer | None:
@@ -89,6 +111,7 @@ def _start(folder: Path, binaries: Binaries) -> EmbeddedServer:
             raise
     password = (place / "password").read_text()
     # On the port it had, if that is free: services that run find it again.
+    (place / _KEPT).unlink(missing_ok=True)
     server = launch(binaries, place, password, {}, port=_former_port(place))
     (place / "port").write_text(str(server.port))
     return server

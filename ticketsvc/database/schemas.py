@@ -116,10 +116,18 @@ def reset_event(
 def reset_steps(schema: SchemaName, sold: int = 0) -> list[Statement]:
     """Return the statements of a reset in order; their parameters are event, total and sold."""
     statements = load("seeding", schema)
-    steps = [statements["remove_pool"], statements["remove_rows"]]
-    if schema == "fixed":
-        steps += [statements["remove_ranges"], statements["remove_keys"]]
-    steps.append(statements[f"insert_pool_{schema}"])
+    # fixed lets nobody delete tickets of a pool; a repaired original, no pool of tickets.
+    order = {
+        "original": ("lock_pool", "remove_rows", "remove_pool", "insert_pool_original"),
+        "fixed": (
+            "remove_pool",
+            "remove_rows",
+            "remove_ranges",
+            "remove_keys",
+            "insert_pool_fixed",
+        ),
+    }
+    steps = [statements[name] for name in order[schema]]
     if sold:
         steps.append(statements[f"insert_sold_{'ranges' if schema == 'fixed' else 'rows'}"])
     return steps

@@ -21,10 +21,11 @@ from tests.support.locks import blocked_by, hold_table
 from tests.support.processes import family, gone
 from ticketsvc.database import embedded
 from ticketsvc.database import home as homes
+from ticketsvc.database import kept as kept_server
 from ticketsvc.database.binaries import find_binaries, server_account
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.home import home
-from ticketsvc.database.kept import find_kept, start_kept, stop_kept
+from ticketsvc.database.kept import find_kept, keep, start_kept, stop_kept
 from ticketsvc.database.locate import check_server, fresh_database, kept_database
 from ticketsvc.errors import NoDatabase, UsageError
 from ticketsvc.settings import Settings
@@ -264,6 +265,18 @@ MISLEADING = {
     "PGSSLMODE": "require",
     "PGTARGETSESSIONATTRS": "standby",
 }
+
+
+def test_a_server_of_another_command_is_not_said_to_be_kept(kept, monkeypatch):
+    monkeypatch.setattr(kept_server, "_STOPPING_TIMEOUT_S", 0)
+    with start_kept(kept, binaries_folder=None) as own:
+        found = find_kept(kept, binaries_folder=None)
+        with pytest.raises(NoDatabase, match="for another command and ends with it"):
+            keep(found)
+        keep(own)
+        keep(found)
+    assert stop_kept(kept, binaries_folder=None)
+    own.process.wait()
 
 
 def test_of_three_commands_that_start_it_at_once_one_does_and_it_outlives_them(kept, cli, cli_here):

@@ -62,3 +62,14 @@ def test_reset_refuses_nonsense(connection):
         with pytest.raises(UsageError):
             reset_event(connection, "fixed", event, total, sold)
     assert read_ledger(connection, "fixed") == []
+
+
+def test_a_repaired_event_whose_tickets_point_to_its_pool_is_seeded_again(connection):
+    reset_event(connection, "original", "E", 80, 8)
+    connection.execute(
+        "ALTER TABLE original.issued_tickets"
+        " ADD FOREIGN KEY (event_id) REFERENCES original.ticket_pools (event_id)"
+    )
+    reset_event(connection, "original", "E", 80, 16)
+    [ledger] = read_ledger(connection, "original")
+    assert ledger.available == 64

@@ -4,6 +4,7 @@ A difference is a finding only beyond the noise of its figure (`ticketsvc.lab.fi
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from jinja2 import Environment, FileSystemLoader
+from pydantic import TypeAdapter
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, Figure
@@ -31,6 +33,11 @@ class Run:
     name: str
     facts: Mapping[str, str]
     notebooks: Mapping[str, Mapping[str, Any]]
+
+
+_RECORD = TypeAdapter(dict[str, Any])
+_TEXTS = TypeAdapter(dict[str, str])
+_FIGURES = TypeAdapter(list[Figure])
 
 
 @dataclass(frozen=True)
@@ -81,15 +88,34 @@ def save_run(
 def read_run(file: Path) -> Run:
     """Return the run that `save_run` wrote; raise `UsageError` when *file* holds none."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        for notebook in record["notebooks"].values():
-            notebook["figures"] = [Figure(**one) for one in notebook["figures"]]
-            notebook["state"], notebook["parameters"].items(), notebook["duration_s"] + 0
-        return Run(str(record["name"]), dict(record["facts"]), record["notebooks"])
+        record = _RECORD.validate_json(file.read_bytes())
+        notebooks = {
+            name: {
+                "state": str(one["state"]),
+                "parameters": _RECORD.validate_python(one["parameters"]),
+                "duration_s": float(one["duration_s"]),
+                "figures": _FIGURES.validate_python(one["figures"]),
+            }
+            for name, one in _RECORD.validate_python(record["notebooks"]).items()
+        }
+        if not all(_possible(figure) for one in notebooks.values() for figure in _listed(one)):
+            raise ValueError
+        return Run(str(record["name"]), _TEXTS.validate_python(record["facts"]), notebooks)
     except OSError as problem:
         raise UsageError(f"--compare {file}: {problem.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ArithmeticError, KeyError, TypeError, ValueError):
         raise UsageError(f"--compare {file}: this is no record of a run") from None
+
+
+def _possible(figure: Figure) -> bool:
+    numbers = [figure.low, figure.value, figure.high]
+    finite = all(map(math.isfinite, [*numbers, figure.noise]))
+    return finite and numbers == sorted(numbers) and figure.noise >= EXACT
+
+
+def _listed(notebook: Mapping[str, Any]) -> list[Figure]:
+    duration = notebook["duration_s"]
+    return [Figure("duration", "s", duration, duration, duration, ONCE), *notebook["figures"]]
 
 
 def choose_runs(runs: Path, wanted: Sequence[str]) -> tuple[Run, Run]:
@@ -155,9 +181,7 @@ def _compare_parameters(
 
 
 def _figures(notebook: Mapping[str, Any]) -> dict[str, Figure]:
-    duration = notebook["duration_s"]
-    figures = [Figure("duration", "s", duration, duration, duration, ONCE), *notebook["figures"]]
-    return {figure.name: figure for figure in figures}
+    return {figure.name: figure for figure in _listed(notebook)}
 
 
 def _compare_figures(
