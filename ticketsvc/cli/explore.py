@@ -232,6 +232,8 @@ def _counts(found: "Exploration") -> list[tuple[str, str]]:
     violations = (f"violation: {kind}" for kind in found.violations)
     states = (f"a statement failed with SQLSTATE {state}" for state in found.sqlstates)
     executed = f"{found.classes:,} of them executed, {_rate(found)} per second"
+    if found.classes < found.schedules:
+        executed += "; each of the others ends like one of these"
     counts = [
         (found.schedules, f"covered; {executed}"),
         (found.clean, "clean"),
