@@ -32,8 +32,8 @@ def all_were_told_sold(bursts: pd.DataFrame) -> str:
     last = bursts.iloc[-1]
     return (
         f"{last['purchases']} buyers wanted {last['quantity']} tickets each of an event that has "
-        f"{last['total']}. Held until all had read the stock, {last['successes']} were told "
-        f"*sold*. They hold {last['tickets']} tickets with "
+        f"{last['total']}. The test held them until all had read the stock; then "
+        f"{last['successes']} were told *sold*. They hold {last['tickets']} tickets with "
         f"{last['unique']} different numbers: {last['duplicates']} duplicates. "
         f"The stock is {last['available']}."
     )

@@ -91,11 +91,12 @@ def this_is_what_it_costs(costs: pd.DataFrame, buyers: int) -> str:
     )
     original = costs.loc["naive"]
     return (
-        f"One purchase alone takes {fix['alone_ms']:.1f} ms, the original "
-        f"{original['alone_ms']:.1f} ms: there, each statement is a commit of its own. Purchases "
-        f"per second, {buyers} buyers of one event at a time: {fix['sold_per_s']:,.0f}, the "
-        f"original {original['sold_per_s']:,.0f}; with SERIALIZABLE and a retry "
-        f"{retry['sold_per_s']:,.0f}, with shared commits {shared['sold_per_s']:,.0f}."
+        f"One purchase alone takes {fix['alone_ms']:.1f} ms; in the original, where each statement "
+        f"commits by itself, {original['alone_ms']:.1f} ms. {buyers} buyers of one event get "
+        f"{fix['sold_per_s']:,.0f} purchases a second, of the original "
+        f"{original['sold_per_s']:,.0f}. With SERIALIZABLE and a retry it is "
+        f"{retry['sold_per_s']:,.0f}; where waiting purchases share a commit, "
+        f"{shared['sold_per_s']:,.0f}."
     )
 
 

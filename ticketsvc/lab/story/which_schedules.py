@@ -128,8 +128,9 @@ def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
         f"{table['buyers'].min()} and {table['buyers'].max()} purchases were run through every "
         "order of their statements that can end differently. "
         f"{bad or 'None'} of these orders oversold or issued a number twice, for "
-        f"{len(safe)} right ways to sell. And {len(mutants)} times a safeguard was taken out of "
-        f"the code or the database: {missed or 'none'} of these went unnoticed."
+        f"{len(safe)} right ways to sell. Apart from that, a safeguard was taken out of the code "
+        f"or the database {len(mutants)} times: {missed or 'none'} of these went unnoticed by "
+        "the explorer, the database and the checker together."
     )
 
 
