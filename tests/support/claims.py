@@ -1,6 +1,6 @@
 """What a claim of a notebook's verdict must do: hold, and turn false when its number changes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,6 +23,18 @@ def assert_can_fail(
     assert [text for text, holds in held.items() if not holds] == []
     assert list(held) == list(doctored)
     assert not dict(claims(**{**good, **doctored[claim]}))[claim]
+
+
+def failing(claims: Sequence[Claim]) -> list[int]:
+    """Return the places of the claims that do not hold."""
+    return [place for place, (_, holds) in enumerate(claims) if not holds]
+
+
+def put(table: pd.DataFrame, row: object, column: str, value: object) -> pd.DataFrame:
+    """Return *table* with another value in one cell."""
+    copy = table.copy()
+    copy.loc[row, column] = value
+    return copy
 
 
 def by_hand(numbers: list[int], available: int, results: tuple[str, ...] = ()) -> ByHand:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from tests.support.claims import failing, put
 from ticketsvc.lab.experiments.scale import CommitCost
 from ticketsvc.lab.story import more_than_one_machine as story
 
@@ -40,13 +41,7 @@ def broken(
         *story.claims_of_the_run(one, mixed, instances=2, could_be_sold=16),
         *story.claims_of_the_calculation(cost, 64, compared, plans),
     ]
-    return [place for place, (_, holds) in enumerate(made) if not holds], len(made)
-
-
-def put(table, row, column, value):
-    changed = table.copy()
-    changed.loc[row, column] = value
-    return changed
+    return failing(made), len(made)
 
 
 CHANGES = [

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from tests.support.claims import failing, put
 from ticketsvc.lab.bench.throughput import Throughput
 from ticketsvc.lab.story import throughput as story
 
@@ -31,13 +32,7 @@ MODEL = pd.DataFrame(
 
 def broken(rates=RATES, durability=DURABILITY, batches=BATCHES, model=MODEL):
     made = story.claims(Throughput(rates, durability, batches), model, AT, FEW)
-    return [place for place, (_, holds) in enumerate(made) if not holds], len(made)
-
-
-def put(table, row, column, value):
-    changed = table.copy()
-    changed.loc[row, column] = value
-    return changed
+    return failing(made), len(made)
 
 
 CHANGES = [

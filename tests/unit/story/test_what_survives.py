@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from tests.support.claims import failing, put
 from ticketsvc.lab.story import what_survives as story
 
 ASKED = pd.DataFrame({"tickets held": [8, 16]}, index=["with a key", "without"])
@@ -46,13 +47,7 @@ def broken(asked=ASKED, keyed=KEYED, without=WITHOUT, crashed=CRASHED, clean=Tru
         *story.claims_of_the_flush(crashed),
         *story.claims_of_overload(overloaded),
     ]
-    return [place for place, (_, holds) in enumerate(made) if not holds], len(made)
-
-
-def put(table, row, column, value):
-    changed = table.copy()
-    changed.loc[row, column] = value
-    return changed
+    return failing(made), len(made)
 
 
 CHANGES = [

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from tests.support.claims import failing
 from tests.support.sample_runs import clean, oversold
 from ticketsvc.lab.mutation.mutations import NOBODY
 from ticketsvc.lab.story import which_schedules as story
@@ -57,7 +58,7 @@ def claims(found):
 
 
 def broken(found):
-    return [place for place, (_, holds) in enumerate(claims(found)) if not holds]
+    return failing(claims(found))
 
 
 def at(place, column, value):

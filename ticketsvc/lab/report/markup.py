@@ -51,7 +51,7 @@ def _style_once(soup: BeautifulSoup) -> None:
 
 
 def _link_sections(soup: BeautifulSoup) -> None:
-    """Give each heading an id made of its words and a link to itself; list them in the contents."""
+    """Make an id of each heading's words, add a link to it, and list it in the contents."""
     taken = {str(element["id"]) for element in soup.select("[id]")}
     contents = soup.select_one("nav.contents")
     for heading in soup.select(".jp-RenderedMarkdown :is(h2, h3)"):
