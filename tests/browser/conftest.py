@@ -1,7 +1,5 @@
 """Open pages in a real browser, and note what they do there."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as PlaywrightBrowser
 from playwright.sync_api import Page, sync_playwright
 
+from tests.support.programs import require_program
 from tests.support.waiting import TIMEOUT_S
 
 QUIET = (
@@ -64,13 +63,7 @@ Browser = Callable[[Path, int, Callable[[Page], object]], Visit]
 @pytest.fixture(scope="session")
 def program() -> str:
     """Return the browser. None: a skip on a laptop, a failure in CI."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        missing = "no browser: neither chromium nor google-chrome is on PATH"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return require_program("chromium", "google-chrome")
 
 
 class Chromium:

@@ -2,13 +2,13 @@
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import missing, require_program
 from ticketsvc.lab.explore import fixes
 from ticketsvc.lab.explore.scenario import explore_scenario
 from ticketsvc.lab.scenarios.psql import find_psql
@@ -89,30 +89,24 @@ async def explored(server, file, **options):
     )
 
 
-def missing_for(example):
-    """Return what the machine lacks to run *example*, in words."""
+def require_runtime(example):
+    """Skip where what the example runs on is missing; fail there in continuous integration."""
     if example == "node-express":
-        if not shutil.which("node"):
-            return "node is not on PATH"
-        installed = (EXAMPLES / example / "node_modules").is_dir()
-        return "" if installed else f"npm install was not run in examples/{example}"
+        require_program("node")
+        if not (EXAMPLES / example / "node_modules").is_dir():
+            missing(f"npm install was not run in examples/{example}")
     if example == "php":
-        asked = ["php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"]
-        usable = shutil.which("php") and not subprocess.run(asked, check=False).returncode
-        return "" if usable else "php with pdo_pgsql is not on PATH"
+        asked = [require_program("php"), "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"]
+        if subprocess.run(asked, check=False).returncode:
+            missing("php has no pdo_pgsql")
     packages = {
         "fastapi-sqlalchemy": ("fastapi", "sqlalchemy", "asyncpg", "uvicorn"),
         "flask-psycopg": ("flask",),
         "web-and-counter": ("flask",),
     }
     absent = [name for name in packages.get(example, ()) if not importlib.util.find_spec(name)]
-    return f"not installed: {', '.join(absent)}" if absent else ""
-
-
-def require_runtime(example):
-    """Skip where what the example runs on is missing; fail there in continuous integration."""
-    if missing := missing_for(example):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    if absent:
+        missing(f"not installed: {', '.join(absent)}")
 
 
 @pytest.fixture

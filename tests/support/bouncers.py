@@ -1,7 +1,6 @@
 """PgBouncer between a service and its database."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -9,15 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.programs import find_program, require_program
 from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "deploy" / "pgbouncer.ini"
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextlib.contextmanager
@@ -26,9 +24,7 @@ def start_bouncer(database: str, sessions: int) -> Iterator[str]:
 
     Return the address of *database*, a URL with a password, through it.
     """
-    if PGBOUNCER is None:
-        reason = "PgBouncer is not installed: `apt-get install pgbouncer`"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    program = require_program("pgbouncer")
     folder, account, port = Path(tempfile.mkdtemp(prefix="t-")), server_account(), free_port()
     to = conninfo_to_dict(database)
     text = CONFIGURATION.read_text("utf-8")
@@ -45,7 +41,7 @@ def start_bouncer(database: str, sessions: int) -> Iterator[str]:
     (folder / "userlist.txt").write_text(f'"{to["user"]}" "{to["password"]}"\n')
     account.own(folder)  # it does not run as root
     with (folder / "log").open("wb") as log:
-        command = [PGBOUNCER, str(folder / "pgbouncer.ini")]
+        command = [program, str(folder / "pgbouncer.ini")]
         process = subprocess.Popen(command, stderr=log, **account.popen_arguments())
     pooled = psycopg.conninfo.make_conninfo(database, port=port)
     try:
@@ -60,9 +56,9 @@ def start_bouncer(database: str, sessions: int) -> Iterator[str]:
 
 def keeps_prepared_statements() -> bool:
     """Tell whether this PgBouncer (1.21 or newer) prepares statements again in each session."""
-    if PGBOUNCER is None:
+    if (program := find_program("pgbouncer")) is None:
         return False
-    command = [PGBOUNCER, "--version"]
+    command = [program, "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     major, minor = said.split()[1].split(".")[:2]
     return (int(major), int(minor)) >= (1, 21)

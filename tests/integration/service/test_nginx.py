@@ -1,8 +1,6 @@
 """The nginx configuration of docs/deploy.md, in front of real server processes."""
 
 import asyncio
-import os
-import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from tests.support.buying import post_purchase, read_metrics
 from tests.support.ledgers import verdict_of
 from tests.support.locks import hold_pool
+from tests.support.programs import require_program
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from tests.support.waiting import TIMEOUT_S, eventually, soon
 from ticketsvc.database.embedded import free_port
@@ -22,7 +21,6 @@ from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 
 CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "nginx.conf"
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MOST_REQUESTS = 5
 MAIN = """
 daemon off;
@@ -71,9 +69,7 @@ class Proxy:
 @contextmanager
 def in_front_of(services, folder, changes):
     """Run nginx with *changes* to the configuration until the block ends; return its address."""
-    if NGINX is None:
-        reason = "nginx is not installed: `apt-get install nginx`"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    program = require_program("nginx")
     port = free_port()
     servers = "".join("server {}:{};".format(*address_of(each.url)) for each in services)
     text = CONFIGURATION.read_text("utf-8")
@@ -83,7 +79,7 @@ def in_front_of(services, folder, changes):
         text = text.replace(there, here)
     (folder / "ticketsvc.conf").write_text(text)
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-    nginx = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
+    nginx = subprocess.Popen([program, "-p", folder, "-c", folder / "nginx.conf"])
     try:
         eventually(lambda: nginx.poll() is not None or _accepts(port))
         assert nginx.poll() is None, (folder / "error.log").read_text()

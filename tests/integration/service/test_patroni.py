@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 from contextlib import ExitStack, suppress
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.clusters import system_binaries
 from tests.support.ledgers import verdict_of
+from tests.support.programs import missing, require_program
 from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
@@ -21,13 +21,6 @@ from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 
 CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "patroni.yml"
-MISSING = [name for name in ("patroni", "etcd") if shutil.which(name) is None]
-BINARIES = next(reversed(system_binaries().values()), None)
-
-pytestmark = pytest.mark.skipif(
-    bool(MISSING or BINARIES is None),
-    reason=f"not installed: {', '.join(MISSING) or 'a PostgreSQL of the system'}",
-)
 
 
 class Nodes:
@@ -36,6 +29,9 @@ class Nodes:
     def __init__(self, folder, stack):
         self._folder, self._stack = folder, stack
         self._account = server_account()
+        self._binaries = next(reversed(system_binaries().values()), None)
+        if self._binaries is None:
+            missing("not installed: a PostgreSQL of the system")
         self._account.own(folder)
         self.ports = [free_port() for _ in range(2)]
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
@@ -43,7 +39,7 @@ class Nodes:
         self.url = f"postgresql://{login}@{hosts}/postgres?target_session_attrs=read-write"
         peer, etcd = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self._start(
-            *("etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
+            *(require_program("etcd"), "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
             *(
                 "--listen-client-urls",
                 f"http://{etcd}",
@@ -87,7 +83,7 @@ class Nodes:
             "0.0.0.0:5432": f"127.0.0.1:{port}",
             "db1.example:5432": f"127.0.0.1:{port}",
             "/var/lib/postgresql/tickets": f"{self._folder}/{port}",
-            "/usr/lib/postgresql/15/bin": f"{BINARIES}\n  parameters: "
+            "/usr/lib/postgresql/15/bin": f"{self._binaries}\n  parameters: "
             f"{{fsync: 'off', unix_socket_directories: '{self._folder}'}}",
             "mode: automatic": "mode: 'off'",
         }.items():
@@ -95,7 +91,7 @@ class Nodes:
             text = text.replace(there, here)
         configuration = self._folder / f"{port}.yml"
         configuration.write_text(text)
-        return self._start("patroni", configuration)
+        return self._start(require_program("patroni"), configuration)
 
     def leader(self):
         """Return the port of the node that takes writes and has a synchronous standby; or None."""
