@@ -17,7 +17,9 @@ Pooler = Literal["none", "transaction"]
 class Settings(BaseSettings):
     """The settings that the environment gives. Command-line options override them."""
 
-    model_config = SettingsConfigDict(env_prefix="TICKETSVC_", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TICKETSVC_", env_ignore_empty=True, allow_inf_nan=False
+    )
 
     database_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("database_url", "DATABASE_URL")
@@ -73,4 +75,5 @@ def load_settings() -> Settings:
         set_plainly = name in {variable.upper() for variable in os.environ}
         if name != "DATABASE_URL" and not (name == "PORT" and set_plainly):
             name = f"TICKETSVC_{name}"
-        raise UsageError(f"environment variable {name}: {fault['msg']}") from None
+        reason = fault["msg"].replace("Input should", "must").partition(",")[0]
+        raise UsageError(f"environment variable {name}: {reason}") from None

@@ -16,9 +16,11 @@ SELECT * FROM ({parts}) AS ledger ORDER BY part, first, holder
 
 -- name: pools
 -- Pools, whichever of the three columns they have. The other parts of a ledger have the same columns.
-SELECT event_id::text AS event, 0 AS part, '' AS holder, (to_jsonb(pool) ->> 'total')::bigint AS first,
-       (to_jsonb(pool) ->> 'available')::bigint AS last,
-       (to_jsonb(pool) ->> 'next_ticket_number')::bigint AS following
+-- A numeric 8.00 is an integer too.
+SELECT event_id::text AS event, 0 AS part, '' AS holder,
+       trim_scale((to_jsonb(pool) ->> 'total')::numeric)::text::bigint AS first,
+       trim_scale((to_jsonb(pool) ->> 'available')::numeric)::text::bigint AS last,
+       trim_scale((to_jsonb(pool) ->> 'next_ticket_number')::numeric)::text::bigint AS following
 FROM {schema}.ticket_pools AS pool
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 

@@ -216,7 +216,7 @@ def _spawn(
         **_DURABLE_SETTINGS,
         "listen_addresses": "127.0.0.1",
         "port": str(port),
-        "unix_socket_directories": "" if os.name == "nt" else str(folder),
+        "unix_socket_directories": "",  # the path of a socket may be too long
         **settings,
     }
     command = [binaries.program("postgres"), "-D", str(folder / "data")]

@@ -1,6 +1,7 @@
 """Decide which database a command works on."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -48,11 +49,12 @@ def libpq_environment(conninfo: str) -> dict[str, str]:
 
 
 def check_server(conninfo: str) -> str:
-    """Connect once, and return *conninfo*.
+    """Connect once, and return *conninfo*; from then on, `PGCLIENTENCODING` is ignored.
 
     Raise `UsageError` when the address cannot be read or the database stores no Unicode, and
     `NoDatabase` when the server cannot be reached or is too old; none shows the password.
     """
+    os.environ.pop("PGCLIENTENCODING", None)  # in another encoding than its own, text is lost
     try:
         parameters = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:

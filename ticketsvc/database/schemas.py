@@ -85,6 +85,7 @@ def _mismatch(schema: SchemaName, made_by: str) -> str:
     if made_by.startswith(_OUR_COMMENT):
         return (
             f"the database's schema {schema} is of another version, {made_by!r}: "
+            "if another checkout uses it, set TICKETSVC_HOME to a folder of your own; otherwise "
             "`python3 run.py seed --recreate` drops both schemas and makes them again"
         )
     return f"the database has a schema {schema} that is not ours: use another database"

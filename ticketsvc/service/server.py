@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -124,9 +127,14 @@ async def _listen(
             reuse_port=share_port or None,
         )
     except OSError as problem:
+        unknown = isinstance(problem, socket.gaierror)
+        reason = problem.strerror if unknown else os.strerror(problem.errno or 0)
+        other = "--port, or --port 0 for any free one"
+        if unknown or problem.errno == errno.EADDRNOTAVAIL:
+            other = "--host"
         raise UsageError(
-            f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
-            f"choose another with --port, or --port 0 for any free one"
+            f"cannot listen on {settings.host}:{settings.port}: {reason}; "
+            f"choose another with {other}"
         ) from None
 
 

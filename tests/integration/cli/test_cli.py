@@ -324,6 +324,8 @@ WRONG = {
     "serve on the wrong schema": (["serve", "--allocator", "range", "--schema", "original"], {}),
     "serve on no port": (["serve", "--port", "65536"], {}),
     "serve with PORT in words": (["serve"], {"PORT": "three"}),
+    "start a server in a file": (["db", "start"], {"TICKETSVC_HOME": __file__}),
+    "start a server below a file": (["db", "start"], {"TICKETSVC_HOME": f"{__file__}/home"}),
     "serve without a database": (["serve", "--port", "0"], {"DATABASE_URL": DEAD}),
     "seed an event without a total": (["seed", "--event", "E"], {"DATABASE_URL": DEAD}),
     "seed a total without an event": (["seed", "--total", "8"], {"DATABASE_URL": DEAD}),

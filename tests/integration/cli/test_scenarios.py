@@ -221,6 +221,14 @@ BAD = {
         by_python("naive", database='[database]\nschema = ["CREATE TABEL x ()"]'),
         "database.schema: ",
     ),
+    "copy": (
+        by_python("naive", database=SCHEMA.replace(')"', '); COPY bookings FROM STDIN"')),
+        "database.schema: COPY",
+    ),
+    "copying invariant": (
+        by_python("naive", rule="COPY bookings TO STDOUT"),
+        "invariant 'no seat twice': COPY",
+    ),
     "reset": (
         by_python("naive", database=SCHEMA + 'reset = "TRUNCATE absent"'),
         "database.reset: ",

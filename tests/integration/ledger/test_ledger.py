@@ -54,6 +54,14 @@ FOREIGN = {
         [POOLS, TICKETS, POOL + "8, -8)", FILL, FILL, FILL.replace("'E'", "'LOST'")],
         *([16, 8], {"oversold", "duplicate", "negative_stock", "orphan"}),
     ),
+    "numbers of type numeric": (
+        [
+            POOLS.replace("integer", "numeric(9, 2)"),
+            TICKETS.replace("number integer", "number numeric"),
+            *(POOL + "16, 8)", FILL),
+        ],
+        *([8], set()),
+    ),
     "a pool without a total": (
         [POOLS.replace("total integer,", ""), TICKETS, POOL + "-8)", FILL],
         *([8], {"negative_stock"}),
@@ -135,6 +143,16 @@ UNREADABLE = {
         POOLS,
         TICKETS,
         "INSERT INTO issued_tickets (user_id, ticket_number) VALUES ('u', 1)",
+    ],
+    "a number with a fraction": [
+        POOLS,
+        TICKETS.replace("number integer", "number numeric"),
+        "INSERT INTO issued_tickets (event_id, user_id, ticket_number) VALUES ('E', 'u', 1.5)",
+    ],
+    "two pools of one event": [
+        POOLS.replace(" PRIMARY KEY", ""),
+        TICKETS,
+        "INSERT INTO ticket_pools VALUES ('E', 8, 8), ('E', 8, 8)",
     ],
     "a pool whose total is NULL": [POOLS, TICKETS, "INSERT INTO ticket_pools VALUES ('E')"],
     "events that are numbers": [

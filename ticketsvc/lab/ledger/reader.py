@@ -6,7 +6,8 @@ a caller that runs it on a connection of its own, as the explorer does after eve
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import psycopg
@@ -74,8 +75,7 @@ def read_ledger(
     except psycopg.Error as problem:
         reason = problem.diag.message_primary or str(problem)
         raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
-    _require_values(schema, rows, columns["ticket_pools"])
-    return _ledgers(rows)
+    return _ledgers(_judgeable(schema, rows, columns["ticket_pools"]))
 
 
 def ledger_statement(schema: str, *, ranges: bool | None = None, joined: bool = False) -> Statement:
@@ -148,18 +148,36 @@ def _has_ranges(columns: _Columns) -> bool:
     return not {"start_ticket", "end_ticket"}.isdisjoint(columns.get("ticket_allocations", ()))
 
 
-def _require_values(schema: str, rows: Iterable[tuple[Any, ...]], pool: Collection[str]) -> None:
-    """Raise `LedgerUnreadable` for what cannot be judged, such as a ticket without a number."""
+def _judgeable(
+    schema: str, rows: Iterable[tuple[Any, ...]], pool: Collection[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Return *rows* with every number as an int, of whatever type it is stored as.
+
+    Raise `LedgerUnreadable` for what cannot be judged, such as a ticket without a number.
+    """
     names = ("total", "available", "next_ticket_number")
     present = [place for place, name in enumerate(names) if name in pool]
-    for event, part, _, *numbers in rows:
+    pools = set()
+    for event, part, holder, *numbers in rows:
         if not isinstance(event, str):
             raise LedgerUnreadable(f"schema {schema}: a row has no event_id")
+        if not part:
+            if event in pools:
+                raise LedgerUnreadable(
+                    f"schema {schema}: event {event!r} has more than one row in ticket_pools, so "
+                    "its stock is not known"
+                )
+            pools.add(event)
         for place in (0, 1) if part else present:
-            if not isinstance(numbers[place], int):
+            number = numbers[place]
+            if isinstance(number, int):
+                continue
+            if number is None or not isfinite(number) or number != int(number):
                 what = "a ticket" if part else "the pool"
                 column = "number" if part else names[place]
                 raise LedgerUnreadable(
                     f"schema {schema}: {what} of event {event!r} has the {column} "
-                    f"{numbers[place]!r}, which is not an integer"
+                    f"{'NULL' if number is None else number}, which is not an integer"
                 )
+            numbers[place] = int(number)
+        yield event, part, holder, *numbers

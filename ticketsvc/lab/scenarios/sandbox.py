@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from ticketsvc.database.scratch import scratch_database
@@ -76,7 +77,8 @@ class Sandbox:
         try:
             return await judge_invariants(self.control, self._scenario)
         finally:
-            await self.control.execute(b"ROLLBACK")
+            if not self.control.closed:
+                await self.control.execute(b"ROLLBACK")
 
     async def _run(self, text: str, key: str, shown: str = "") -> None:
         try:
@@ -85,7 +87,8 @@ class Sandbox:
             place = problem.diag.statement_position
             line = f", line {text[: int(place) - 1].count(chr(10)) + 1}" if place else ""
             where = f" ({shown}{line})" if shown.endswith(".sql") else ""
-            raise UsageError(f"{self._scenario.file}: {key}{where}: {_one_line(problem)}") from None
+            reason = await _reason(problem, self.control)
+            raise UsageError(f"{self._scenario.file}: {key}{where}: {reason}") from None
 
     async def _rows(self, query: bytes) -> list[tuple[Any, ...]]:
         return await (await self.control.execute(query)).fetchall()
@@ -126,9 +129,8 @@ async def judge_invariants(
             cursor = await connection.execute(sql.encode(), prepare=True)
             rows = await cursor.fetchall() if cursor.description else None
         except psycopg.Error as problem:
-            raise UsageError(
-                f"{scenario.file}: invariant {invariant.name!r}: {_one_line(problem)}"
-            ) from None
+            reason = await _reason(problem, connection)
+            raise UsageError(f"{scenario.file}: invariant {invariant.name!r}: {reason}") from None
         if rows is None:
             raise UsageError(
                 f"{scenario.file}: invariant {invariant.name!r}: it must be a SELECT: every row "
@@ -189,5 +191,9 @@ async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> No
     await control.execute(b"SET default_transaction_isolation = 'read committed'")
 
 
-def _one_line(problem: psycopg.Error) -> str:
+async def _reason(problem: psycopg.Error, connection: AsyncConnection[Any]) -> str:
+    """Return in one line why a statement failed; close a connection that it leaves in a COPY."""
+    if connection.info.transaction_status == TransactionStatus.ACTIVE:
+        await connection.close()
+        return "COPY from or to the client cannot run here: use INSERT or SELECT"
     return (problem.diag.message_primary or str(problem)).strip().splitlines()[0]
