@@ -5,44 +5,50 @@ Shared parts: `check_then_act` has the three statements that several mechanisms 
 the data of `group_commit`.
 """
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
 
-from ticketsvc.allocators.advisory_lock import AdvisoryLock
-from ticketsvc.allocators.group_commit import GroupCommit
-from ticketsvc.allocators.naive import Naive
-from ticketsvc.allocators.naive_bulk import NaiveBulk
-from ticketsvc.allocators.noop import NoOp
 from ticketsvc.allocators.protocol import Allocator, Mechanism
-from ticketsvc.allocators.range import Range
-from ticketsvc.allocators.repeatable_read import RepeatableRead
-from ticketsvc.allocators.repeatable_read_retry import RepeatableReadRetry
-from ticketsvc.allocators.row_lock import RowLock
-from ticketsvc.allocators.serializable import Serializable
-from ticketsvc.allocators.ticket_rows import TicketRows
-from ticketsvc.allocators.transaction import Transaction
-from ticketsvc.allocators.unique_only import UniqueOnly
 
 __all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
 
-# The original, then the usual first attempts, then the safe ones.
-_EVERY: tuple[type[Allocator], ...] = (
-    Naive,
-    NaiveBulk,
-    Transaction,
-    RepeatableRead,
-    UniqueOnly,
-    RowLock,
-    AdvisoryLock,
-    RepeatableReadRetry,
-    Serializable,
-    TicketRows,
-    Range,
-    GroupCommit,
+DEFAULT_ALLOCATOR = "group_commit"
+_NOOP = "noop"
+
+# The original, then the usual first attempts, then the safe ones; what is not named here is last.
+_ORDER = (
+    "naive",
+    "naive_bulk",
+    "transaction",
+    "repeatable_read",
+    "unique_only",
+    "row_lock",
+    "advisory_lock",
+    "repeatable_read_retry",
+    "serializable",
+    "ticket_rows",
+    "range",
+    "group_commit",
 )
+
+
+def _find() -> Iterator[type[Allocator]]:
+    """Return every class with a mechanism of its own in the modules of this package."""
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for one in vars(importlib.import_module(module.name)).values():
+            if getattr(one, "__module__", "") == module.name and "mechanism" in vars(one):
+                yield one
+
+
+def _place(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+_FOUND = {allocator.mechanism.name: allocator for allocator in _find()}
 ALLOCATORS: Mapping[str, type[Allocator]] = {
-    allocator.mechanism.name: allocator for allocator in _EVERY
+    name: _FOUND[name] for name in sorted(_FOUND, key=_place) if name != _NOOP
 }
-DEFAULT_ALLOCATOR = GroupCommit.mechanism.name
 
 # What `serve` accepts: the allocators, and the no-op that measurements compare them with.
-SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, NoOp.mechanism.name: NoOp}
+SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, _NOOP: _FOUND[_NOOP]}

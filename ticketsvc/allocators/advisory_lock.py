@@ -19,6 +19,7 @@ class AdvisoryLock(CheckThenAct):
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
+        change="one line: an advisory lock, in the transaction",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -44,6 +44,7 @@ class GroupCommit:
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
+        change="the schema too: commits that purchases share",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -27,6 +27,9 @@ class Mechanism:
     isolation: str = "READ COMMITTED"
     """The isolation level of its statements."""
 
+    change: str = ""
+    """What a service that checks and then acts has to change for it; "": its summary."""
+
     constraint: str = ""
     """DDL that it needs beyond its first schema, with `{schema}`; "" for none."""
 

@@ -19,6 +19,7 @@ class Range(ConditionalUpdate):
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
+        change="the schema too: one row per purchase",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

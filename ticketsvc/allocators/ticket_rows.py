@@ -19,6 +19,7 @@ class TicketRows(ConditionalUpdate):
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
+        change="the statements: this conditional UPDATE",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -12,6 +12,7 @@ import click
 from ticketsvc.cli.db import prepare_schemas
 from ticketsvc.cli.root import (
     FILE,
+    Command,
     as_json_option,
     chosen_mechanism,
     chosen_schema,
@@ -22,7 +23,19 @@ from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 
 
-@ticketsvc.command()
+class _Serve(Command):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the allocators below the options."""
+        from ticketsvc.allocators import SERVABLE
+
+        every = [one.mechanism for one in SERVABLE.values()]
+        with formatter.section("Allocators"):
+            formatter.write_dl(
+                [(one.name, f"{'safe: ' if one.safe else ''}{one.summary}") for one in every]
+            )
+
+
+@ticketsvc.command(cls=_Serve)
 @click.option("--allocator", help="How tickets are allocated; group_commit by default.")
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
 @click.option(

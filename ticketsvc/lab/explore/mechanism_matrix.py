@@ -112,27 +112,31 @@ async def explore_matrix(
     return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
 
 
-async def two_purchases(url: str, names: Sequence[str], quantity: int = 8) -> pd.DataFrame:
-    """Explore two purchases, with stock for both, by each allocator in *names*; one row each.
+async def explore_fixes(url: str, quantity: int = 8) -> pd.DataFrame:
+    """Explore two purchases, with stock for both, by each safe allocator; one row each.
 
-    *steps*: what one of them does when it is alone, its commit included.
+    *what you change*: in a service that checks and then acts. *steps*: what one purchase does when
+    it is alone, its commit included.
     """
+    fixes = {name: one.mechanism for name, one in ALLOCATORS.items() if one.mechanism.safe}
     async with open_explorer(url) as explorer:
         found = [
             await explorer.explore(matrix_case(name, 2, 2 * quantity, quantity), keep=True)
-            for name in names
+            for name in fixes
         ]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "allocator": one.case.allocator,
+            "what you change": fix.change or fix.summary,
+            "allocator": fix.name,
             "steps": one.runs[0].choices.count(0),
             "schedules": one.schedules,
             "clean": one.clean,
             "a buyer waits": one.blocked,
             "a buyer tries again": one.retries,
         }
-        for one in found
+        for fix, one in zip(fixes.values(), found, strict=True)
     )
+    return table.set_index("what you change")
 
 
 def _cell(name: str, buyers: int, stock: str, quantity: int) -> _Cell:

@@ -3,31 +3,13 @@
 import pandas as pd
 
 from ticketsvc.lab.experiments.by_hand import ByHand
-from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.repair import Repair
-from ticketsvc.lab.explore.mechanism_matrix import two_purchases
 from ticketsvc.lab.story import Claim
 
 SIDE_BY_SIDE = (
     "Bars: tickets issued by each allocator and schema in the same burst, with the stock as a "
     "dashed line"
 )
-
-_MAY_CHANGE = {
-    "ticket_rows": "the statements: this conditional UPDATE",
-    "row_lock": "one line: SELECT … FOR UPDATE, in the transaction",
-    "repeatable_read_retry": "a setting, REPEATABLE READ, and a retry",
-    "serializable": "a setting, SERIALIZABLE, and a retry",
-    "range": "the schema too: one row per purchase",
-    "group_commit": "the schema too: commits that purchases share",
-}
-
-
-async def which_to_take(lab: Lab) -> pd.DataFrame:
-    """Return a row per fix: what has to be changed, and what it costs two purchases at once."""
-    table = await two_purchases(lab.url, tuple(_MAY_CHANGE))
-    table.insert(0, "what you change", list(_MAY_CHANGE.values()))
-    return table.set_index("what you change")
 
 
 def what_they_cost(fixes: pd.DataFrame) -> str:
