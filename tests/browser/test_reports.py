@@ -12,10 +12,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Browser, Findings, Visit, Visitor
 from tests.notebooks.samples import Ran
-from ticketsvc.lab.report.compare import Run, compare, write_comparison
+from ticketsvc.lab.report.compare import compare, write_comparison
 from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
-from ticketsvc.lab.report.pages import POLICY
+from ticketsvc.lab.report.runs import Run
+from ticketsvc.lab.report.templating import POLICY
 
 WIDTHS = (400, 1280)
 BAND, VERDICT, ERROR, FACTS = "header .band", "section.verdict", ".error .message", "dl.facts dt"

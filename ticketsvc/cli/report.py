@@ -76,12 +76,12 @@ def report(
       python3 run.py report --compare 20261126-101500
     """
     from ticketsvc.database.locate import fresh_database
-    from ticketsvc.lab.report.compare import new_run_name, save_run
     from ticketsvc.lab.report.facts import gather_facts
     from ticketsvc.lab.report.index import write_index
     from ticketsvc.lab.report.notebooks import NOTEBOOKS, choose_parameters, find_notebooks
     from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
     from ticketsvc.lab.report.run_notebooks import run_notebooks
+    from ticketsvc.lab.report.runs import new_run_name, save_run
     from ticketsvc.lab.scenarios.spec import read_scenario
 
     if compared:
@@ -143,7 +143,8 @@ def _make(output: Path) -> None:
 
 def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
     """Put two runs side by side: a page, and what differs as a table."""
-    from ticketsvc.lab.report.compare import choose_runs, compare, write_comparison
+    from ticketsvc.lab.report.compare import compare, write_comparison
+    from ticketsvc.lab.report.runs import choose_runs
 
     before, after = choose_runs(ROOT / "runs", wanted)
     rows = compare(before, after)

@@ -16,10 +16,12 @@ ONCE = 4.0
 """Measured a few times or once, as the duration of a notebook is: on a machine with five times
 the work it could do, equal runs differed by a factor of up to 2.4."""
 ENOUGH = 4
+WAL = 1.05
+"""Bytes of WAL: now and then the server adds a record of its own."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class RecordedFigure:
     """A value with its unit, the lowest and highest that was measured, and its noise."""
 
     name: str
@@ -30,7 +32,7 @@ class Figure:
     noise: float
 
 
-_recorded: dict[str, Figure] = {}
+_recorded: dict[str, RecordedFigure] = {}
 
 
 def record(
@@ -50,7 +52,7 @@ def record(
     if noise is None:
         noise = REPEATED if measured >= ENOUGH else ONCE
     low, high = (value if end is None else end for end in (low, high))
-    _recorded[name] = Figure(name, unit, float(value), float(low), float(high), noise)
+    _recorded[name] = RecordedFigure(name, unit, float(value), float(low), float(high), noise)
 
 
 def recorded() -> list[Mapping[str, Any]]:

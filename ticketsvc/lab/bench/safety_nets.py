@@ -8,10 +8,10 @@ import pandas as pd
 import psycopg
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.bench.write_volume import WAL_NOISE, wal_position
+from ticketsvc.lab.bench.write_volume import wal_position
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.figures import record
+from ticketsvc.lab.figures import WAL, record
 
 NETS = ("none", "primary_key", "exclusion", "chain", "sequence_trigger")
 """The last is the schema `fixed`; the others are made for the measurement."""
@@ -52,7 +52,7 @@ def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) ->
     for (batch, net), rounds in table.groupby(["batch", "net"]):
         wal, time_us = rounds["wal_bytes"], rounds["microseconds"]
         under = f"a purchase under {net}, {batch} a statement"
-        record(f"WAL of {under}", "bytes", median(wal), noise=WAL_NOISE)
+        record(f"WAL of {under}", "bytes", median(wal), noise=WAL)
         record(
             f"time of {under}",
             "µs",

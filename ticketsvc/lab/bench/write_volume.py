@@ -12,7 +12,7 @@ from ticketsvc.database.statements import load
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.figures import record
+from ticketsvc.lab.figures import WAL, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import Service, start_service
@@ -21,7 +21,6 @@ _WARM_UP = 20
 _ATTEMPTS = 5
 _PARTS = 5
 _COPIES = 8
-WAL_NOISE = 1.05  # between two runs: now and then the server adds a record of its own
 _TABLES = ("ticket_pools", "issued_tickets", "ticket_allocations")
 _LEDGERS = {"ticket_rows": "rows", "range": "ranges"}
 
@@ -50,7 +49,7 @@ async def measure_write_volume(
                 )
                 ledger = lab.ledger("fixed", event)
                 what = f"WAL of a purchase of {quantity}, {allocator}"
-                record(what, "bytes", wal_bytes, noise=WAL_NOISE)
+                record(what, "bytes", wal_bytes, noise=WAL)
                 rows.append(
                     {
                         "allocator": allocator,

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
-
 from ticketsvc.lab.notebook import QUESTIONS
-from ticketsvc.lab.report.pages import POLICY, TEMPLATES
 from ticketsvc.lab.report.progress import Progress
 from ticketsvc.lab.report.results import Answer, NotebookResult, in_words
+from ticketsvc.lab.report.templating import write_filled
 
 _RELOAD_S = 10  # while notebooks run
 
@@ -33,12 +31,10 @@ def write_index(
     entries = {**_earlier(reports), **new}
     kept = set(entries if known is None else known) | new.keys()
     shown = [entries[name] for name in sorted(kept & entries.keys())]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     states = [result.state for result in shown]
-    page = environment.get_template("index.html.j2").render(
-        policy=POLICY,
+    return write_filled(
+        reports,
+        "index.html",
         results=shown,
         new=new.keys(),
         facts=facts,
@@ -54,10 +50,6 @@ def write_index(
         now=f"{datetime.now(UTC):%H:%M:%S} UTC",
         reload_s=_RELOAD_S,
     )
-    reports.mkdir(parents=True, exist_ok=True)
-    unfinished = reports / "index.html.part"
-    unfinished.write_text(page, encoding="utf-8", errors="replace")
-    return unfinished.replace(reports / "index.html")
 
 
 def _answers(shown: Sequence[NotebookResult]) -> list[tuple[NotebookResult, Answer]]:

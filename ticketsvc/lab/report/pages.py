@@ -18,12 +18,8 @@ from ticketsvc.lab.report.executed import find_title
 from ticketsvc.lab.report.markup import complete
 from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
 from ticketsvc.lab.report.results import NotebookResult, Parameter
+from ticketsvc.lab.report.templating import POLICY, TEMPLATES
 
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'"
-)
-TEMPLATES = Path(__file__).parent / "templates"
 _LONG_CODE_LINES = 16
 # Scripts and widgets are left out: they would need the network or a looser policy.
 _SHOWN_TYPES = [

@@ -8,20 +8,13 @@ import pytest
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab import figures
-from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, Figure
-from ticketsvc.lab.report.compare import (
-    Row,
-    Run,
-    choose_runs,
-    compare,
-    read_run,
-    resolve,
-    write_comparison,
-)
+from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, WAL, RecordedFigure
+from ticketsvc.lab.report.compare import Row, compare, resolve, write_comparison
+from ticketsvc.lab.report.runs import NotebookRun, Run, choose_runs, read_run
 
 
-def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> Figure:
-    return Figure("sold", "per s", value, value - spread, value + spread, noise)
+def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> RecordedFigure:
+    return RecordedFigure("sold", "per s", value, value - spread, value + spread, noise)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +35,7 @@ def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> Figure
     ],
 )
 def test_a_difference_is_a_finding_only_beyond_the_noise(
-    before: Figure, after: Figure, finding: str
+    before: RecordedFigure, after: RecordedFigure, finding: str
 ) -> None:
     assert resolve(before, after) == finding
     assert resolve(after, before) == finding
@@ -50,7 +43,11 @@ def test_a_difference_is_a_finding_only_beyond_the_noise(
 
 def run(name: str, **notebook: Any) -> Run:
     usual = {"state": "holds", "parameters": {"buyers": 30}, "duration_s": 9.0, "figures": []}
-    return Run(name, {"Date": name, "PostgreSQL": "18.1"}, {"02-reproduce": usual | notebook})
+    return Run(
+        name,
+        {"Date": name, "PostgreSQL": "18.1"},
+        {"02-reproduce": NotebookRun(**(usual | notebook))},
+    )
 
 
 def findings(before: Run, after: Run) -> set[tuple[str, str]]:
@@ -149,7 +146,7 @@ def test_a_record_with_an_impossible_figure_is_none(
     notebook = {"state": "holds", "parameters": {}, "duration_s": 1, "figures": [one]}
     file = tmp_path / "run.json"
     file.write_text(json.dumps({"name": "a", "facts": {}, "notebooks": {"02": notebook}}))
-    assert read_run(file).notebooks["02"]["figures"]
+    assert read_run(file).notebooks["02"].figures
     one |= changed
     file.write_text(json.dumps({"name": "a", "facts": {}, "notebooks": {"02": notebook}}))
     with pytest.raises(UsageError, match="no record of a run"):
@@ -162,8 +159,8 @@ def test_a_figure_carries_the_noise_of_how_often_it_was_measured(
     monkeypatch.setattr(figures, "_recorded", {})
     figures.record("rate", "per s", 2)
     figures.record("rate", "per s", 5, low=4, high=6, measured=4)
-    figures.record("wal", "bytes", 3, noise=1.05)
-    assert [Figure(**one) for one in figures.recorded()] == [
-        Figure("rate", "per s", 5.0, 4.0, 6.0, REPEATED),
-        Figure("wal", "bytes", 3.0, 3.0, 3.0, 1.05),
+    figures.record("wal", "bytes", 3, noise=WAL)
+    assert [RecordedFigure(**one) for one in figures.recorded()] == [
+        RecordedFigure("rate", "per s", 5.0, 4.0, 6.0, REPEATED),
+        RecordedFigure("wal", "bytes", 3.0, 3.0, 3.0, WAL),
     ]

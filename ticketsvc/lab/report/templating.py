@@ -1,0 +1,24 @@
+"""Fill in the templates of the pages that are not made of a notebook."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""The content-security policy of every page: it requests nothing."""
+TEMPLATES = Path(__file__).parent / "templates"
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def write_filled(folder: Path, page: str, **values: object) -> Path:
+    """Write *folder*/*page* from its template, all of it at once; return its path."""
+    text = _ENVIRONMENT.get_template(f"{page}.j2").render(policy=POLICY, **values)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{page}.part"
+    unfinished.write_text(text, encoding="utf-8", errors="replace")
+    return unfinished.replace(folder / page)
