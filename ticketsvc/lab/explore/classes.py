@@ -1,7 +1,7 @@
 """The classes of schedules that have been executed, and which beginnings they cover.
 
-Pure. An *event* is a step together with all that had to come before it, so it is the same in every
-schedule of a class, and in every class that has it. A class is the set of its events.
+Pure. An *occurrence* is a step together with all that had to come before it, so it is the same in
+every schedule of a class, and in every class that has it. A class is the set of its occurrences.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ticketsvc.lab.explore.schedules import Step
 
-Events = frozenset[int]
+Occurrences = frozenset[int]
 
 
 class Classes:
@@ -18,32 +18,36 @@ class Classes:
 
     def __init__(self, alike: int) -> None:
         self._renamings = list(itertools.permutations(range(alike)))
-        self._numbers: dict[tuple[int, Events], int] = {}
-        self._events: list[tuple[int, Events]] = []
-        """Of each event its session, and those before it that nothing else before it follows."""
+        self._numbers: dict[tuple[int, Occurrences], int] = {}
+        self._occurrences: list[tuple[int, Occurrences]] = []
+        """Of each its session, and those before it that nothing else before it follows."""
         self._after: defaultdict[int, list[int]] = defaultdict(list)
-        """Of each event those that can be the next one of its session; of ~session its first."""
-        self._with: defaultdict[int, list[Events]] = defaultdict(list)
-        """Of each event the classes that have it."""
+        """Of each those that can be the next one of its session; of ~session its first."""
+        self._with: defaultdict[int, list[Occurrences]] = defaultdict(list)
+        """Of each occurrence the classes that have it."""
 
     def add(self, steps: Sequence[Step], before: Sequence[int]) -> list[int]:
-        """Add the class of *steps*; return their events. *before* is as `orderings` returns it."""
-        events: list[int] = []
+        """Add the class of *steps*; return their occurrences.
+
+        *before* is as `orderings` returns it.
+        """
+        occurrences: list[int] = []
         latest: dict[int, int] = {}
         for step, mask in zip(steps, before, strict=True):
-            event = (step.session, Events(events[place] for place in _last(mask, before)))
-            if event not in self._numbers:
-                self._numbers[event] = len(self._events)
-                self._events.append(event)
-                self._after[latest.get(step.session, ~step.session)].append(self._numbers[event])
-            latest[step.session] = self._numbers[event]
-            events.append(self._numbers[event])
-        executed = Events(events)
+            last = Occurrences(occurrences[place] for place in _last(mask, before))
+            key = (step.session, last)
+            if key not in self._numbers:
+                self._numbers[key] = len(self._occurrences)
+                self._occurrences.append(key)
+                self._after[latest.get(step.session, ~step.session)].append(self._numbers[key])
+            latest[step.session] = self._numbers[key]
+            occurrences.append(self._numbers[key])
+        executed = Occurrences(occurrences)
         for one in executed:
             self._with[one].append(executed)
-        return events
+        return occurrences
 
-    def cover(self, begins: Events, session: int) -> bool:
+    def cover(self, begins: Occurrences, session: int) -> bool:
         """Tell whether an executed class begins with *begins* and then a step of *session*.
 
         It may also do so after its sessions have been renamed.
@@ -53,31 +57,35 @@ class Classes:
             if image is None:
                 continue
             following = self._following(image, _renamed(session, renaming))
-            if any(image <= executed for event in following for executed in self._with[event]):
+            if any(
+                image <= executed for occurrence in following for executed in self._with[occurrence]
+            ):
                 return True
         return False
 
-    def images(self, events: Events) -> int:
-        """Count the classes that renaming makes of the class of *events*, itself included."""
-        same = sum(self._renamed(events, renaming) == events for renaming in self._renamings)
+    def images(self, occurrences: Occurrences) -> int:
+        """Count the classes that renaming makes of the class of *occurrences*, itself included."""
+        same = sum(
+            self._renamed(occurrences, renaming) == occurrences for renaming in self._renamings
+        )
         return len(self._renamings) // same
 
-    def _following(self, begins: Events, session: int) -> list[int]:
+    def _following(self, begins: Occurrences, session: int) -> list[int]:
         """Return what the next step of *session* after *begins* has been."""
-        own = (event for event in begins if self._events[event][0] == session)
+        own = (occurrence for occurrence in begins if self._occurrences[occurrence][0] == session)
         after = self._after[max(own, default=~session)]
-        return [event for event in after if self._events[event][1] <= begins]
+        return [occurrence for occurrence in after if self._occurrences[occurrence][1] <= begins]
 
-    def _renamed(self, events: Events, renaming: Sequence[int]) -> Events | None:
-        """Return what *events* become; None when no executed class has one of those."""
+    def _renamed(self, occurrences: Occurrences, renaming: Sequence[int]) -> Occurrences | None:
+        """Return what *occurrences* become; None when no executed class has one of those."""
         renamed: dict[int, int] = {}
-        for event in sorted(events):  # numbered in an order in which they can come
-            session, before = self._events[event]
-            key = (_renamed(session, renaming), Events(renamed[one] for one in before))
+        for occurrence in sorted(occurrences):  # numbered in an order in which they can come
+            session, before = self._occurrences[occurrence]
+            key = (_renamed(session, renaming), Occurrences(renamed[one] for one in before))
             if key not in self._numbers:
                 return None
-            renamed[event] = self._numbers[key]
-        return Events(renamed.values())
+            renamed[occurrence] = self._numbers[key]
+        return Occurrences(renamed.values())
 
 
 def _renamed(session: int, renaming: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from ticketsvc.lab.explore.classes import Classes, Events
+from ticketsvc.lab.explore.classes import Classes, Occurrences
 from ticketsvc.lab.explore.orders import count_orders, orderings, races
 from ticketsvc.lab.explore.schedules import Step
 
@@ -76,8 +76,8 @@ class Reduced:
     def __init__(self, alike: int = 1) -> None:
         self.finished, self.exhaustive = False, True
         self._classes = Classes(alike)
-        self._waiting: list[tuple[bytes, Events]] = []
-        self._path, self._begins = b"", Events()
+        self._waiting: list[tuple[bytes, Occurrences]] = []
+        self._path, self._begins = b"", Occurrences()
 
     def begin(self) -> None:
         """Do nothing: an unfinished run has left nothing."""
@@ -89,16 +89,18 @@ class Reduced:
     def learn(self, steps: Sequence[Step]) -> int:
         """Find the pairs that could have come the other way, and move to the next path."""
         before = orderings(steps)
-        events = self._classes.add(steps, before)
-        self.exhaustive &= self._begins.issubset(events)  # else a step did not do the same again
+        occurrences = self._classes.add(steps, before)
+        self.exhaustive &= self._begins.issubset(
+            occurrences
+        )  # else a step did not do the same again
         for first, second in races(steps, before):
             rest = [n for n in range(len(steps)) if n != first and not before[n] >> first & 1]
-            begins = Events(events[place] for place in rest)
+            begins = Occurrences(occurrences[place] for place in rest)
             if not self._classes.cover(begins, steps[second].session):
                 path = bytes(steps[place].session for place in (*rest, second))
                 self._waiting.append((path, begins))
         self._advance()
-        return count_orders(before) * self._classes.images(Events(events))
+        return count_orders(before) * self._classes.images(Occurrences(occurrences))
 
     def _advance(self) -> None:
         while self._waiting:
