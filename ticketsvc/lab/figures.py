@@ -6,6 +6,7 @@ comparison calls nothing different that lies within it.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 EXACT = 1.0
@@ -35,24 +36,16 @@ class RecordedFigure:
 _recorded: dict[str, RecordedFigure] = {}
 
 
-def record(
-    name: str,
-    unit: str,
-    value: float,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    measured: int = 1,
-    noise: float | None = None,
-) -> None:
-    """Record a figure, in the place of an earlier one of this *name*; the verdict takes it along.
+def record(name: str, unit: str, *values: float, noise: float | None = None) -> None:
+    """Record the median of *values*, their least and their most; the verdict takes it along.
 
-    *measured*: how often it was; *noise* when it does not follow from that.
+    It replaces an earlier figure of this *name*. *noise*: when it does not follow from how many
+    values there are.
     """
     if noise is None:
-        noise = REPEATED if measured >= ENOUGH else ONCE
-    low, high = (value if end is None else end for end in (low, high))
-    _recorded[name] = RecordedFigure(name, unit, float(value), float(low), float(high), noise)
+        noise = REPEATED if len(values) >= ENOUGH else ONCE
+    low, middle, high = map(float, (min(values), median(values), max(values)))
+    _recorded[name] = RecordedFigure(name, unit, middle, low, high, noise)
 
 
 def recorded() -> list[Mapping[str, Any]]:

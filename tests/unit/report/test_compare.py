@@ -158,7 +158,7 @@ def test_a_figure_carries_the_noise_of_how_often_it_was_measured(
 ) -> None:
     monkeypatch.setattr(figures, "_recorded", {})
     figures.record("rate", "per s", 2)
-    figures.record("rate", "per s", 5, low=4, high=6, measured=4)
+    figures.record("rate", "per s", 6, 5, 5, 4)
     figures.record("wal", "bytes", 3, noise=WAL)
     assert [RecordedFigure(**one) for one in figures.recorded()] == [
         RecordedFigure("rate", "per s", 5.0, 4.0, 6.0, REPEATED),

@@ -50,17 +50,9 @@ def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) ->
                 connection.execute(load("safety_nets", name)["drop_schema"].query)
     table = pd.DataFrame(samples)
     for (batch, net), rounds in table.groupby(["batch", "net"]):
-        wal, time_us = rounds["wal_bytes"], rounds["microseconds"]
         under = f"a purchase under {net}, {batch} a statement"
-        record(f"WAL of {under}", "bytes", median(wal), noise=WAL)
-        record(
-            f"time of {under}",
-            "µs",
-            median(time_us),
-            low=min(time_us),
-            high=max(time_us),
-            measured=_ROUNDS,
-        )
+        record(f"WAL of {under}", "bytes", median(rounds["wal_bytes"]), noise=WAL)
+        record(f"time of {under}", "µs", *rounds["microseconds"])
     return table.groupby(["batch", "net"], sort=False).agg(median).reset_index()
 
 

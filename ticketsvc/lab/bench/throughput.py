@@ -7,7 +7,7 @@ import pandas as pd
 
 from ticketsvc.lab.bench.audited_run import run_audited
 from ticketsvc.lab.bench.candidates import our_candidates
-from ticketsvc.lab.bench.figures import summarise
+from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.lock_hold import Hold
 from ticketsvc.lab.bench.lock_hold_probes import lock_holds
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
@@ -102,28 +102,22 @@ def measure_throughput(
             events.setdefault(case, []).extend(made)
         batches = _batches(bench, {case: events[case] for case in compared[: len(NOT_DURABLE)]})
     rows = dict(zip(events, summarise(measured), strict=True))
-    found = Throughput(
+    _record(measured)
+    return Throughput(
         pd.DataFrame([rows[case] for case in shown]),
         pd.DataFrame([rows[case] for case in compared]),
         batches,
     )
-    _record(found)
-    return found
 
 
-def _record(measured: Throughput) -> None:
+def _record(measured: Sequence[Measurement]) -> None:
     """Record what sold how fast, where every run of it was clean."""
-    rows = pd.concat([measured.by_connections, measured.durability])
-    rows = rows.dropna(subset="goodput_per_s").drop_duplicates(["candidate", "connections"])
-    for row in rows.itertuples():
-        record(
-            f"purchases sold by {row.candidate}, {row.connections} clients",
-            "per s",
-            row.goodput_per_s,
-            low=row.goodput_min,
-            high=row.goodput_max,
-            measured=row.repetitions,
-        )
+    for case in dict.fromkeys(one.case for one in measured):
+        rates = [one.goodput_per_s for one in measured if one.case == case]
+        known = [rate for rate in rates if rate is not None]
+        if len(known) == len(rates):
+            what = f"purchases sold by {case.candidate.label}, {case.connections} clients"
+            record(what, "per s", *known)
 
 
 def _batches(bench: Bench, sold: Mapping[BenchCase, Sequence[str]]) -> pd.DataFrame:

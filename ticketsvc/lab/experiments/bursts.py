@@ -76,7 +76,7 @@ def burst_table(bursts: Sequence[Burst]) -> pd.DataFrame:
     return pd.DataFrame([burst.row() for burst in bursts])
 
 
-def alike(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def endings(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return the different rows of *table* in *columns*, and how many *bursts* ended so."""
     return table[list(columns)].value_counts(sort=False).rename("bursts").reset_index()
 
@@ -203,14 +203,11 @@ def _record(bursts: Sequence[Burst]) -> None:
         naive = (allocator, schema) == ("naive", "original")
         exact = naive or ALLOCATORS[allocator].mechanism.safe
         for column in ("tickets", "duplicates"):
+            what = f"{allocator} on {schema}, {purchases} purchases of an event of {total}"
             record(
-                f"{column}: {allocator} on {schema}, {purchases} purchases of an event of {total}, "
-                f"processes: {processes}",
+                f"{column}: {what}, processes: {processes}",
                 "",
-                same[column].median(),
-                low=same[column].min(),
-                high=same[column].max(),
-                measured=len(same),
+                *same[column],
                 noise=EXACT if exact else None,
             )
 

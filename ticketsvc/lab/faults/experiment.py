@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from statistics import median
 
 from ticketsvc.database.embedded import EmbeddedServer
 from ticketsvc.lab.bench.database import with_durability
@@ -81,14 +80,7 @@ def _record(result: FaultResult) -> None:
         for loss in ("sold_twice", "lost", "unresolved"):
             record(f"{loss} after {experiment.fault}, with keys", "", row[loss], noise=EXACT)
         took = [one.recovery_s for one in result.injections]
-        record(
-            f"recovery from {experiment.fault}",
-            "s",
-            median(took),
-            low=min(took),
-            high=max(took),
-            measured=len(took),
-        )
+        record(f"recovery from {experiment.fault}", "s", *took)
 
 
 def _start_services(url: str, experiment: FaultExperiment) -> list[RestartingService]:
