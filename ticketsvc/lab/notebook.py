@@ -5,35 +5,28 @@ import inspect
 import re
 import textwrap
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import BytesIO
 from typing import Any
 
+import pandas as pd
 from IPython.display import HTML, Code, Markdown, display
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
-from ticketsvc.lab.charts.style import WIDTH
+from ticketsvc.lab.charts.svg import as_svg
 from ticketsvc.lab.figures import recorded
+from ticketsvc.lab.report.questions import QUESTIONS
 from ticketsvc.settings import ROOT
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
 ANSWER_MIME = "application/vnd.ticketsvc.answer+json"
 CHART_METADATA = "ticketsvc"
-QUESTIONS = (
-    "Is it broken?",
-    "Why?",
-    "What fixes it?",
-    "What does it cost?",
-    "How do we know?",
-)
-"""What the first screen of the index answers, in this order."""
 _DOTS_PER_INCH = 144
 _LARGEST_SVG = 150_000
-_MUTE = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _LONG_LINES = 100
 
 
@@ -59,28 +52,6 @@ def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
         mime, data = "image/png", b64encode(buffer.getvalue()).decode()
     metadata = {mime: {"alt": alt}, CHART_METADATA: {"headline": headline}}
     display({mime: data, "text/plain": alt}, raw=True, metadata=metadata)
-
-
-def as_svg(figure: Figure, alt: str) -> str:
-    """Return *figure* as an SVG element to stand in a page or alone, described by *alt*.
-
-    Alone, as JupyterLab shows it, it is dark on white. A style sheet can take both from it.
-    """
-    buffer = StringIO()
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata=_MUTE)
-    text = re.sub(
-        r'<metadata>.*?</metadata>|<!--.*?-->| id="[\w.]+_\d+"', "", buffer.getvalue(), flags=re.S
-    )
-    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--sans, sans-serif)", text)
-    text = text.replace("#000000", "currentColor")
-    kind = "chart wide" if figure.get_figwidth() > WIDTH else "chart"
-    return text[text.index("<svg") :].replace(
-        "<svg ",
-        f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}" fill="currentColor" '
-        'style="color: #1c2530; background: #fff" ',
-        1,
-    )
 
 
 def verdict(sentence: str, *claims: tuple[str, bool]) -> None:
@@ -144,6 +115,12 @@ def show_example(file: str, function: str) -> None:
     if found is None:
         raise ValueError(f"examples/{file} has no function {function}")
     display(Code(found[0], language="python" if file.endswith(".py") else "javascript"))
+
+
+def folded(summary: str, facts: Mapping[str, object]) -> HTML:
+    """Return a table of *facts* that opens when *summary* is clicked."""
+    table = pd.DataFrame({"value": [str(value) for value in facts.values()]}, list(facts))
+    return HTML(f"<details class='facts'><summary>{summary}</summary>{table.to_html()}</details>")
 
 
 def say(text: str) -> None:

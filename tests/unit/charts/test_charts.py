@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab import charts
 from ticketsvc.lab.charts import style as charting
-from ticketsvc.lab.notebook import as_svg, show
+from ticketsvc.lab.charts.svg import as_svg
+from ticketsvc.lab.notebook import show
 
 
 def title(figure: Figure) -> str:

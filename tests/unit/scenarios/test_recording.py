@@ -94,7 +94,7 @@ def test_a_client_with_connections_of_its_own_owns_what_it_sends():
     ids=["stale", "outdated", "none", "empty"],
 )
 def test_the_title_of_the_chart_says_what_is_marked(statements, title):
-    [axes] = charts.recorded(statement_table(statements)).axes
+    [axes] = charts.recorded_statements(statement_table(statements)).axes
     assert " ".join(axes.get_title(loc="left").split()) == title
     assert axes.get_xlabel()
     assert axes.get_ylabel()

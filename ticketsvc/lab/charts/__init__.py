@@ -12,7 +12,7 @@ from ticketsvc.lab.charts.bursts import (
 from ticketsvc.lab.charts.classes import classes_and_held_commits
 from ticketsvc.lab.charts.damage import damage_by_gap, damage_by_purchases
 from ticketsvc.lab.charts.faults import lost_by_durability, sales_under_faults, sold_twice
-from ticketsvc.lab.charts.recorded import recorded
+from ticketsvc.lab.charts.recorded_statements import recorded_statements
 from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
 from ticketsvc.lab.charts.stock import stock
 from ticketsvc.lab.charts.throughput import (

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ticketsvc.lab.charts.style import new_figure, say_finding
+from ticketsvc.lab.charts.style import BUYERS, INK, new_figure, say_finding
 
-_BUYERS = (("A", "#0072B2", "white"), ("B", "#F0C27A", "#1C1C1C"))
 _GAP = 1.0  # between two classes, in steps
 _HELD = (
     (
@@ -59,14 +58,14 @@ def _draw_class(axes: Axes, left: float, rows: pd.DataFrame) -> None:
         _draw_steps(axes, left, down, [(who, name[0], 1) for who, name in row.steps])
         if row.executed:
             corner, width = (left - 0.05, down - 0.05), len(row.steps) + 0.04
-            axes.add_patch(Rectangle(corner, width, 0.9, fill=False, linewidth=2.5, color="black"))
+            axes.add_patch(Rectangle(corner, width, 0.9, fill=False, linewidth=2.5, color=INK))
 
 
 def _draw_steps(
     axes: Axes, left: float, down: float, steps: Sequence[tuple[int, str, float]]
 ) -> None:
     for who, words, width in steps:
-        name, colour, ink = _BUYERS[who]
+        name, colour, ink = BUYERS[who]
         axes.add_patch(Rectangle((left, down), width - 0.06, 0.8, color=colour))
         middle = left + width / 2, down + 0.43
         axes.text(*middle, name + words, color=ink, ha="center", va="center", fontsize=8)

@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 
 from ticketsvc.lab.charts.style import INK, LINE_COLOURS, legend_below, new_figure, say_finding
 
-_WITH, _WITHOUT, _SOLD = LINE_COLOURS[:3]
-_UNKNOWN, _LATER = _WITHOUT, "#B08900"
+_WITH, _WITHOUT, _SOLD, _LATER = LINE_COLOURS
 _ROW = 1.5
 
 
@@ -23,7 +22,7 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
         below = pd.Series(0, index=counts.index)
         for column, colour, label in (
             ("sold", _SOLD, "sold"),
-            ("unknown", _UNKNOWN, "no answer"),
+            ("unknown", _WITHOUT, "no answer"),
             ("later", _LATER, "try again later"),
         ):
             above = below + counts[column]

@@ -19,6 +19,12 @@ INK = "black"
 """Text, axes and reference lines: a report shows it in the colour of its own text."""
 LINE_COLOURS = ("#0080FF", "#B23B00", "#549999", "#8E9954")
 """For what is not an allocator, and for allocators that are not in the table below."""
+READS, CHANGES, *_ = LINE_COLOURS
+"""Of the statements over time."""
+NEUTRAL = "#8A8F98"
+"""For what is drawn to compare with: an upper bound, other statements."""
+BUYERS = (("A", "#0072B2", "white"), ("B", "#F0C27A", "#1C1C1C"))
+"""Each buyer of a pair: the name, its colour, and what can be read on that."""
 
 
 class _Colours(dict[str, str]):

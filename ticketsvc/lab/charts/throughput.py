@@ -9,17 +9,17 @@ from ticketsvc.lab.charts.style import (
     COLOURS,
     INK,
     LINE_COLOURS,
+    NEUTRAL,
     label_ends,
     legend_below,
     new_figure,
     say_finding,
 )
 
-_LIMIT = "#8A8F98"
 _PARTS = {
-    "trips_ms": ("round trips", "#0080FF"),
-    "work_ms": ("work", "#8A8F98"),
-    "flush_ms": ("flush", "#B23B00"),
+    "trips_ms": ("round trips", LINE_COLOURS[0]),
+    "work_ms": ("work", NEUTRAL),
+    "flush_ms": ("flush", LINE_COLOURS[1]),
 }
 
 
@@ -35,7 +35,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
             rows["connections"],
             rows["goodput_per_s"],
             marker="o",
-            color=_LIMIT if noop else COLOURS[name],
+            color=NEUTRAL if noop else COLOURS[name],
             linestyle="--" if noop else "-",
         )
     most = rates["connections"].max()
@@ -50,7 +50,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel(f"connections ({_sample_size(rates)})")
     axes.set_ylabel("purchases sold per second")
-    label_ends(axes, at_most.items(), dict.fromkeys(noops, _LIMIT))
+    label_ends(axes, at_most.items(), dict.fromkeys(noops, NEUTRAL))
     return figure
 
 
@@ -61,7 +61,7 @@ def simulated_and_measured(compared: pd.DataFrame) -> Figure:
     """
     figure, [axes] = new_figure()
     for column, colour, shift in (
-        ("simulated_s", _LIMIT, -0.2),
+        ("simulated_s", NEUTRAL, -0.2),
         ("measured_s", COLOURS["group_commit"], 0.2),
     ):
         places = pd.Series(range(len(compared))) + shift
@@ -149,7 +149,7 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
             color=COLOURS[str(name)],
             label=f"{name}: {int(rows['commits'].sum()):,} commits",
         )
-    axes.axvline(connections, color=_LIMIT, linestyle="--", linewidth=1)
+    axes.axvline(connections, color=NEUTRAL, linestyle="--", linewidth=1)
     words = ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
     say_finding(axes, f"Purchases per commit on average: {words} (dashed: all clients)")
     axes.set_xlabel("purchases in one commit")
@@ -218,7 +218,7 @@ def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
             label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
         )
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
-    axes.axvline(1, color=_LIMIT, linestyle="--", linewidth=1)
+    axes.axvline(1, color=NEUTRAL, linestyle="--", linewidth=1)
     axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(times))])
     axes.set_yticklabels([name.replace("_", " ") for name in times.index])
     axes.invert_yaxis()

@@ -3,13 +3,20 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import INK, legend_below, new_figure, say_finding
+from ticketsvc.lab.charts.style import (
+    CHANGES,
+    INK,
+    NEUTRAL,
+    READS,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
-_STEP_COLOURS = {"read_pool": "#0080FF", "insert_ticket": "#8A8F98", "decrement": "#D55E00"}
-_STEP_LABELS = {
-    "read_pool": "reads the stock",
-    "insert_ticket": "inserts a ticket",
-    "decrement": "subtracts",
+_STEPS = {
+    "read_pool": (READS, "reads the stock"),
+    "insert_ticket": (NEUTRAL, "inserts a ticket"),
+    "decrement": (CHANGES, "subtracts"),
 }
 
 
@@ -21,14 +28,14 @@ def timeline(steps: pd.DataFrame) -> Figure:
     purchases = int(steps["purchase"].max())
     figure, [axes] = new_figure(height=1.6 + 0.17 * purchases)
     widths = (steps["ended_ms"] - steps["began_ms"]).clip(lower=0.15)
-    for name, label in _STEP_LABELS.items():
+    for name, (colour, label) in _STEPS.items():
         chosen = steps["step"] == name
         axes.barh(
             steps["purchase"][chosen],
             widths[chosen],
             left=steps["began_ms"][chosen],
             height=0.75,
-            color=_STEP_COLOURS[name],
+            color=colour,
             label=label,
         )
     subtractions = steps[steps["step"] == "decrement"]
@@ -39,7 +46,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
         marked["ended_ms"],
         marked["purchase"],
         "x",
-        color="black",
+        color=INK,
         markersize=4,
         label="stale when acted on",
     )

@@ -28,6 +28,7 @@ from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
+from ticketsvc.lab.notebook import folded
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.settings import load_settings
 
@@ -121,9 +122,8 @@ class Lab:
             "processors": os.cpu_count(),
             **{name.replace("_", " "): value for name, value in more.items()},
         }
-        table = pd.DataFrame({"value": [str(value) for value in facts.values()]}, list(facts))
         what = f"Measured on PostgreSQL {self.server_version}, {facts['processors']} processors"
-        return HTML(f"<details class='facts'><summary>{what}</summary>{table.to_html()}</details>")
+        return folded(what, facts)
 
 
 class DatabaseAway(NoDatabase):

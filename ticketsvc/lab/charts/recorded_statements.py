@@ -3,22 +3,30 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import legend_below, new_figure, say_finding
+from ticketsvc.lab.charts.style import (
+    CHANGES,
+    INK,
+    NEUTRAL,
+    READS,
+    legend_below,
+    new_figure,
+    say_finding,
+)
 
 _KINDS = {
-    "read": ("#0080FF", "reads"),
-    "change": ("#B23B00", "changes what is read"),
-    "other change": ("#B98350", "changes what is not read"),
-    "transaction": ("#777777", "begins or ends a transaction"),
-    "other": ("#9A9A9A", "other"),
+    "read": (READS, 1.0, "reads"),
+    "change": (CHANGES, 1.0, "changes what is read"),
+    "other change": (CHANGES, 0.5, "changes what is not read"),
+    "transaction": (NEUTRAL, 1.0, "begins or ends a transaction"),
+    "other": (NEUTRAL, 0.5, "other"),
 }
 _MARKS = {
-    "stale": ("x", "black", "stale when its reader wrote"),
+    "stale": ("x", INK, "stale when its reader wrote"),
     "outdated": ("o", "none", "ended before the first change"),
 }
 
 
-def recorded(statements: pd.DataFrame) -> Figure:
+def recorded_statements(statements: pd.DataFrame) -> Figure:
     """Draw each statement as a bar in its connection's row, with reads out of date marked.
 
     *statements*: as `recording.statement_table` returns them.
@@ -29,7 +37,7 @@ def recorded(statements: pd.DataFrame) -> Figure:
     places = statements["connection"].map(numbers)
     span = statements["ended_ms"].max() if len(statements) else 1.0
     widths = (statements["ended_ms"] - statements["began_ms"]).clip(lower=span / 300)
-    for kind, (colour, label) in _KINDS.items():
+    for kind, (colour, alpha, label) in _KINDS.items():
         chosen = statements["kind"] == kind
         if chosen.any():
             axes.barh(
@@ -38,8 +46,8 @@ def recorded(statements: pd.DataFrame) -> Figure:
                 left=statements["began_ms"][chosen],
                 height=0.7,
                 color=colour,
-                edgecolor="none",
-                linewidth=0.5,
+                alpha=alpha,
+                linewidth=0,
                 label=label,
             )
     for mark, (symbol, face, label) in _MARKS.items():
@@ -49,7 +57,7 @@ def recorded(statements: pd.DataFrame) -> Figure:
                 statements["ended_ms"][chosen],
                 places[chosen],
                 symbol,
-                color="black",
+                color=INK,
                 markerfacecolor=face,
                 markersize=5,
                 label=label,
