@@ -40,6 +40,7 @@ FORBIDDEN = {
     "lab.checker": _DRIVERS,
     "lab.charts": _DRIVERS,
     "lab.widgets": _DRIVERS,
+    "lab.explore": ("ticketsvc.lab.charts", "matplotlib"),  # a command that starts fast
 }
 
 
@@ -124,11 +125,12 @@ def test_imports_point_one_way() -> None:
         ("ticketsvc.lab.checker.check", "from ticketsvc.lab.ledger.reader import read_ledger"),
         ("ticketsvc.lab.charts.bursts", "from ticketsvc.lab.experiments.bursts import Burst"),
         ("ticketsvc.lab.ledger.records", "import psycopg_pool"),
+        ("ticketsvc.lab.explore.transcripts", "from ticketsvc.lab.charts.stock import stock"),
         (
             "ticketsvc.lab.widgets.schedule_grid",
             "from ticketsvc.lab.explore.scheduler import Scheduler",
         ),
-        ("ticketsvc.lab.charts.outcomes", "import psycopg"),
+        ("ticketsvc.lab.outcome_looks", "import psycopg"),
         ("ticketsvc.__init__", "from ticketsvc.errors import UsageError"),
         ("ticketsvc.helpers", "import os"),
     ],

@@ -6,9 +6,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.support import sample_runs as samples
-from ticketsvc.lab.charts.outcomes import KINDS, LOOKS, SCENARIO_LOOKS, look_of
 from ticketsvc.lab.explore import scenario_transcripts, transcripts
 from ticketsvc.lab.explore.transcripts import ledger_words, rows
+from ticketsvc.lab.outcome_looks import KINDS, LOOKS, SCENARIO_LOOKS, look_of
 from ticketsvc.lab.widgets import schedule_grid as grids
 from ticketsvc.lab.widgets import step_through as step_throughs
 

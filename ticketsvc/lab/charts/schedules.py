@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ticketsvc.lab.charts.outcomes import KINDS, look_of, shown
 from ticketsvc.lab.charts.style import (
     LINE_COLOURS,
     draw_intervals,
@@ -16,6 +15,7 @@ from ticketsvc.lab.charts.style import (
     new_figure,
     say_finding,
 )
+from ticketsvc.lab.outcome_looks import KINDS, look_of, shown
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
 

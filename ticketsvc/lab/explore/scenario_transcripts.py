@@ -4,10 +4,10 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 
-from ticketsvc.lab.charts.outcomes import SCENARIO_LOOKS
 from ticketsvc.lab.explore.transcripts import Transcript, result_of, waiting
 from ticketsvc.lab.explore.turns import shown_values
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
+from ticketsvc.lab.outcome_looks import SCENARIO_LOOKS
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
 
 COLUMNS = ("step", "client", "statement", "result", "waited for")

@@ -119,7 +119,7 @@ class ScheduleRun:
 
     @property
     def kind(self) -> str:
-        """Name the outcome by the worst that is true of it; one of `charts.outcomes.KINDS`."""
+        """Name the outcome by the worst that is true of it; one of `outcome_looks.KINDS`."""
         kinds = {violation.kind for violation in self.verdict.violations}
         if self.verdict.clean:
             return "refused with stock" if self.refused_with_stock else "clean"

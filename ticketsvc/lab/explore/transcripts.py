@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ticketsvc.lab.charts.outcomes import Look, look_of
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.schedules import ScheduleRun, Step
+from ticketsvc.lab.outcome_looks import Look, look_of
 
 COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
 

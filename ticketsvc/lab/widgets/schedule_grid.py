@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from ticketsvc.lab.charts.outcomes import Look, in_order
 from ticketsvc.lab.explore.transcripts import Transcript
+from ticketsvc.lab.outcome_looks import Look, in_order
 from ticketsvc.lab.widgets.rendering import render
 
 
