@@ -1,6 +1,6 @@
 """Run every command that the documents show, and compare its output with what they show.
 
-The blocks marked `sh` of a document run in order, in one shell. In a block
+The blocks marked `sh` of a document run in order. In a block
 
 - a comment behind a command may say `exit N`; without it the command must end with 0;
 - a comment line below a command is output that it must print (`…` stands for anything);
@@ -8,21 +8,20 @@ The blocks marked `sh` of a document run in order, in one shell. In a block
 - `serve` without a final `&` belongs to a terminal of its own: it runs until the document ends.
 """
 
-import os
+import contextlib
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 import pytest
 
+from tests.support.commands import run_command_here, start_command
 from ticketsvc.cli.root import ticketsvc
 from ticketsvc.database.embedded import free_port
 
@@ -33,7 +32,7 @@ DOCUMENTS = [
     ROOT / "notebooks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-TIME_LIMIT_S = 300  # a deadline for what must end, never a measure of how fast
+Run = Callable[[str, str], Iterator[tuple[int, str]]]
 
 OWN = r"^(?:[A-Z_]+=\S+ )*python3 run\.py"
 NOT_RUN = {
@@ -48,9 +47,6 @@ NOT_RUN = {
     r"^TICKETSVC_FUZZ_REQUESTS=": "takes minutes: tests/integration/service/test_fuzz.py is it",
     r"^make (check|fix|lock)\b": "rewrites the checkout or takes minutes",
     r"^(docker|conda|pre-commit|\.ci/run)\b": "needs a tool or a machine that a test has not",
-}
-SMALLER = {  # added to a command that takes long at the size a reader wants
-    "explore": {"--sample": ["--sample", "20"]},
 }
 
 
@@ -110,127 +106,96 @@ def unparsable(text: str) -> str | None:
     return None
 
 
-def mismatches(document: str, database: str, folder: Path) -> list[str]:
-    """Run the document's commands in *folder*; return where it does not tell the truth."""
+def mismatches(document: str, results: Iterator[tuple[int, str]]) -> list[str]:
+    """Return where the document does not tell the truth of its commands, given their *results*."""
     listed = commands(document)
     problems = [f"{each.text}: {problem}" for each in listed if (problem := unparsable(each.text))]
-    run = [each for each in listed if each.reason_not_to_run is None]
-    for number, (command, (code, output)) in enumerate(
-        zip(run, _results(run, database, folder), strict=True)
-    ):
+    for command, (code, output) in zip(run_of(document), results, strict=True):
         if code != command.code:
-            problems.append(f"{number}: {command.text}: exit {code}, not {command.code}: {output}")
+            problems.append(f"{command.text}: exit {code}, not {command.code}: {output}")
         problems += [
-            f"{number}: {command.text}: does not print {line!r}: {output}"
+            f"{command.text}: does not print {line!r}: {output}"
             for line in command.output
             if not re.search(_pattern(line), " ".join(output.split()))
         ]
     return problems
 
 
+def run_of(document: str) -> list[Command]:
+    """Return the commands of the document that are run here."""
+    return [each for each in commands(document) if each.reason_not_to_run is None]
+
+
 def _pattern(line: str) -> str:
     return ".*".join(re.escape(" ".join(part.split())) for part in line.split("…"))
 
 
-def _results(run: list[Command], database: str, folder: Path) -> list[tuple[int, str]]:
-    """Run the commands in one shell; return the exit code and the output of each."""
-    ports = {f"{port}": str(free_port()) for port in _ports(run)}
-    script = [_PRELUDE]
-    for number, command in enumerate(run):
-        text = re.sub(r"\b3\d{3}\b", lambda found: ports[found[0]], command.text)
-        text = re.sub(r"postgresql://\S*…\S*", shlex.quote(database), text)
-        out, code = folder / f"{number}.out", folder / f"{number}.code"
-        if command.serves:
-            port = re.search(r"(?:--port |\bPORT=)(\d+)", text)
-            text = f"serve_in_background {port[1] if port else '$PORT'} {shlex.quote(text)}"
-        script.append(f"{{\n{text}\n}} >{out} 2>&1; echo $? >{code}")
-    (folder / "script").write_text("\n".join(script))
-    environment = {
-        **os.environ,
-        "PATH": f"{_shims(folder)}{os.pathsep}{os.environ['PATH']}",
-        "DATABASE_URL": database,
-        "PORT": ports["3000"],
-        "TMPDIR": str(folder),
-        "TICKETSVC_HOME": str(folder / "home"),
-    }
-    shell = subprocess.Popen(
-        ["bash", str(folder / "script")],
-        cwd=_checkout(folder),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        shell.wait(TIME_LIMIT_S)
-    finally:
-        if shell.poll() is None:
-            os.killpg(shell.pid, signal.SIGKILL)
-            shell.wait()
-    return [
-        (int((folder / f"{number}.code").read_text()), (folder / f"{number}.out").read_text())
-        for number in range(len(run))
-    ]
-
-
-_PRELUDE = """
-trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
-declare -A servers
-serve_in_background() {
-    if [ -n "${servers[$1]}" ]; then kill "${servers[$1]}"; wait "${servers[$1]}"; fi
-    eval "exec env $2" &
-    servers[$1]=$!
-    until curl -sfo /dev/null "http://127.0.0.1:$1/healthz"; do
-        kill -0 "${servers[$1]}" || return
-        sleep 0.1
-    done
-}
-"""
-
-
-def _ports(run: list[Command]) -> set[str]:
-    return {"3000", *re.findall(r"\b3\d{3}\b", " ".join(each.text for each in run))}
-
-
-def _shims(folder: Path) -> Path:
-    """Make a `python3` that takes this test's interpreter for run.py, and smaller samples."""
-    shims = folder / "bin"
-    shims.mkdir()
-    smaller = "".join(
-        f'case "$1 $*" in "{name} "*"{option} "*) set -- "$@" {shlex.join(added)};; esac\n'
-        for name, options in SMALLER.items()
-        for option, added in options.items()
-    )
-    (shims / "python3").write_text(
-        f'#!/bin/sh\n[ "$1" = run.py ] || exec {sys.executable} "$@"\nshift\n{smaller}'
-        f'exec {sys.executable} -m ticketsvc "$@"\n'
-    )
-    (shims / "python3").chmod(0o755)
-    return shims
-
-
-def _checkout(folder: Path) -> Path:
-    """Make a folder that looks like the checkout, in which commands may write."""
-    checkout = folder / "checkout"
-    checkout.mkdir()
-    for name in ROOT.iterdir():
-        if name.name not in ("runs", "reports", ".git"):
-            (checkout / name.name).symlink_to(name)
-    return checkout
-
-
 @pytest.fixture
-def folder(open_folder: Path) -> Iterator[Path]:
-    """A folder for a document's commands, with a short path."""
+def run(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Run a document's commands in what looks like the checkout; end its services afterwards.
+
+    A service is a process of its own, and so is what is not ours. Our other commands run here.
+    """
     assert shutil.which("bash"), "the documents' commands are for a POSIX shell"
     assert shutil.which("curl"), "the documents buy with curl"
-    yield open_folder
+    for name in ROOT.iterdir():
+        if name.name not in ("runs", "reports", ".git"):
+            (open_folder / name.name).symlink_to(name)
+    monkeypatch.chdir(open_folder)
+    with contextlib.ExitStack() as services:
+
+        def results(document: str, database: str) -> Iterator[tuple[int, str]]:
+            listed = run_of(document)
+            used = re.findall(r"\b3\d{3}\b", " ".join(each.text for each in listed))
+            ports = {port: str(free_port()) for port in {"3000", *used}}
+            monkeypatch.setenv("DATABASE_URL", database)
+            monkeypatch.setenv("PORT", ports["3000"])
+            monkeypatch.setenv("TICKETSVC_HOME", str(open_folder / "home"))
+            for command in listed:
+                text = re.sub(r"\b3\d{3}\b", lambda found: ports[found[0]], command.text)
+                text = re.sub(r"postgresql://\S*…\S*", shlex.quote(database), text)
+                words = shlex.split(text)
+                if words[0] == "export":
+                    monkeypatch.setenv(*words[1].split("=", 1))
+                    code = 0
+                elif command.serves:
+                    code = services.enter_context(_serving(words))
+                elif words[:2] == ["python3", "run.py"]:
+                    code = _run_here(monkeypatch, words[2:])
+                else:
+                    code = subprocess.run(["bash", "-c", text], check=False).returncode
+                yield code, "".join(capfd.readouterr())
+
+        yield results
+
+
+@contextlib.contextmanager
+def _serving(words: list[str]) -> Iterator[int]:
+    """Start a service; return 0 once it listens, or the code with which it has ended."""
+    start = words.index("python3")
+    environment = dict(word.split("=", 1) for word in words[:start])
+    with start_command(*words[start + 2 :], **environment) as process:
+        try:
+            said = process.stdout.readline()
+            print(said or process.stderr.read())
+            yield 0 if "listens on" in said else process.wait()
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _run_here(patch: pytest.MonkeyPatch, arguments: list[str]) -> int:
+    result = run_command_here(patch, *arguments)
+    print(result.stdout, result.stderr)
+    return result.returncode
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_commands_do_what_the_document_says(
-    document: Path, database: str, folder: Path
-) -> None:
-    assert mismatches(document.read_text(), database, folder) == []
+def test_the_commands_do_what_the_document_says(document: Path, database: str, run: Run) -> None:
+    text = document.read_text()
+    assert mismatches(text, run(text, database)) == []
 
 
 @pytest.mark.parametrize(
@@ -243,8 +208,9 @@ def test_the_commands_do_what_the_document_says(
         "no-such-command",
     ],
 )
-def test_a_document_that_is_wrong_is_caught(block: str, folder: Path) -> None:
-    assert mismatches(f"```sh\n{block}\n```\n", "postgresql://127.0.0.1:1/none", folder) != []
+def test_a_document_that_is_wrong_is_caught(block: str, run: Run) -> None:
+    text = f"```sh\n{block}\n```\n"
+    assert mismatches(text, run(text, "postgresql://127.0.0.1:1/none")) != []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
