@@ -11,9 +11,11 @@ No timer is set per request. `Connections` checks all of its guards several time
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import cast
+
+from aiohttp import StreamReader
 
 from ticketsvc.service.answers import raw_answer
 from ticketsvc.service.outbox import Outbox
@@ -22,7 +24,7 @@ from ticketsvc.settings import Settings
 _CHECKS_PER_LIMIT = 8
 _LONGEST_CHECK_INTERVAL_S = 1.0
 _DRAIN_INTERVAL_S = 0.01
-_REFUSAL_READ_S = 1.0  # how long a refused client may take to read why
+_REFUSAL_READ_S = 1.0  # how long a client may read what ends a request early
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
 _SPARE_FILES = 256  # for the database, logs, and connections that are being refused
 _ANSWERS = {
@@ -48,6 +50,7 @@ class Guard(asyncio.Protocol):
         "_close_at",
         "_connections",
         "_discarding",
+        "_expected",
         "_head_since",
         "_idle_since",
         "_in_progress",
@@ -70,6 +73,7 @@ class Guard(asyncio.Protocol):
         self._stuck_since: float | None = None  # when the client was first seen not to read
         self._close_at: float | None = None  # set once no further request will be answered
         self._discarding = False  # what still arrives is dropped
+        self._expected: tuple[StreamReader, asyncio.Timeout] | None = None
         self._in_progress = False
         self._used = False
         self._writing_paused = False
@@ -104,7 +108,24 @@ class Guard(asyncio.Protocol):
         self.half_closed = True
         self._connections.outbox.send()  # the connection may be closed now
         self._inner.eof_received()
+        self._end_body()
         return self._busy
+
+    @contextlib.contextmanager
+    def expecting(self, body: StreamReader, deadline: asyncio.Timeout) -> Iterator[None]:
+        """While *body* is awaited, let *deadline* pass as soon as the rest cannot come."""
+        self._expected = body, deadline
+        self._end_body()
+        try:
+            yield
+        finally:
+            self._expected = None
+
+    def _end_body(self) -> None:
+        if self.half_closed and self._expected is not None:
+            body, deadline = self._expected
+            if not body.is_eof():
+                deadline.reschedule(0.0)
 
     def pause_writing(self) -> None:
         """Note that the client does not read."""
@@ -127,7 +148,8 @@ class Guard(asyncio.Protocol):
         self._in_progress = False
         self._idle_since = self._connections.now()
         if last:
-            self._close_at = self._idle_since + self._limit_s
+            left_s = _REFUSAL_READ_S if self.half_closed else self._limit_s
+            self._close_at = self._idle_since + min(left_s, self._limit_s)
 
     @property
     def _busy(self) -> bool:

@@ -99,7 +99,7 @@ _PATHS: dict[str, dict[str, dict[str, Any]]] = {
                 "404": _answer("no such event", "Error"),
                 "409": _answer("not enough tickets left", "Error"),
                 "422": _answer("the key belongs to another purchase", "Error"),
-                "415": _answer("the body is not declared as JSON", "Error"),
+                "415": _answer("the body is not declared as JSON, or is encoded", "Error"),
                 "503": _retry_later(_AWAY + _UNKNOWN),
             },
         }

@@ -34,9 +34,10 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
     """Sell tickets, or raise the reason why not."""
     if state.draining:
         raise Draining("the server is stopping: try again shortly")
-    if request.content_type != "application/json":
+    packed = request.headers.get("Content-Encoding", "identity") != "identity"
+    if packed or request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
-    body = await _body(request, state.body_timeout_s)
+    body = await _body(request, state)
     key = _key(request, state.seller) if "Idempotency-Key" in request.headers else None
     tickets = await state.seller.sell(Purchase.from_json(body, key))
     answer = to_json({"success": True, "tickets": tickets.numbers()})
@@ -45,19 +46,25 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
     return web.Response(body=answer, headers=JSON_HEADERS)
 
 
-async def _body(request: web.Request, timeout_s: float) -> bytes:
+async def _body(request: web.Request, state: State) -> bytes:
+    guard = state.guards.get(request.protocol)
     try:
         if request.content.is_eof():  # all of it is here: nothing is waited for
             body = request.content.read_nowait()
             if len(body) > MAX_BODY_BYTES:
                 raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES)
             return body
-        async with asyncio.timeout(timeout_s):
-            return await request.read()
+        async with asyncio.timeout(state.body_timeout_s) as deadline:
+            if guard is None:
+                return await request.read()
+            with guard.expecting(request.content, deadline):
+                return await request.read()
     except TimeoutError:
-        raise web.HTTPRequestTimeout from None
+        if guard is None or not guard.half_closed:
+            raise web.HTTPRequestTimeout from None
     except (web.RequestPayloadError, ConnectionResetError):
-        raise InvalidPurchase("the body could not be decoded, or ended early") from None
+        pass
+    raise InvalidPurchase("the body could not be decoded, or ended early")
 
 
 def _key(request: web.Request, seller: Seller) -> str:

@@ -98,6 +98,7 @@ async def _running(app: web.Application, settings: Settings) -> AsyncIterator[Co
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_LINE_BYTES,
         max_headers=MAX_HEADERS,
+        auto_decompress=False,  # the application answers what it does not take
         shutdown_timeout=_CANCEL_S,  # once the connections are drained
     )
     await runner.setup()

@@ -261,8 +261,12 @@ async def test_a_half_closed_client_gets_its_answer(edge):
     assert (status, answered["tickets"]) == (200, list(range(1, 9)))
     assert await reader.read() == b""  # and is not waited for any longer
     writer.close()
-    reader, writer = await edge.open()
+
+
+@pytest.mark.parametrize("sent", [b"", BUY[:-1], HEAD + b"\r\n", CHUNKED + b"9\r\n{"])
+async def test_what_a_half_closed_client_has_not_sent_is_not_waited_for(edge, sent):
+    reader, writer = await edge.open(sent)
     writer.write_eof()
     async with asyncio.timeout(60):
-        assert await reader.read() == b""
+        assert (await reader.read())[:13] == (b"HTTP/1.1 400 " if sent else b"")
     writer.close()
