@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from ticketsvc.cli.console import complain, print_facts, print_table, progress
-from ticketsvc.cli.root import CLEAN, VIOLATION, Finite, as_json_option, durable_option, ticketsvc
+from ticketsvc.cli.root import (
+    CLEAN,
+    VIOLATION,
+    Finite,
+    as_json_option,
+    count_option,
+    durable_option,
+    ticketsvc,
+)
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 
@@ -57,37 +65,28 @@ _DIGITS = {
     help="A running service; repeatable.",
 )
 @click.option("--peer-database-url", help="The peers' database: for new events and the audit.")
-@click.option("--peer-schema", default="public", show_default=True, help="Its schema.")
-@click.option(
-    "--connections", type=click.IntRange(1, 512), multiple=True, help="Repeatable; default: 64."
+@click.option("--peer-schema", default="public", help="Its schema.")
+@count_option("--connections", 1, 512, multiple=True, default=[64], help="Repeatable.")
+@count_option(
+    "--events", 1, 10_000, multiple=True, default=[1], help="Events to buy from; repeatable."
 )
 @click.option(
-    "--events",
-    type=click.IntRange(1, 10_000),
+    "--quantity", type=int, multiple=True, default=[8], help="Tickets per purchase; repeatable."
+)
+@click.option(
+    "--sold-before",
+    type=int,
     multiple=True,
-    help="Events to buy from; repeatable; default: 1, hot.",
+    default=[0],
+    help="Tickets sold before the run; repeatable.",
 )
-@click.option("--quantity", type=int, multiple=True, help="Tickets per purchase; repeatable; 8.")
-@click.option(
-    "--sold-before", type=int, multiple=True, help="Tickets sold before the run; repeatable; 0."
-)
-@click.option(
-    "--seconds",
-    type=Finite(0.2, 600),
-    default=3.0,
-    show_default=True,
-    help="Length of each measurement.",
-)
-@click.option(
-    "--repetitions",
-    type=click.IntRange(1, 100),
-    default=3,
-    show_default=True,
-    help="Measurements of each, in turns; the median is shown.",
+@click.option("--seconds", type=Finite(0.2, 600), default=3.0, help="Length of each measurement.")
+@count_option(
+    "--repetitions", 1, 100, default=3, help="Measurements of each, in turns; the median is shown."
 )
 @durable_option
 @click.option("--keys", is_flag=True, help="Also with an Idempotency-Key in each purchase.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@count_option("--workers", 1, 64, default=1)
 @as_json_option
 def bench(
     allocators: tuple[str, ...],
@@ -115,7 +114,7 @@ def bench(
     from ticketsvc.database.locate import check_server
     from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates, safe_allocators
     from ticketsvc.lab.bench.figures import clean, summarise
-    from ticketsvc.lab.bench.plan import DEFAULT_CONNECTIONS, plan
+    from ticketsvc.lab.bench.plan import plan
     from ticketsvc.lab.bench.suite import open_bench
 
     if bool(peers) != bool(peer_database_url):
@@ -126,13 +125,7 @@ def bench(
         *our_candidates(names, durable=durable, workers=workers, keys=keys),
         *peer_candidates(peers),
     ]
-    cases = plan(
-        candidates,
-        connections or (DEFAULT_CONNECTIONS,),
-        events or (1,),
-        quantity or (8,),
-        sold_before or (0,),
-    )
+    cases = plan(candidates, connections, events, quantity, sold_before)
     with _server() as conninfo:
         facts = _facts(conninfo, seconds, repetitions, durable)
         with (

@@ -8,19 +8,13 @@ import click
 
 from ticketsvc.cli.console import complain, counter
 from ticketsvc.cli.db import connected
-from ticketsvc.cli.root import Finite, as_json_option, run_async, ticketsvc
+from ticketsvc.cli.root import Finite, as_json_option, count_option, run_async, ticketsvc
 from ticketsvc.errors import UsageError
 
 
 @ticketsvc.command()
 @click.option("--event", help="Only this event.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Connections that work at the same time.",
-)
+@count_option("--workers", 1, 64, default=1, help="Connections that work at the same time.")
 @click.option(
     "--rate", type=Finite(1), help="At most this many tickets per second. Default: no limit."
 )

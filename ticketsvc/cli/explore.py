@@ -15,6 +15,7 @@ from ticketsvc.cli.root import (
     as_json_option,
     chosen_schema,
     could_not_tell,
+    count_option,
     refuse_options,
     run_async,
     scenario_argument,
@@ -37,13 +38,12 @@ _LIMIT, _SCENARIO_LIMIT = 250_000, 20_000
 @ticketsvc.command()
 @scenario_argument
 @click.option("--full", is_flag=True, help="Execute every schedule, not one of each class.")
-@click.option(
-    "--sample", type=click.IntRange(1, 10_000_000), help="Execute this many, drawn at random."
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="For --sample.")
-@click.option(
+@count_option("--sample", 1, 10_000_000, help="Execute this many, drawn at random.")
+@click.option("--seed", type=int, default=1, help="For --sample.")
+@count_option(
     "--limit",
-    type=click.IntRange(1),
+    1,
+    None,
     help=f"Execute at most this many. Default: {_SCENARIO_LIMIT:,} of a scenario, {_LIMIT:,} of an "
     "allocator.",
 )
@@ -66,32 +66,16 @@ _LIMIT, _SCENARIO_LIMIT = 250_000, 20_000
     "its end.",
 )
 @click.option("--compare", type=FILE, help="Scenario: explore this one too; show both.")
-@click.option(
-    "--allocator", default="naive", show_default=True, help="Ours: how tickets are allocated."
-)
+@click.option("--allocator", default="naive", help="Ours: how tickets are allocated.")
 @click.option("--schema", help="Ours: original or fixed. Default: where the allocator belongs.")
-@click.option(
-    "--buyers",
-    type=click.IntRange(1, 6),
-    default=2,
-    show_default=True,
-    help="Ours: who buys at the same time.",
-)
-@click.option(
-    "--total",
-    type=click.IntRange(0, 1_000_000),
-    default=8,
-    show_default=True,
-    help="Ours: tickets there are.",
-)
-@click.option(
-    "--quantity", type=int, default=8, show_default=True, help="Ours: tickets per purchase."
-)
-@click.option(
+@count_option("--buyers", 1, 6, default=2, help="Ours: who buys at the same time.")
+@count_option("--total", 0, 1_000_000, default=8, help="Ours: tickets there are.")
+@click.option("--quantity", type=int, default=8, help="Ours: tickets per purchase.")
+@count_option(
     "--together",
-    type=click.IntRange(1, 4),
+    1,
+    4,
     default=1,
-    show_default=True,
     help="Ours: purchases that arrive at once at each buyer's server, which has one connection.",
 )
 def explore(

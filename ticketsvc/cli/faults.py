@@ -10,6 +10,7 @@ from ticketsvc.cli.root import (
     VIOLATION,
     as_json_option,
     chosen_mechanism,
+    count_option,
     durable_option,
     run_async,
     ticketsvc,
@@ -42,26 +43,9 @@ _SHOWN = {
     help="server_kill, session_kill, database_crash, database_freeze, answer_dropped or failover; "
     "repeatable; default: all.",
 )
-@click.option(
-    "--times",
-    type=click.IntRange(1, 1000),
-    default=5,
-    show_default=True,
-    help="Injections that must interrupt a purchase.",
-)
-@click.option(
-    "--keys/--no-keys",
-    default=True,
-    show_default=True,
-    help="Whether buyers send an idempotency key.",
-)
-@click.option(
-    "--instances",
-    type=click.IntRange(1, 64),
-    default=2,
-    show_default=True,
-    help="Server processes that sell.",
-)
+@count_option("--times", 1, 1000, default=5, help="Injections that must interrupt a purchase.")
+@click.option("--keys/--no-keys", default=True, help="Whether buyers send an idempotency key.")
+@count_option("--instances", 1, 64, default=2, help="Server processes that sell.")
 @click.option(
     "--allocator",
     "allocators",
@@ -72,7 +56,6 @@ _SHOWN = {
 @click.option(
     "--synchronous/--not-synchronous",
     default=True,
-    show_default=True,
     help="Whether commits wait for the standby that takes over in a failover.",
 )
 @as_json_option

@@ -11,6 +11,7 @@ from ticketsvc.cli.root import (
     VIOLATION,
     Finite,
     as_json_option,
+    count_option,
     run_async,
     ticketsvc,
 )
@@ -23,22 +24,11 @@ _LEAST_OFFERED = 0.8  # of the load that was to be offered
     "--times",
     type=Finite(1, 100),
     default=10.0,
-    show_default=True,
     help="Offered load, as a multiple of the sustained rate.",
 )
-@click.option(
-    "--seconds",
-    type=Finite(1, 600),
-    default=30.0,
-    show_default=True,
-    help="How long the load lasts.",
-)
-@click.option(
-    "--flush-ms",
-    type=click.IntRange(0, 100),
-    default=10,
-    show_default=True,
-    help="How much longer each flush of the database takes.",
+@click.option("--seconds", type=Finite(1, 600), default=30.0, help="How long the load lasts.")
+@count_option(
+    "--flush-ms", 0, 100, default=10, help="How much longer each flush of the database takes."
 )
 @as_json_option
 def overload(times: float, seconds: float, flush_ms: int, as_json: bool) -> int:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -21,13 +21,20 @@ from ticketsvc.service.event_loop import new_event_loop
 CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL = 0, 1, 2, 3
 
 _Result = TypeVar("_Result")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 durable_option = click.option(
     "--durable/--not-durable",
     default=True,
-    show_default=True,
     help="Whether commits wait for their flush.",
 )
+
+
+def count_option(
+    name: str, least: int, most: int | None, **more: Any
+) -> Callable[[_Function], _Function]:
+    """Return an option that takes a whole number between *least* and *most*."""
+    return click.option(name, type=click.IntRange(least, most), **more)
 
 
 class Finite(click.FloatRange):
@@ -105,7 +112,10 @@ def _outside_reason(problem: Exception) -> str | None:
     return None
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__)
 def ticketsvc() -> None:
     """See, reproduce, explain and close the oversell bug of a ticket service."""

@@ -16,6 +16,7 @@ from ticketsvc.cli.root import (
     as_json_option,
     chosen_mechanism,
     chosen_schema,
+    count_option,
     run_async,
     ticketsvc,
 )
@@ -38,20 +39,14 @@ class _Serve(Command):
 @ticketsvc.command(cls=_Serve)
 @click.option("--allocator", help="How tickets are allocated; group_commit by default.")
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port; 3000 by default, 0 for any free one."
-)
+@count_option("--port", 0, 65535, help="Port; 3000 by default, 0 for any free one.")
 @click.option("--schema", help="original or fixed; the allocator's own by default.")
-@click.option(
-    "--pool-size",
-    type=click.IntRange(1, 1000),
-    help="Database connections of each process; 10 by default.",
-)
-@click.option(
+@count_option("--pool-size", 1, 1000, help="Database connections of each process; 10 by default.")
+@count_option(
     "--workers",
-    type=click.IntRange(1, 64),
+    1,
+    64,
     default=1,
-    show_default=True,
     help="Server processes; they share the port, and each has its own connections.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="Log each request.")

@@ -16,6 +16,7 @@ from ticketsvc.cli.root import (
     VIOLATION,
     Finite,
     as_json_option,
+    count_option,
     refuse_options,
     run_async,
     scenario_argument,
@@ -37,21 +38,11 @@ _OF_SCENARIOS = ("clients", "repeat")
 @scenario_argument
 @click.option("--url", "urls", multiple=True, help="A service; repeat for several.")
 @click.option("--event", help="The event to buy tickets for; needed without a scenario.")
-@click.option("--purchases", type=click.IntRange(1, 1_000_000), default=30, show_default=True)
-@click.option("--quantity", type=int, default=8, show_default=True, help="Tickets per purchase.")
+@count_option("--purchases", 1, 1_000_000, default=30)
+@click.option("--quantity", type=int, default=8, help="Tickets per purchase.")
+@count_option("--concurrency", 1, 10_000, default=30, help="Purchases in flight at a time.")
 @click.option(
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    default=30,
-    show_default=True,
-    help="Purchases in flight at a time.",
-)
-@click.option(
-    "--timeout",
-    type=Finite(0.1, 3600),
-    default=30.0,
-    show_default=True,
-    help="Seconds to wait for an answer.",
+    "--timeout", type=Finite(0.1, 3600), default=30.0, help="Seconds to wait for an answer."
 )
 @click.option(
     "--keys/--no-keys",
@@ -66,18 +57,13 @@ _OF_SCENARIOS = ("clients", "repeat")
     "0 without.",
 )
 @click.option("--history", type=FILE, help="The file for the history. Default: one in runs/.")
-@click.option(
+@count_option(
     "--clients",
-    type=click.IntRange(1, 1000),
+    1,
+    1000,
     help="Scenario: the number of clients of its first [[client]]. Default: as the file says.",
 )
-@click.option(
-    "--repeat",
-    type=click.IntRange(1, 1000),
-    default=1,
-    show_default=True,
-    help="Scenario: bursts, each on fresh data.",
-)
+@count_option("--repeat", 1, 1000, default=1, help="Scenario: bursts, each on fresh data.")
 @as_json_option
 def stress(
     scenario: Path | None,
