@@ -82,87 +82,24 @@ _KEY = {
     },
     "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }
-_PATHS: dict[str, dict[str, dict[str, Any]]] = {
-    "/purchase": {
-        "post": {
-            "summary": "Buy consecutive tickets for one event, all or none",
-            "parameters": [_KEY],
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/Purchase"}}
-                },
-            },
-            "responses": {
-                "200": _answer("sold: the ticket numbers", "Sold"),
-                "400": _answer("malformed, missing or out of bounds", "Error"),
-                "404": _answer("no such event", "Error"),
-                "409": _answer("not enough tickets left", "Error"),
-                "422": _answer("the key belongs to another purchase", "Error"),
-                "415": _answer("the body is not declared as JSON, or is encoded", "Error"),
-                "503": _retry_later(_AWAY + _UNKNOWN),
-            },
-        }
-    },
-    "/events": {
-        "get": {
-            "summary": "List every event and its stock",
-            "responses": {"200": _answer("the events", "Events"), **_UNAVAILABLE},
-        }
-    },
-    "/events/{event}": {
-        "get": {
-            "summary": "Show one event and its stock",
-            "parameters": [_EVENT],
-            "responses": {
-                "200": _answer("the event", "Event"),
-                "400": _answer("not an event id", "Error"),
-                "404": _answer("no such event", "Error"),
-                **_UNAVAILABLE,
-            },
-        }
-    },
-    "/events/{event}/tickets/{number}": {
-        "get": {
-            "summary": "Show who holds a ticket; more than one holder is a duplicate",
-            "parameters": [_EVENT, _NUMBER],
-            "responses": {
-                "200": _answer("the holders", "Ticket"),
-                "400": _answer("not an event id or not a ticket number", "Error"),
-                "404": _answer("no such event, or the ticket is not issued", "Error"),
-                **_UNAVAILABLE,
-            },
-        }
-    },
-    "/healthz": {
-        "get": {
-            "summary": "Report that the process lives",
-            "responses": {"200": _answer("alive", "Status")},
-        }
-    },
-    "/readyz": {
-        "get": {
-            "summary": "Report whether it can sell",
-            "responses": {"200": _answer("able to sell", "Status"), **_UNAVAILABLE},
-        }
-    },
-    "/metrics": {
-        "get": {
-            "summary": "Return the counters in Prometheus's text format",
-            "responses": {"200": {"description": "metrics", "content": {"text/plain": {}}}},
-        }
-    },
-    "/openapi.json": {
-        "get": {
-            "summary": "Return this document",
-            "responses": {
-                "200": {"description": "the document", "content": {"application/json": {}}}
-            },
-        }
-    },
-}
-# Any request may be refused with these before its handler runs. A request that is not valid HTTP,
-# or whose headers are too long or too many, is answered 400 with a body of plain text.
+
+
+def _operation(summary: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return an operation that any request may also be refused by, before its handler runs."""
+    return {
+        "summary": summary,
+        **more,
+        "responses": dict(sorted({**_PROTOCOL, **responses}.items())),
+    }
+
+
+def _get(summary: str, responses: dict[str, Any], *parameters: Mapping[str, Any]) -> dict[str, Any]:
+    more = {"parameters": list(parameters)} if parameters else {}
+    return {"get": _operation(summary, responses, **more)}
+
+
+# A request that is not valid HTTP, or whose headers are too long or too many, is answered 400 with
+# a body of plain text.
 _PROTOCOL = {
     "400": _answer("the HTTP version is not supported", "Error"),
     "408": _answer("the request did not arrive in time", "Error"),
@@ -170,27 +107,72 @@ _PROTOCOL = {
     "417": _answer("an expectation other than 100-continue", "Error"),
     "503": _retry_later("too many connections are open"),
 }
-for _operations in _PATHS.values():
-    for _operation in _operations.values():
-        _operation["responses"] = dict(sorted({**_PROTOCOL, **_operation["responses"]}.items()))
+_PURCHASE = _operation(
+    "Buy consecutive tickets for one event, all or none",
+    {
+        "200": _answer("sold: the ticket numbers", "Sold"),
+        "400": _answer("malformed, missing or out of bounds", "Error"),
+        "404": _answer("no such event", "Error"),
+        "409": _answer("not enough tickets left", "Error"),
+        "422": _answer("the key belongs to another purchase", "Error"),
+        "415": _answer("the body is not declared as JSON, or is encoded", "Error"),
+        "503": _retry_later(_AWAY + _UNKNOWN),
+    },
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Purchase"}}},
+    },
+)
+_READ: dict[str, dict[str, Any]] = {
+    "/events": _get(
+        "List every event and its stock", {"200": _answer("the events", "Events"), **_UNAVAILABLE}
+    ),
+    "/events/{event}": _get(
+        "Show one event and its stock",
+        {
+            "200": _answer("the event", "Event"),
+            "400": _answer("not an event id", "Error"),
+            "404": _answer("no such event", "Error"),
+            **_UNAVAILABLE,
+        },
+        _EVENT,
+    ),
+    "/events/{event}/tickets/{number}": _get(
+        "Show who holds a ticket; more than one holder is a duplicate",
+        {
+            "200": _answer("the holders", "Ticket"),
+            "400": _answer("not an event id or not a ticket number", "Error"),
+            "404": _answer("no such event, or the ticket is not issued", "Error"),
+            **_UNAVAILABLE,
+        },
+        _EVENT,
+        _NUMBER,
+    ),
+    "/healthz": _get("Report that the process lives", {"200": _answer("alive", "Status")}),
+    "/readyz": _get(
+        "Report whether it can sell", {"200": _answer("able to sell", "Status"), **_UNAVAILABLE}
+    ),
+    "/metrics": _get(
+        "Return the counters in Prometheus's text format",
+        {"200": {"description": "metrics", "content": {"text/plain": {}}}},
+    ),
+    "/openapi.json": _get(
+        "Return this document",
+        {"200": {"description": "the document", "content": {"application/json": {}}}},
+    ),
+}
 
 
 def document(*, keys: bool) -> Mapping[str, Any]:
     """Return the contract of a service that takes idempotency keys, or of one that does not."""
-    if keys:
-        return DOCUMENT
-    purchase = {**_PATHS["/purchase"]["post"]}
-    del purchase["parameters"]
-    return {**DOCUMENT, "paths": {**_PATHS, "/purchase": {"post": purchase}}}
-
-
-DOCUMENT: Mapping[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {
-        "title": "ticketsvc",
-        "version": __version__,
-        "description": "Sells tickets for events, in consecutive numbers.",
-    },
-    "paths": _PATHS,
-    "components": {"schemas": _SCHEMAS},
-}
+    purchase = {**_PURCHASE, "parameters": [_KEY]} if keys else _PURCHASE
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ticketsvc",
+            "version": __version__,
+            "description": "Sells tickets for events, in consecutive numbers.",
+        },
+        "paths": {"/purchase": {"post": purchase}, **_READ},
+        "components": {"schemas": _SCHEMAS},
+    }
