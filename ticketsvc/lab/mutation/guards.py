@@ -34,13 +34,14 @@ def removal(*names: str) -> tuple[str, ...]:
 def allocator_mutants() -> list[AllocatorMutant]:
     """Return every mutant of an allocator."""
     rows, ranges = ALLOCATORS["ticket_rows"], ALLOCATORS["range"]
+    lock, advice = ALLOCATORS["row_lock"], ALLOCATORS["advisory_lock"]
     unguarded_rows = removal("drop_available_in_range", "drop_sequence_of_rows")
     unguarded_ranges = removal("drop_available_in_range", "drop_sequence_of_ranges")
     rows_anyway = mutants.with_statement(rows, "reserve", _CONDITION, "")
     ranges_anyway = mutants.with_statement(ranges, "reserve_range", _CONDITION, "")
-    unlocked = mutants.with_statement(ALLOCATORS["row_lock"], "lock_pool", "FOR UPDATE", "")
+    unlocked = mutants.with_statement(lock, "lock_pool", "FOR UPDATE", "")
     no_advice = mutants.with_statement(
-        ALLOCATORS["advisory_lock"],
+        advice,
         "take_lock",
         "pg_advisory_xact_lock(hashtextextended(%(event)s::text, 0))",
         "%(event)s::text",
@@ -63,10 +64,10 @@ def allocator_mutants() -> list[AllocatorMutant]:
             ranges_anyway,
             changes=unguarded_ranges,
         ),
-        AllocatorMutant(transaction, "ticket_rows", "fixed", mutants.TicketRowsWithoutTransaction),
-        AllocatorMutant(transaction, "row_lock", "original", mutants.RowLockWithoutTransaction),
+        AllocatorMutant(transaction, "ticket_rows", "fixed", mutants.without_transaction(rows)),
+        AllocatorMutant(transaction, "row_lock", "original", mutants.without_transaction(lock)),
         AllocatorMutant(
-            transaction, "advisory_lock", "original", mutants.AdvisoryLockWithoutTransaction
+            transaction, "advisory_lock", "original", mutants.without_transaction(advice)
         ),
         AllocatorMutant("FOR UPDATE", "row_lock", "original", unlocked),
         AllocatorMutant("the advisory lock", "advisory_lock", "original", no_advice),

@@ -1,16 +1,14 @@
 """Allocators without one of their guards."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from psycopg import IsolationLevel
 
-from ticketsvc.allocators.advisory_lock import AdvisoryLock
 from ticketsvc.allocators.protocol import Allocator
-from ticketsvc.allocators.row_lock import RowLock
 from ticketsvc.allocators.serializable import Serializable
-from ticketsvc.allocators.ticket_rows import TicketRows
-from ticketsvc.database.pool import Pool, checkout
+from ticketsvc.database.pool import Connection, Pool
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import Statement
 from ticketsvc.purchases import Purchase, TicketRange
@@ -58,45 +56,36 @@ def _replace(holder: Any, name: str, change: Callable[[str], str]) -> bool:
     return changed
 
 
-class RowLockWithoutTransaction(RowLock):
-    """The lock is released at the end of the statement that takes it."""
+def without_transaction(base: type[Allocator]) -> type[Allocator]:
+    """Return *base* with a commit after each statement, which also ends its locks."""
 
-    async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Allocate as `RowLock` does, with a commit after each statement."""
-        async with checkout(self._pool) as connection:
-            return await self._check_then_act(connection, purchase, self._lock_pool)
+    class Mutant(base):  # type: ignore[valid-type, misc] # a base that is known at run time
+        def __init__(self, pool: Pool, schema: SchemaName) -> None:
+            super().__init__(_PoolWithoutTransactions(pool), schema)
 
-
-class AdvisoryLockWithoutTransaction(AdvisoryLock):
-    """The advisory lock is released at the end of the statement that takes it."""
-
-    async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Allocate as `AdvisoryLock` does, with a commit after each statement."""
-        async with checkout(self._pool) as connection:
-            await self._take_lock.execute(connection, event=purchase.event_id)
-            return await self._check_then_act(connection, purchase)
+    return Mutant
 
 
-class TicketRowsWithoutTransaction(TicketRows):
-    """The pool's update is committed before the tickets are written."""
+class _PoolWithoutTransactions:
+    """Of a pool what an allocator uses; its connections begin no transaction."""
 
-    async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Allocate as `TicketRows` does, with a commit after each statement."""
-        event = purchase.event_id
-        async with checkout(self._pool) as connection:
-            reserved = await (
-                await self._reserve.execute(connection, event=event, quantity=purchase.quantity)
-            ).fetchone()
-            if reserved is None:
-                raise await self._why_nothing_reserved(connection, purchase)
-            await self._insert_tickets.execute(
-                connection,
-                event=event,
-                user=purchase.user_id,
-                first=reserved.first,
-                last=reserved.last,
-            )
-        return TicketRange(reserved.first, reserved.last)
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def getconn(self) -> "_WithoutTransactions":
+        return _WithoutTransactions(await self._pool.getconn())
+
+    async def putconn(self, lent: "_WithoutTransactions") -> None:
+        await self._pool.putconn(lent.connection)
+
+
+class _WithoutTransactions:
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext()
 
 
 class SerializableWithoutRetry(Serializable):
