@@ -61,16 +61,21 @@ class CheckThenAct:
         if await self._keys.find(connection, purchase):
             raise KeyUsed()
         tickets = decide(stock, purchase)
+        await self._insert(connection, purchase, tickets)
+        await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
+        await self._keys.claim(connection, purchase, tickets)
+        return tickets
+
+    async def _insert(
+        self, connection: Connection, purchase: Purchase, tickets: TicketRange
+    ) -> None:
         await self._insert_tickets.execute(
             connection,
-            event=event,
+            event=purchase.event_id,
             user=purchase.user_id,
             first=tickets.first,
             last=tickets.last,
         )
-        await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
-        await self._keys.claim(connection, purchase, tickets)
-        return tickets
 
 
 class RetriedCheckThenAct(CheckThenAct):

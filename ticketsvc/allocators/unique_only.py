@@ -4,14 +4,12 @@ from typing import ClassVar
 
 from psycopg.errors import UniqueViolation
 
-from ticketsvc.allocators.check_then_act import CheckThenAct, decide
+from ticketsvc.allocators.check_then_act import MAX_TRIES, CheckThenAct, decide
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load, source
 from ticketsvc.purchases import Purchase, TicketRange
-
-MAX_TRIES = 100
 
 
 class UniqueOnly(CheckThenAct):
@@ -49,13 +47,7 @@ class UniqueOnly(CheckThenAct):
                 (last,) = (await highest.fetchone()) or (0,)
                 tickets = TicketRange(last + 1, last + purchase.quantity)
                 try:
-                    await self._insert_tickets.execute(
-                        connection,
-                        event=event,
-                        user=purchase.user_id,
-                        first=tickets.first,
-                        last=tickets.last,
-                    )
+                    await self._insert(connection, purchase, tickets)
                     break
                 except UniqueViolation:
                     if not tries_left:

@@ -99,10 +99,11 @@ def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
     for one in measurements:
         by_case.setdefault(one.case, []).append(one)
     rows = {case: _row(case, several) for case, several in by_case.items()}
+    rates = {case: row["goodput_per_s"] for case, row in rows.items()}
     for case, row in rows.items():
-        row["of_noop"] = _compared(rows, case, _is_noop_of)
-        row["of_bare"] = _compared(rows, case, _is_bare_of)
-        row["of_range"] = _compared(rows, case, _is_reference_of)
+        for column, matches in _RATIOS.items():
+            base = next((rates[other] for other in rates if matches(other, case)), None)
+            row[column] = float(rates[case] / base) if rates[case] and base else None
     return list(rows.values())
 
 
@@ -147,17 +148,6 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _compared(
-    rows: Mapping[BenchCase, dict[str, Any]],
-    case: BenchCase,
-    matches: Callable[[BenchCase, BenchCase], bool],
-) -> float | None:
-    """Return the goodput of *case* as a multiple of that of the case which *matches* it."""
-    others = [row["goodput_per_s"] for other, row in rows.items() if matches(other, case)]
-    mine = rows[case]["goodput_per_s"]
-    return float(mine / others[0]) if mine and others and others[0] else None
-
-
 def _is_noop_of(other: BenchCase, case: BenchCase) -> bool:
     return case.candidate.ours and other.candidate.kind == "noop" and _same_answers(other, case)
 
@@ -184,6 +174,14 @@ def _is_reference_of(other: BenchCase, case: BenchCase) -> bool:
         and (not mine.ours or theirs.workers == mine.workers)
         and (mine.kind != "allocator" or theirs.durable == mine.durable)
     )
+
+
+_RATIOS: Mapping[str, Callable[[BenchCase, BenchCase], bool]] = {
+    "of_noop": _is_noop_of,
+    "of_bare": _is_bare_of,
+    "of_range": _is_reference_of,
+}
+"""With what the goodput of a case is compared."""
 
 
 def clean(row: Mapping[str, Any]) -> bool:

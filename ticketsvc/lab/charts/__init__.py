@@ -13,6 +13,7 @@ from ticketsvc.lab.charts.classes import classes_and_held_commits
 from ticketsvc.lab.charts.damage import damage_by_gap, damage_by_purchases
 from ticketsvc.lab.charts.faults import lost_by_durability, sales_under_faults, sold_twice
 from ticketsvc.lab.charts.recorded_statements import recorded_statements
+from ticketsvc.lab.charts.safety_nets import price_of_nets, price_of_nets_in_time
 from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
 from ticketsvc.lab.charts.stock import stock
 from ticketsvc.lab.charts.throughput import (
@@ -20,8 +21,7 @@ from ticketsvc.lab.charts.throughput import (
     by_connections,
     durability,
     lock_hold,
-    price_of_nets_in_time,
     simulated_and_measured,
 )
 from ticketsvc.lab.charts.timeline import timeline
-from ticketsvc.lab.charts.write_volume import price_of_nets, size_by_quantity, wal_by_quantity
+from ticketsvc.lab.charts.write_volume import size_by_quantity, wal_by_quantity

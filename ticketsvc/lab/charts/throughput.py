@@ -198,42 +198,6 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
     return figure
 
 
-def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
-    """Draw the time per purchase under each safety net, as a multiple of that under none.
-
-    *nets*: as `safety_nets.compare_safety_nets` returns them.
-    """
-    figure, [axes] = new_figure()
-    table = nets.pivot(index="net", columns="batch", values="microseconds")
-    table = table.loc[list(nets["net"].unique())]
-    times = table / table.loc["none"]
-    batches = list(times.columns)
-    for place, (batch, alpha) in enumerate(zip(batches, (1.0, 0.45), strict=False)):
-        bars = axes.barh(
-            [row + 0.36 * place for row in range(len(times))],
-            times[batch],
-            height=0.34,
-            color=LINE_COLOURS[0],
-            alpha=alpha,
-            label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
-        )
-        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
-    axes.axvline(1, color=NEUTRAL, linestyle="--", linewidth=1)
-    axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(times))])
-    axes.set_yticklabels([name.replace("_", " ") for name in times.index])
-    axes.invert_yaxis()
-    slowest = times[batches[-1]].idxmax()
-    say_finding(
-        axes,
-        f"In batches the most expensive net is {slowest.replace('_', ' ')}: "
-        f"{times[batches[-1]].max():.1f} times the time of none",
-    )
-    axes.set_xlabel("time per purchase, flush excluded (no net = 1)")
-    axes.set_ylabel("safety net")
-    legend_below(figure)
-    return figure
-
-
 def _logarithmic(axes: Axes, places: list[int]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

@@ -6,7 +6,6 @@ from matplotlib.ticker import ScalarFormatter
 
 from ticketsvc.lab.charts.style import (
     COLOURS,
-    LINE_COLOURS,
     label_ends,
     legend_below,
     new_figure,
@@ -70,37 +69,5 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("tickets per purchase")
     axes.set_ylabel("stored per purchase (bytes)")
-    legend_below(figure)
-    return figure
-
-
-def price_of_nets(nets: pd.DataFrame) -> Figure:
-    """Draw the WAL bytes per purchase under each safety net.
-
-    *nets*: as `safety_nets.compare_safety_nets` returns them.
-    """
-    figure, [axes] = new_figure()
-    table = nets.pivot(index="net", columns="batch", values="wal_bytes")
-    table = table.loc[list(nets["net"].unique())]
-    batches = list(table.columns)
-    for place, (batch, alpha) in enumerate(zip(batches, (1.0, 0.45), strict=False)):
-        bars = axes.barh(
-            [row + 0.36 * place for row in range(len(table))],
-            table[batch],
-            height=0.34,
-            color=LINE_COLOURS[0],
-            alpha=alpha,
-            label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
-        )
-        axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
-    axes.set_yticks([row + 0.18 * (len(batches) - 1) for row in range(len(table))])
-    axes.set_yticklabels([name.replace("_", " ") for name in table.index])
-    axes.invert_yaxis()
-    chain, trigger = (table.loc[name].iloc[-1] for name in ("chain", "sequence_trigger"))
-    say_finding(
-        axes, f"In batches the sequence trigger writes {trigger / chain:.0%} of what the chain does"
-    )
-    axes.set_xlabel("WAL per purchase (bytes)")
-    axes.set_ylabel("safety net")
     legend_below(figure)
     return figure

@@ -36,9 +36,6 @@ def fit(single_s: float, batch: int, batch_s: float) -> CommitCost:
     return CommitCost(single_s - each_s, each_s)
 
 
-PUBLISHED = fit(1 / 1_509, 100, 100 / 104_705)
-"""`fixed.reserve` on one plain PostgreSQL, durable: 1,509 single purchases a second, 104,705 in
-batches of 100. Two cores, one client, 2026."""
 REQUEST_S = 93e-6
 """Processor time of the service for one purchase, with log and metrics, as `bench` shows."""
 
