@@ -14,7 +14,7 @@ from ticketsvc.allocators.event_queue import Batch, EventQueue, QueuedPurchase
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.error_translation import translate_database_error
-from ticketsvc.database.pool import Connection, Pool, checkout
+from ticketsvc.database.pool import Connection, Cursor, Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
 from ticketsvc.database.trace import tracing_purchase
@@ -22,6 +22,7 @@ from ticketsvc.errors import DatabaseUnavailable, OutcomeUnknown, Unavailable
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_BATCH = 128  # purchases in one statement
+_IDLE_TURNS = 4  # of the event loop; a request takes three from its socket to its queue
 
 # Errors that a single purchase can cause for every purchase in its statement.
 _CAUSED_BY_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected, LockNotAvailable)
@@ -32,7 +33,8 @@ _log = logging.getLogger("ticketsvc.allocators")
 class GroupCommit:
     """One committer sells to all purchases that wait; the next ones queue while it works.
 
-    There is no timer: a lone purchase is a batch of one. The committer never waits for a lock.
+    There is no timer: a lone purchase is a batch of one. Under load, half of the buyers are in
+    flight while the other half queues. The committer never waits for a lock.
     A batch whose pool row a rival holds, or that a single purchase made fail, becomes a fallback
     batch, which another task sells while the committer goes on. An event has one batch in flight
     at a time.
@@ -56,6 +58,8 @@ class GroupCommit:
         self._one_event_each: bool | None = None  # asked when the first two events meet
         self.queues: dict[str, EventQueue] = {}  # events with purchases waiting or in flight
         self._ready: deque[EventQueue] = deque()  # those without a batch in flight
+        self._arrived = 0  # purchases, so far
+        self._last = 0  # purchases in the latest batch
         self._committer: asyncio.Task[None] | None = None
         self._fallbacks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,6 +88,7 @@ class GroupCommit:
             self._loop = asyncio.get_running_loop()
         queued = QueuedPurchase(purchase, self._loop.create_future())
         queue.waiting.append(queued)
+        self._arrived += 1
         self._ensure_committer()
         return await queued.answer
 
@@ -98,10 +103,12 @@ class GroupCommit:
         try:
             while self._ready and self._committer is me:
                 async with checkout(self._pool) as connection:
-                    await self._commit_ready(connection)
-                    # To check a connection out costs half as much as a purchase: keep it.
+                    # To check a connection out costs half as much as a purchase, and to make a
+                    # cursor as much as one: keep both.
+                    cursor = connection.cursor()
+                    await self._commit_ready(cursor)
                     while self._ready and self._committer is me and self._may_keep(connection):
-                        await self._commit_ready(connection)
+                        await self._commit_ready(cursor)
         except Unavailable as problem:
             self._refuse_ready(problem)
         except Exception:
@@ -127,17 +134,19 @@ class GroupCommit:
             self._fallbacks.add(fallback)
             fallback.add_done_callback(self._fallbacks.discard)
 
-    async def _commit_ready(self, connection: Connection) -> None:
+    async def _commit_ready(self, cursor: Cursor) -> None:
         """Sell to the queues that are ready, in one statement."""
+        await self._gather()
         batches = self._take_ready()
+        self._last = sum(len(batch.members) for batch in batches)
         postponed: list[Batch] = []
         try:
             if batches:
-                postponed = await self._commit(connection, batches)
+                postponed = await self._commit(cursor, batches)
             if postponed and len(batches) == 1:  # it can wait on this connection
                 postponed = []
                 self._hand_over()
-                await self._commit_alone(connection, batches[0])
+                await self._commit_alone(cursor, batches[0])
         finally:
             for batch in batches:
                 if batch not in postponed:
@@ -145,10 +154,25 @@ class GroupCommit:
         for batch in postponed:
             self._keep(asyncio.create_task(self._commit_fallback(batch)))
 
+    async def _gather(self) -> None:
+        """Let purchases join while more come, until half of the buyers wait.
+
+        The buyers are those that wait and those of the latest batch, who may come back.
+        """
+        waiting = sum(len(queue.waiting) for queue in self._ready)
+        missing = min(MAX_BATCH, (waiting + self._last) // 2) - waiting
+        idle_turns = 0
+        while missing > 0 and idle_turns < _IDLE_TURNS:
+            before = self._arrived
+            await asyncio.sleep(0)
+            joined = self._arrived - before
+            missing -= joined
+            idle_turns = 0 if joined else idle_turns + 1
+
     async def _commit_fallback(self, batch: Batch) -> None:
         try:
             async with checkout(self._pool) as connection:
-                await self._commit_alone(connection, batch)
+                await self._commit_alone(connection.cursor(), batch)
         except Unavailable as problem:
             batch.fail(problem)
         finally:
@@ -184,7 +208,7 @@ class GroupCommit:
 
     # Statements
 
-    async def _commit(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+    async def _commit(self, cursor: Cursor, batches: list[Batch]) -> list[Batch]:
         """Answer every caller, except in the batches that are returned: these need a fallback.
 
         Returned are the batches whose pool row a rival holds; all of them when the statement
@@ -193,14 +217,14 @@ class GroupCommit:
         """
         try:
             if len(batches) == 1:
-                sold = await self._reserve_one(connection, batches[0], wait=False)
+                sold = await self._reserve_one(cursor, batches[0], wait=False)
                 return [] if sold else batches
             if self._one_event_each is None:
-                cursor = await self._has_citus.execute(connection)
+                await self._has_citus.execute(cursor)
                 self._one_event_each = await cursor.fetchone() is not None
             # Citus delegates a statement of one event to the worker that has it, in one hop. One
             # of several events would be a two-phase commit.
-            return batches if self._one_event_each else await self._reserve_all(connection, batches)
+            return batches if self._one_event_each else await self._reserve_all(cursor, batches)
         except _CAUSED_BY_ONE:
             return batches
         except psycopg.Error as problem:
@@ -208,26 +232,26 @@ class GroupCommit:
                 batch.fail(translate_database_error(problem) or problem)
             return []
 
-    async def _commit_alone(self, connection: Connection, batch: Batch) -> None:
+    async def _commit_alone(self, cursor: Cursor, batch: Batch) -> None:
         """Answer every caller of one batch; wait for a rival, and isolate a purchase that fails."""
         try:
-            await self._reserve_one(connection, batch, wait=True)
+            await self._reserve_one(cursor, batch, wait=True)
         except psycopg.Error as problem:
             if not isinstance(problem, _CAUSED_BY_ONE) or len(batch.members) == 1:
                 batch.fail(translate_database_error(problem) or problem)
                 return
             # All of it was rolled back. One at a time, only the cause is refused.
             for single in batch.split():
-                if connection.closed:
+                if cursor.connection.closed:
                     single.fail(DatabaseUnavailable("the database went away: try again shortly"))
                 else:
-                    await self._commit_alone(connection, single)
+                    await self._commit_alone(cursor, single)
 
-    async def _reserve_one(self, connection: Connection, batch: Batch, *, wait: bool) -> bool:
+    async def _reserve_one(self, cursor: Cursor, batch: Batch, *, wait: bool) -> bool:
         """Answer the callers of *batch*; return False, without *wait*, when its row is busy."""
         with _tracing(batch.members):
-            cursor = await self._reserve.execute(
-                connection,
+            await self._reserve.execute(
+                cursor,
                 event=batch.queue.event,
                 users=array_literal(queued.purchase.user_id for queued in batch.members),
                 quantities=array_literal(queued.purchase.quantity for queued in batch.members),
@@ -237,12 +261,12 @@ class GroupCommit:
         (row,) = await cursor.fetchall()
         return batch.answer(row.first_tickets, row.refusals)
 
-    async def _reserve_all(self, connection: Connection, batches: list[Batch]) -> list[Batch]:
+    async def _reserve_all(self, cursor: Cursor, batches: list[Batch]) -> list[Batch]:
         """Answer the callers of *batches*; return those whose row a rival holds."""
         members = [queued for batch in batches for queued in batch.members]
         with _tracing(members):
-            cursor = await self._reserve_several.execute(
-                connection,
+            await self._reserve_several.execute(
+                cursor,
                 events=array_literal(queued.purchase.event_id for queued in members),
                 users=array_literal(queued.purchase.user_id for queued in members),
                 quantities=array_literal(queued.purchase.quantity for queued in members),

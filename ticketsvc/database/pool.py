@@ -21,6 +21,7 @@ from ticketsvc.errors import DatabaseUnavailable, Overloaded, PoolerFound
 from ticketsvc.settings import Settings
 
 Connection = AsyncConnection[Any]
+Cursor = AsyncCursor[Any]
 
 _log = logging.getLogger("ticketsvc.database")
 _PROBE_INTERVAL_S = 0.25

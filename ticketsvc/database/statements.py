@@ -27,9 +27,9 @@ class Statement:
     query: bytes
 
     async def execute(
-        self, connection: AsyncConnection[Any], **parameters: object
+        self, connection: AsyncConnection[Any] | AsyncCursor[Any], **parameters: object
     ) -> AsyncCursor[Any]:
-        """Run it on *connection* and return the cursor."""
+        """Run it on *connection*, or with a cursor of one, and return the cursor."""
         return await connection.execute(self.query, parameters)
 
 

@@ -80,6 +80,18 @@ async def test_a_purchase_that_comes_while_a_batch_is_in_flight_joins_the_next(
     assert commits(connection) == 2
 
 
+async def test_half_as_many_as_bought_before_join_while_they_come(database, connection):
+    reset_event(connection, "fixed", "E", 800)
+    async with open_allocator(database, "group_commit") as seller:
+        await together(seller, *[buy()] * 20)
+        coming = []
+        for _ in range(10):
+            coming.append(asyncio.ensure_future(sell(seller, buy())))
+            await asyncio.sleep(0)
+        await asyncio.gather(*coming)
+    assert commits(connection) == 2
+
+
 async def test_one_after_the_other_is_a_commit_each(database, connection):
     """The control: nothing is held back to make a batch."""
     reset_event(connection, "fixed", "E", 80)
