@@ -19,6 +19,7 @@ from ticketsvc.lab.report.markup import complete
 from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
 from ticketsvc.lab.report.results import NotebookResult, Parameter
 from ticketsvc.lab.report.templating import POLICY, TEMPLATES
+from ticketsvc.lab.widgets.rendering import WIDGET_METADATA
 
 _LONG_CODE_LINES = 16
 # Scripts and widgets are left out: they would need the network or a looser policy.
@@ -66,10 +67,14 @@ def write_page(
         "neighbours": _neighbours(result.name, pictures_from, linked),
         "parameters": [_shown(parameter, result.parameters) for parameter in declared],
     }
-    page, _ = exporter.from_notebook_node(_without_title(executed, result.title), resources)
+    shown, widgets = _without_widgets(_without_title(executed, result.title))
+    page, _ = exporter.from_notebook_node(shown, resources)
+    page = complete(page)
+    for place, widget in widgets.items():
+        page = page.replace(place, widget)
     reports.mkdir(parents=True, exist_ok=True)
     file = reports / f"{result.name}.html"
-    file.write_text(complete(page), encoding="utf-8", errors="replace")
+    file.write_text(page, encoding="utf-8", errors="replace")
     record = json.dumps(result.as_dict(), indent=1)
     (reports / f"{result.name}.json").write_text(record + "\n", encoding="utf-8")
     return file
@@ -103,6 +108,31 @@ def _without_title(executed: NotebookNode, title: str) -> NotebookNode:
             copy.cells[place : place + 1] = [without] if rest.strip() else []
             break
     return copy
+
+
+def _without_widgets(notebook: NotebookNode) -> tuple[NotebookNode, dict[str, str]]:
+    """Copy *notebook* with an empty element for each widget of ours; return these elements, filled.
+
+    A schedule grid has ten thousands of elements, and to parse them takes seconds.
+    """
+    widgets: dict[str, str] = {}
+
+    def reduced(output: NotebookNode) -> NotebookNode:
+        if WIDGET_METADATA not in output.get("metadata", {}).get("text/html", {}):
+            return output
+        style, end, widget = output.data["text/html"].partition("</style>")
+        place = f'<div id="widget-{len(widgets) + 1}"></div>'
+        widgets[place] = place.replace("></div>", f">{widget}</div>")
+        return NotebookNode({**output, "data": {"text/html": style + end + place}})
+
+    copy = NotebookNode(notebook)
+    copy.cells = [
+        NotebookNode({**cell, "outputs": list(map(reduced, cell.outputs))})
+        if "outputs" in cell
+        else cell
+        for cell in notebook.cells
+    ]
+    return copy, widgets
 
 
 def _only_imports(cell: NotebookNode) -> bool:

@@ -10,6 +10,8 @@ from secrets import token_hex
 from IPython.display import HTML
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+WIDGET_METADATA = "ticketsvc-widget"
+"""Marks an output as one that this module made, and that a page shows as it is."""
 _FOLDER = Path(__file__).parent / "templates"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(_FOLDER),
@@ -28,4 +30,5 @@ def render(template: str, **values: object) -> HTML:
     """
     style = (_FOLDER / "schedules.css").read_text(encoding="utf-8")
     page = _TEMPLATES.get_template(template)
-    return HTML(page.render(style=style, prefix=f"s{token_hex(5)}", **values))
+    text = page.render(style=style, prefix=f"s{token_hex(5)}", **values)
+    return HTML(text, metadata={WIDGET_METADATA: True})
