@@ -48,14 +48,20 @@ ASKS_OUTSIDE = (
 )
 
 
-def write(folder: Path, name: str, title: str, *cells: str, parameters: str = "") -> Path:
-    """Write a notebook: its title, its parameters cell when given, its code cells."""
+def write(
+    folder: Path, name: str, title: str, *cells: str, parameters: str = "", shares: bool = False
+) -> Path:
+    """Write a notebook: its title, its parameters cell when given, its code cells.
+
+    *shares*: whether it says that it shares the machine.
+    """
     made = [new_markdown_cell(f"# {title}\n\nInvariant: *this* holds, at $x$.")]
     if parameters:
         made.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     made += [new_code_cell(cell) for cell in cells]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = new_notebook(cells=made, metadata={"kernelspec": kernel})
+    said = {"ticketsvc": {"shares_machine": True}} if shares else {}
+    notebook = new_notebook(cells=made, metadata={"kernelspec": kernel, **said})
     file = folder / f"{name}.ipynb"
     nbformat.write(notebook, file)
     return file
@@ -71,8 +77,15 @@ def write_all(folder: Path) -> list[Path]:
             "Does `it` hold?",
             *(IMPORTS, COUNTS, TABLE, CHART, long_code, SECTION, ANSWERS, HOLDS),
             parameters=PARAMETERS,
+            shares=True,
         ),
-        write(folder, "02-fails", "Does it fail?", IMPORTS, FAILS, "print('never reached')"),
+        write(
+            folder,
+            "02-fails",
+            "Does it fail?",
+            *(IMPORTS, FAILS, "print('never reached')"),
+            shares=True,
+        ),
         write(folder, "03-asks", "Does it ask?", SAYS_PASSWORD, ASKS_OUTSIDE, "{}['password']"),
     ]
 
@@ -93,6 +106,7 @@ class Ran:
                 {"rows": 2},
                 self.reports,
                 self.runs,
+                second_database=DATABASE_URL,
                 on_start=lambda notebook: self.calls.append(notebook.stem),
                 on_end=lambda result: self.calls.append(result.state),
             )

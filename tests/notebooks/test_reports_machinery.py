@@ -8,11 +8,13 @@ from typing import Any
 import nbformat
 import pytest
 from click.testing import CliRunner
+from IPython.core.interactiveshell import InteractiveShell
 
 import ticketsvc.cli
 from tests.notebooks import samples
 from ticketsvc.errors import UsageError
 from ticketsvc.lab import notebook
+from ticketsvc.lab.experiments.lab import DatabaseAway, open_lab
 from ticketsvc.lab.report import notebooks as found
 from ticketsvc.lab.report import redaction
 from ticketsvc.lab.report import run_notebooks as reports
@@ -26,7 +28,7 @@ FACTS = samples.FACTS
 
 
 def test_a_failing_notebook_becomes_a_page_and_the_next_one_runs(ran: samples.Ran) -> None:
-    assert ran.calls == ["01-holds", "holds", "02-fails", "failed", "03-asks", "failed"]
+    assert sorted(ran.calls) == ["01-holds", "02-fails", "03-asks", "failed", "failed", "holds"]
     holds, fails, asks = ran.results
     assert (holds.failure, holds.claims, holds.title) == (None, (2, 2), "Does it hold?")
     assert fails.failure is not None
@@ -40,6 +42,40 @@ def test_a_failing_notebook_becomes_a_page_and_the_next_one_runs(ran: samples.Ra
     assert f'id="{fails.failure.anchor}"' in ran.page("02-fails")
     assert "never reached" in ran.page("02-fails")  # the cell is shown
     assert "papermill-error-cell" not in ran.page("02-fails")
+
+
+TOUCH = "import os, pathlib, time\npathlib.Path({!r}).write_text(os.environ['DATABASE_URL'])"
+AWAIT = "while not pathlib.Path({!r}).exists(): time.sleep(0.01)"
+
+
+def test_two_that_share_the_machine_run_together_and_another_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "first")
+    one, two, ended, last = (str(tmp_path / name) for name in ("one", "two", "ended", "last"))
+    cells = {
+        "01-a": (TOUCH.format(one), AWAIT.format(two)),
+        "02-b": (TOUCH.format(two), AWAIT.format(one), AWAIT.format(ended), TOUCH.format(last)),
+        "03-c": (),
+    }
+    notebooks = [
+        samples.write(tmp_path, name, "Who runs?", *code, shares=name < "03")
+        for name, code in cells.items()
+    ]
+    before = {}
+    results = reports.run_notebooks(
+        notebooks,
+        {},
+        tmp_path,
+        tmp_path / "runs",
+        second_database="second",
+        on_start=lambda notebook: before.update({notebook.stem: Path(last).exists()}),
+        on_end=lambda _: Path(ended).touch(),
+        cell_timeout_s=60,
+    )
+    assert not any(result.failure for result in results)
+    assert before == {"01-a": False, "02-b": False, "03-c": True}
+    assert [Path(one).read_text(), Path(two).read_text()] == ["first", "second"]
 
 
 def test_parameters_go_to_the_notebooks_that_declare_them(ran: samples.Ran) -> None:
@@ -113,16 +149,16 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
 
 
 def test_a_database_that_is_away_is_one_message_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    cells = ("from ticketsvc.lab.experiments.lab import open_lab", "open_lab()")
-    notebook = samples.write(tmp_path, "01-away", "Is it there?", *cells)
-    [result] = reports.run_notebooks([notebook], {}, tmp_path, tmp_path / "runs")
-    assert result.failure is not None
-    assert "the database cannot be reached" in result.failure.message
-    assert "python3 run.py db start" in result.failure.message
-    assert "locate.py" not in (tmp_path / "01-away.html").read_text()
+    with pytest.raises(DatabaseAway) as away:
+        open_lab()
+    InteractiveShell().showtraceback((DatabaseAway, away.value, away.tb))
+    said = capsys.readouterr().out
+    assert "the database cannot be reached" in said
+    assert "python3 run.py db start" in said
+    assert "locate.py" not in said
 
 
 # The index
@@ -199,7 +235,19 @@ def test_the_index_says_what_runs_and_what_waits(ran: samples.Ran, tmp_path: Pat
     assert "Does it hold?" in page
     assert page.count('class="pending"') == 2
     assert 'http-equiv="refresh"' in page
+    assert "02-fails runs now" in page
     assert progress.time_left() in ("about 1 min 10 s left", "about 1 min 9 s left")
+
+
+def test_of_those_that_share_the_machine_the_first_and_the_longest_start_first(
+    tmp_path: Path,
+) -> None:
+    names = ("01-a", "02-b", "03-c", "04-d", "05-e")
+    notebooks = [samples.write(tmp_path, name, "?", shares=name != "02-b") for name in names]
+    progress = Progress(notebooks, {"03-c": 10, "04-d": 20, "05-e": 15, "01-a": 1, "02-b": 50})
+    order = [notebook.stem for notebook in progress.in_order_of_start(notebooks)]
+    assert order == ["01-a", "04-d", "05-e", "03-c", "02-b"]
+    assert progress.time_left() == "about 1 min 13 s left"
 
 
 def test_the_index_of_an_interrupted_run_says_so_and_reloads_no_more(

@@ -75,7 +75,6 @@ def report(
       python3 run.py report --scenario shop.toml  is it in your service?
       python3 run.py report --compare 20261126-101500
     """
-    from ticketsvc.database.locate import fresh_database
     from ticketsvc.lab.report.facts import gather_facts
     from ticketsvc.lab.report.index import write_index
     from ticketsvc.lab.report.notebooks import NOTEBOOKS, choose_parameters, find_notebooks
@@ -104,8 +103,7 @@ def report(
     def refresh() -> Path:
         return write_index(progress.results, output, facts=facts, known=known, progress=progress)
 
-    with fresh_database(load_settings()) as conninfo, _environment(DATABASE_URL=conninfo):
-        prepare_schemas(conninfo)
+    with _databases(two=len(progress.sharing) > 1) as (conninfo, second):
         facts = gather_facts(conninfo)
         index = refresh()
         with _shown(progress, index) as say:
@@ -122,7 +120,13 @@ def report(
 
             try:
                 results = run_notebooks(
-                    notebooks, chosen, output, runs, on_start=on_start, on_end=on_end
+                    progress.in_order_of_start(notebooks),
+                    chosen,
+                    output,
+                    runs,
+                    second_database=second,
+                    on_start=on_start,
+                    on_end=on_end,
                 )
             except BaseException:
                 progress.interrupted = True
@@ -171,7 +175,7 @@ def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
 def _shown(progress: Any, index: Path) -> Iterator[Callable[[str], None]]:
     """Return what to call with a line for each notebook that has ended.
 
-    On a terminal, also show which one runs now and the time that is left.
+    On a terminal, also show which of them run now and the time that is left.
     """
     from rich.live import Live
     from rich.spinner import Spinner
@@ -193,13 +197,25 @@ def _shown(progress: Any, index: Path) -> Iterator[Callable[[str], None]]:
     spinner = Spinner("dots")
 
     def current() -> Spinner:
-        number = len(progress.results) + 1
-        name = progress.running or "starting"
-        spinner.update(text=f"{number}/{progress.total} {name}, {progress.time_left()}")
+        done = f"{len(progress.results)} of {progress.total} done"
+        running = " and ".join(progress.running) or "starting"
+        spinner.update(text=f"{done}; {running} now; {progress.time_left()}")
         return spinner
 
     with Live(get_renderable=current, console=console, refresh_per_second=4, transient=True):
         yield say
+
+
+@contextlib.contextmanager
+def _databases(*, two: bool) -> Iterator[tuple[str, str | None]]:
+    """Return the database of the run, which is DATABASE_URL meanwhile, and with *two* a second."""
+    from ticketsvc.database.locate import fresh_database
+    from ticketsvc.database.scratch import scratch_database
+
+    with fresh_database(load_settings()) as first, _environment(DATABASE_URL=first):
+        prepare_schemas(first)
+        with scratch_database(first, "report") if two else contextlib.nullcontext() as second:
+            yield first, second
 
 
 @contextlib.contextmanager

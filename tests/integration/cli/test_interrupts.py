@@ -22,12 +22,13 @@ from tests.support.waiting import TIMEOUT_S, eventually
 # Each moment is a question to the command's process, its temporary folder and the database.
 
 
-def child(word):
-    """Ask whether a process that the command has started has *word* among its arguments."""
+def child(word, number=1):
+    """Ask whether so many processes that the command has started have *word* in their arguments."""
 
     def reached(process, folder, connection):
         with contextlib.suppress(psutil.Error):
-            return any(word in " ".join(each.cmdline()) for each in family(process.pid)[1:])
+            found = [each for each in family(process.pid)[1:] if word in " ".join(each.cmdline())]
+            return len(found) >= number
         return False
 
     return reached
@@ -66,7 +67,7 @@ MOMENTS = [
     ("faults --times 99", False, child("serve"), "SIGTERM"),
     ("overload", False, child("serve"), "SIGINT"),
     ("report --only 1 --output output", True, entry("output/index.html"), "SIGTERM"),
-    ("report --only 1 --output output", True, child("ipykernel"), "SIGINT"),
+    ("report --only 1 --only 2 --output output", True, child("ipykernel", 2), "SIGINT"),
     ("explore scenarios/silent.toml", True, child("service.py"), "SIGINT"),
     ("explore scenarios/psql.toml", True, asleep, "SIGTERM"),
     ("explore scenarios/python.toml", True, asleep, "SIGINT"),

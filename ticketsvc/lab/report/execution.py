@@ -1,11 +1,11 @@
 """Execute a notebook with papermill, in a kernel of this very Python, so that it can be stopped."""
 
 import asyncio
+import os
 import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -25,105 +25,110 @@ _ERROR_MARKER_TAG = "papermill-error-cell-tag"
 _STOP_TIMEOUT_S = 5
 
 
-def execute(
-    notebook: Path, parameters: Mapping[str, Any], cell_timeout_s: int
-) -> tuple[NotebookNode, Exception | None]:
-    """Run every cell of *notebook*; return the executed copy, and why it did not reach its end.
+class Execution:
+    """One notebook and its kernel; `run` it in a thread, so that no signal hits its event loop."""
 
-    The reason is None where a cell raised: the copy shows that. The kernel inherits the environment
-    of this process. A signal to this process interrupts the running cell, waits until it has
-    cleaned up, and ends the kernel.
+    def __init__(
+        self,
+        notebook: Path,
+        parameters: Mapping[str, Any],
+        cell_timeout_s: int,
+        *,
+        environment: Mapping[str, str],
+        before_cells: Callable[[], object] = lambda: None,
+        after_cells: Callable[[], object] = lambda: None,
+    ) -> None:
+        """The kernel inherits the environment of this process, and *environment*.
+
+        *before_cells* is called when the kernel has started, *after_cells* when the last cell has
+        ended and the kernel has nothing left to do but to end.
+        """
+        self.notebook = notebook
+        self.parameters = parameters
+        self.cell_timeout_s = cell_timeout_s
+        self.environment = environment
+        self.after_cells = after_cells
+        self.work: Path | None = None
+        self.kernel: _Kernel | None = None
+        self._before_cells: Callable[[], object] | None = before_cells
+        self._stopping = False
+
+    def run(self) -> tuple[NotebookNode, Exception | None]:
+        """Run every cell; return the executed copy, and why it did not reach its end.
+
+        The reason is None where a cell raised: the copy shows that.
+        """
+        with tempfile.TemporaryDirectory(prefix="ticketsvc-report-") as folder:
+            copy = Path(folder) / "executed.ipynb"
+            self.work = Path(folder) / "work"
+            self.work.mkdir()
+            problem = None
+            try:
+                with asyncio.Runner(loop_factory=ensure_event_loop) as runner:
+                    runner.get_loop()  # Jupyter's own: made here, so that it is closed at the end
+                    self._execute(copy)
+            except PapermillExecutionError:
+                pass  # the copy shows it
+            except Exception as error:  # a timeout, a dead kernel: whatever it is, the page says it
+                problem = error
+            executed = read_notebook(copy if copy.exists() else self.notebook)
+        executed.cells = [
+            cell
+            for cell in executed.cells
+            if _ERROR_MARKER_TAG not in cell.metadata.get("tags", ())
+        ]
+        return executed, problem
+
+    def _execute(self, copy: Path) -> None:
+        class Kernel(_Kernel):
+            execution = self
+
+        papermill.execute_notebook(
+            _literally(self.notebook.resolve()),
+            _literally(copy),
+            parameters=dict(self.parameters),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            execution_timeout=self.cell_timeout_s,
+            kernel_manager_class=Kernel,
+            on_cell_start=self._check,
+        )
+
+    def _check(self, **_: object) -> None:
+        if self._before_cells is not None:
+            self._before_cells()
+            self._before_cells = None
+        if self._stopping:
+            raise _Stopped
+
+    def stop(self, *, kill: bool) -> None:
+        """Interrupt the cell that runs, or *kill* the kernel; no further cell starts."""
+        self._stopping = True
+        if self.kernel is not None and self.kernel.has_kernel:
+            asyncio.run(self.kernel.provisioner.kill() if kill else self.kernel.interrupt_kernel())
+
+
+def stop_all(executions: Sequence[Execution], ended: "Sequence[Future[Any]]") -> None:
+    """Interrupt *executions*; those that do not end soon, again; then kill their kernels.
+
+    *ended* are the futures of their threads.
     """
-    with tempfile.TemporaryDirectory(prefix="ticketsvc-report-") as folder:
-        copy = Path(folder) / "executed.ipynb"
-        work = Path(folder) / "work"
-        work.mkdir()
-        execution = _Execution(work)
-        problem = None
-        try:
-            execution.run(
-                _literally(notebook.resolve()),
-                _literally(copy),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                execution_timeout=cell_timeout_s,
-            )
-        except PapermillExecutionError:
-            pass  # the copy shows it
-        except Exception as error:  # a timeout, a dead kernel: whatever it is, the page says it
-            problem = error
-        executed = read_notebook(copy if copy.exists() else notebook)
-    executed.cells = [
-        cell for cell in executed.cells if _ERROR_MARKER_TAG not in cell.metadata.get("tags", ())
-    ]
-    return executed, problem
+    for kill in (False, False, True):
+        for execution in executions:
+            execution.stop(kill=kill)
+        if not wait(ended, _STOP_TIMEOUT_S).not_done:
+            return
 
 
 class _Stopped(Exception):
     """No further cell is to start."""
 
 
-class _Execution:
-    """One run of papermill, in a thread, so that a signal does not hit its event loop."""
-
-    def __init__(self, work: Path) -> None:
-        self.work = work
-        self.kernel: _Kernel | None = None
-        self._stopping = threading.Event()
-
-    def run(self, *paths: str, **options: Any) -> None:
-        """Call papermill with *paths* and *options*; raise what it raises."""
-
-        class Kernel(_Kernel):
-            execution = self
-
-        with ThreadPoolExecutor(1) as pool:
-            ended = pool.submit(
-                _in_own_loop,
-                papermill.execute_notebook,
-                *paths,
-                kernel_manager_class=Kernel,
-                on_cell_start=self._check,
-                **options,
-            )
-            try:
-                ended.result()
-            finally:
-                if not ended.done():
-                    self._stop(ended)
-
-    def _check(self, **_: object) -> None:
-        if self._stopping.is_set():
-            raise _Stopped
-
-    def _stop(self, ended: "Future[Any]") -> None:
-        """Interrupt the cell; when it does not end soon, again; then kill the kernel."""
-        self._stopping.set()
-        for attempt in ("interrupt", "interrupt", "kill"):
-            if self.kernel is not None and self.kernel.has_kernel:
-                asyncio.run(
-                    self.kernel.interrupt_kernel()
-                    if attempt == "interrupt"
-                    else self.kernel.provisioner.kill()
-                )
-            wait([ended], _STOP_TIMEOUT_S)
-            if ended.done():
-                return
-
-
-def _in_own_loop(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a function of Jupyter, which runs its coroutines in the thread's event loop."""
-    with asyncio.Runner(loop_factory=ensure_event_loop) as runner:
-        runner.get_loop()  # made here, so that it is cleaned up and closed at the end
-        return function(*arguments, **options)
-
-
 class _Kernel(AsyncKernelManager):  # type: ignore[misc]
     """A kernel of this very Python, whatever kernels the user has installed."""
 
-    execution: _Execution
+    execution: Execution
 
     @default("transport_encryption")
     def _encrypt_if_possible(self) -> str:
@@ -138,6 +143,7 @@ class _Kernel(AsyncKernelManager):  # type: ignore[misc]
         self.execution.kernel = self
         await super().start_kernel(
             **options,
+            env={**os.environ, **self.execution.environment},
             cwd=str(self.execution.work),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -145,6 +151,7 @@ class _Kernel(AsyncKernelManager):  # type: ignore[misc]
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
         """End the kernel without an interrupt first, which an idle one reports as an error."""
+        self.execution.after_cells()
         self.shutting_down = True
         self.stop_restarter()
         if now:

@@ -59,6 +59,16 @@ def read_parameters(notebook: Path) -> list[Parameter]:
     return []
 
 
+def shares_machine(notebook: Path) -> bool:
+    """Return whether the notebook says that another one may run at the same time.
+
+    It says so in its metadata, `"ticketsvc": {"shares_machine": true}`, when it measures nothing
+    that depends on how busy the machine or the database server is.
+    """
+    said = read_notebook(notebook).metadata.get("ticketsvc", {})
+    return said.get("shares_machine") is True
+
+
 def choose_parameters(
     notebooks: Sequence[Path], given: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:

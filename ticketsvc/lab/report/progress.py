@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ticketsvc.lab.report.executed import find_title
-from ticketsvc.lab.report.notebooks import read_notebook
+from ticketsvc.lab.report.notebooks import read_notebook, shares_machine
 from ticketsvc.lab.report.results import NotebookResult, in_words
 
 State = Literal["running", "interrupted", "finished"]
@@ -30,7 +30,7 @@ _OTHER_ESTIMATE_S = 15
 
 
 class Progress:
-    """The notebooks of one run: those that have ended, the one that runs, those that wait."""
+    """The notebooks of one run: those that have ended, those that run, those that wait."""
 
     def __init__(self, notebooks: Sequence[Path], typical_s: Mapping[str, float]) -> None:
         self.titles = {
@@ -38,11 +38,12 @@ class Progress:
             for notebook in notebooks
         }
         self.waiting = [notebook.stem for notebook in notebooks]
-        self.running: str | None = None
+        self.running: dict[str, float] = {}
+        """When each began, on the monotonic clock."""
         self.results: list[NotebookResult] = []
         self.interrupted = False
         self._typical_s = typical_s
-        self._began = time.monotonic()
+        self.sharing = {notebook.stem for notebook in notebooks if shares_machine(notebook)}
 
     @property
     def total(self) -> int:
@@ -56,23 +57,32 @@ class Progress:
             return "finished"
         return "interrupted" if self.interrupted else "running"
 
+    def in_order_of_start(self, notebooks: Sequence[Path]) -> list[Path]:
+        """Return those that share the machine, the first and then the longest, before the others.
+
+        So a first page is there early, and two that run at a time end at about the same time.
+        """
+        sharing = [one for one in notebooks if one.stem in self.sharing]
+        sharing[1:] = sorted(sharing[1:], key=lambda one: self._estimate_s(one.stem), reverse=True)
+        return sharing + [one for one in notebooks if one not in sharing]
+
     def start(self, name: str) -> None:
         """Note that the notebook *name* runs now."""
         self.waiting.remove(name)
-        self.running = name
-        self._began = time.monotonic()
+        self.running[name] = time.monotonic()
 
     def end(self, result: NotebookResult) -> None:
-        """Note that the notebook that runs has ended with *result*."""
-        self.running = None
+        """Note that a notebook has ended with *result*."""
+        del self.running[result.name]
         self.results.append(result)
 
     def time_left(self) -> str:
         """Return an estimate of the time that the notebooks still take, in words."""
-        seconds = sum(map(self._estimate_s, self.waiting))
-        if self.running:
-            elapsed = time.monotonic() - self._began
-            seconds += max(1.0, self._estimate_s(self.running) - elapsed)
+        left_s = {name: self._estimate_s(name) for name in self.waiting}
+        for name, began in self.running.items():
+            left_s[name] = max(1.0, self._estimate_s(name) - (time.monotonic() - began))
+        shared = [left_s.pop(name) for name in self.sharing & left_s.keys()]
+        seconds = sum(left_s.values()) + max(sum(shared) / 2, *shared, 0)
         return f"about {in_words(seconds)} left"
 
     def _estimate_s(self, name: str) -> float:

@@ -1,7 +1,14 @@
-"""Run the notebooks, one after the other, and turn each into a page."""
+"""Run the notebooks, and turn each into a page.
 
+One runs at a time, and two where both say that they share the machine. The page of a notebook is
+written while the kernel of the next one starts.
+"""
+
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from ticketsvc.interrupts import postponed
 from ticketsvc.lab.report.executed import (
     find_answers,
     find_failure,
@@ -16,8 +24,8 @@ from ticketsvc.lab.report.executed import (
     find_title,
     find_verdict,
 )
-from ticketsvc.lab.report.execution import execute
-from ticketsvc.lab.report.notebooks import read_parameters
+from ticketsvc.lab.report.execution import Execution, stop_all
+from ticketsvc.lab.report.notebooks import read_parameters, shares_machine
 from ticketsvc.lab.report.pages import write_page
 from ticketsvc.lab.report.redaction import current_passwords, redact
 from ticketsvc.lab.report.results import Failure, NotebookResult, Parameter
@@ -31,59 +39,147 @@ def run_notebooks(
     reports: Path,
     runs: Path,
     *,
+    second_database: str | None = None,
     on_start: Callable[[Path], None] = lambda _: None,
     on_end: Callable[[NotebookResult], None] = lambda _: None,
     cell_timeout_s: int = CELL_TIMEOUT_S,
 ) -> list[NotebookResult]:
-    """Execute *notebooks*; pages go to *reports*, executed copies to *runs*.
+    """Execute *notebooks* in this order; pages go to *reports*, executed copies to *runs*.
 
     Each notebook gets those of *parameters* that it declares, and the environment of this process.
+    With *second_database*, two that share the machine run at the same time, one of them there.
     One that fails becomes a page too, and the next one runs. No file holds the database's password.
+    A signal to this process interrupts the running cells, waits until they have cleaned up, and
+    ends the kernels.
     """
+    databases: list[Mapping[str, str]] = [{}]
+    if second_database is not None:
+        databases.append({"DATABASE_URL": second_database})
+    plan = _Plan(parameters, reports, runs, cell_timeout_s, [one.stem for one in notebooks])
+    waiting = [_Job(one, len(databases) > 1 and shares_machine(one), plan) for one in notebooks]
+    working: list[_Job] = []
     results = []
-    run = [notebook.stem for notebook in notebooks]
-    for notebook in notebooks:
-        on_start(notebook)
-        result = _run(notebook, parameters, reports, runs, cell_timeout_s, run=run)
-        results.append(result)
-        on_end(result)
-    return results
+    changed = threading.Event()
+    with ThreadPoolExecutor(len(notebooks) or 1) as threads:
+        try:
+            while waiting or working:
+                running = [job for job in working if job.needs_machine]
+                if waiting and waiting[0].may_run_beside(running):
+                    on_start(waiting[0].notebook)
+                    free = [
+                        one for one in databases if one not in [job.database for job in running]
+                    ]
+                    with postponed():
+                        waiting[0].start(threads, free[0], [job.ended for job in working], changed)
+                        working.append(waiting.pop(0))
+                    continue
+                changed.wait()
+                changed.clear()
+                for job in [job for job in working if job.ended.done()]:
+                    working.remove(job)
+                    results.append(job.ended.result())
+                    on_end(results[-1])
+        except BaseException:
+            stop_all([job.execution for job in working], [job.ended for job in working])
+            raise
+    return sorted(results, key=lambda result: result.name)
 
 
-def _run(
-    notebook: Path,
-    parameters: Mapping[str, Any],
-    reports: Path,
-    runs: Path,
-    cell_timeout_s: int,
-    *,
-    run: Sequence[str],
-) -> NotebookResult:
-    passwords = current_passwords()
-    declared = read_parameters(notebook)
-    names = {parameter.name for parameter in declared}
-    chosen = {name: value for name, value in parameters.items() if name in names}
-    began = time.monotonic()
-    executed, problem = execute(notebook, chosen, cell_timeout_s)
-    duration_s = time.monotonic() - began
-    executed.metadata.setdefault("papermill", NotebookNode()).update(
-        input_path=notebook.name, output_path=notebook.name
-    )
-    failure = find_failure(executed, problem, cell_timeout_s)
-    executed = redact(executed, passwords)
-    runs.mkdir(parents=True, exist_ok=True)
-    nbformat.write(executed, runs / notebook.name)
-    result = NotebookResult(
-        name=notebook.stem,
-        title=find_title(executed) or notebook.stem,
-        duration_s=round(duration_s, 3),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        parameters=redact(chosen, passwords),
-        verdict=find_verdict(executed),
-        failure=failure and Failure(**redact(vars(failure), passwords)),
-        charts=find_headline_charts(executed),
-        answers=find_answers(executed),
-    )
-    shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
-    write_page(executed, result, shown, reports, pictures_from=notebook.parent, run=run)
-    return result
+@dataclass(frozen=True)
+class _Plan:
+    """What all notebooks of a run have in common."""
+
+    parameters: Mapping[str, Any]
+    reports: Path
+    runs: Path
+    cell_timeout_s: int
+    names: Sequence[str]
+
+
+class _Job:
+    """A notebook of a run. Its thread executes it, then writes its page."""
+
+    execution: Execution
+    ended: "Future[NotebookResult]"
+    database: Mapping[str, str]
+
+    def __init__(self, notebook: Path, shares: bool, plan: _Plan) -> None:
+        self.notebook = notebook
+        self.needs_machine = True
+        self._shares = shares
+        self._plan = plan
+
+    def may_run_beside(self, running: "Sequence[_Job]") -> bool:
+        """Tell whether it may start while *running* need the machine."""
+        return not running or (len(running) == 1 and self._shares and running[0]._shares)
+
+    def start(
+        self,
+        threads: ThreadPoolExecutor,
+        database: Mapping[str, str],
+        earlier: "Sequence[Future[NotebookResult]]",
+        changed: threading.Event,
+    ) -> None:
+        """Start its thread, which sets *changed* when the cells and when the page are done.
+
+        If it does not share the machine, its cells wait for the pages of *earlier* notebooks.
+        """
+        declared = read_parameters(self.notebook)
+        names = {parameter.name for parameter in declared}
+        chosen = {name: value for name, value in self._plan.parameters.items() if name in names}
+
+        def leave_machine() -> None:
+            self.needs_machine = False
+            changed.set()
+
+        self.database = database
+        self.execution = Execution(
+            self.notebook,
+            chosen,
+            self._plan.cell_timeout_s,
+            environment=database,
+            before_cells=lambda: self._shares or wait(earlier),
+            after_cells=leave_machine,
+        )
+        self.ended = threads.submit(self._work, chosen, declared)
+        self.ended.add_done_callback(lambda _: leave_machine())
+
+    def _work(self, chosen: Mapping[str, Any], declared: Sequence[Parameter]) -> NotebookResult:
+        began = time.monotonic()
+        executed, problem = self.execution.run()
+        duration_s = time.monotonic() - began
+        return self._publish(executed, problem, duration_s, chosen, declared)
+
+    def _publish(
+        self,
+        executed: NotebookNode,
+        problem: Exception | None,
+        duration_s: float,
+        chosen: Mapping[str, Any],
+        declared: Sequence[Parameter],
+    ) -> NotebookResult:
+        """Write the executed copy and the page."""
+        plan, notebook, passwords = self._plan, self.notebook, current_passwords()
+        executed.metadata.setdefault("papermill", NotebookNode()).update(
+            input_path=notebook.name, output_path=notebook.name
+        )
+        failure = find_failure(executed, problem, plan.cell_timeout_s)
+        executed = redact(executed, passwords)
+        plan.runs.mkdir(parents=True, exist_ok=True)
+        nbformat.write(executed, plan.runs / notebook.name)
+        result = NotebookResult(
+            name=notebook.stem,
+            title=find_title(executed) or notebook.stem,
+            duration_s=round(duration_s, 3),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            parameters=redact(chosen, passwords),
+            verdict=find_verdict(executed),
+            failure=failure and Failure(**redact(vars(failure), passwords)),
+            charts=find_headline_charts(executed),
+            answers=find_answers(executed),
+        )
+        shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
+        write_page(
+            executed, result, shown, plan.reports, pictures_from=notebook.parent, run=plan.names
+        )
+        return result
