@@ -4,10 +4,9 @@ Notebook 09, which the tests run, injects every fault with keys, and loses purch
 and without the flush: its verdict fails when one of these is not seen.
 """
 
-import json
-
 import pytest
 
+from tests.support.commands import json_of
 from ticketsvc.lab.faults.experiment import run_fault_experiments
 from ticketsvc.lab.faults.overload import OverloadSpec, run_overload
 from ticketsvc.lab.faults.records import FaultExperiment
@@ -16,11 +15,9 @@ from ticketsvc.lab.faults.records import FaultExperiment
 async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never_know():
     """Negative controls of the keys, for purchases stored as rows, and of trying again."""
     dropped = {"fault": "answer_dropped", "times": 1, "between": 40}
+    rows = {"allocators": ("ticket_rows",), "processes": 1}
     twice, never = await run_fault_experiments(
-        [
-            FaultExperiment(**dropped, keys=False, allocators=("ticket_rows",)),
-            FaultExperiment(**dropped, retry=False),
-        ]
+        [FaultExperiment(**dropped, **rows, **without) for without in ({"keys": False}, {"retry": False})]
     )
     assert twice.row()["sold_twice"] > 0
     assert (twice.verdict.status, twice.nothing_lost) == ("violated", False)
@@ -28,15 +25,11 @@ async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never
     assert (never.verdict.status, never.nothing_lost) == ("clean", False)  # some were sold
 
 
-def test_the_command_injects_and_exits_0(cli):
+def test_the_command_injects_and_exits_0(cli_here):
     """Instances that sell one event by rows, by ranges and by group commit at the same time."""
     mixed = [f"--allocator={name}" for name in ("ticket_rows", "range", "group_commit")]
-    answer = cli(
-        *("faults", "--kind", "answer_dropped", "--times", "1", "--json", "--instances", "3"),
-        *mixed,
-    )
-    assert answer.returncode == 0, answer.stderr
-    (row,) = json.loads(answer.stdout)
+    options = ("--kind", "answer_dropped", "--times", "1", "--json", "--instances", "3")
+    (row,) = json_of(cli_here("faults", *options, *mixed))
     assert (row["fault"], row["audit"], row["injections"]) == ("answer_dropped", "clean", 1)
     assert (row["lost"], row["sold_twice"], row["unresolved"]) == (0, 0, 0)
     assert row["retried"] > 0
@@ -44,8 +37,9 @@ def test_the_command_injects_and_exits_0(cli):
 
 async def test_a_failover_loses_nothing_that_a_synchronous_standby_confirmed():
     """With its negative control: a standby that lags loses what was acknowledged."""
+    small = {"buyers": 4, "processes": 1, "between": 10}
     kept, lost = await run_fault_experiments(
-        [FaultExperiment("failover", 1, between=40, synchronous=yes) for yes in (True, False)]
+        [FaultExperiment("failover", 1, synchronous=yes, **small) for yes in (True, False)]
     )
     assert (kept.nothing_lost, kept.row()["lost"], kept.row()["sold_twice"]) == (True, 0, 0)
     assert (lost.nothing_lost, lost.verdict.status) == (False, "violated")
