@@ -28,6 +28,13 @@ OPEN_ALL = """() => {
     document.querySelectorAll("details").forEach(one => one.open = true)
     document.querySelectorAll("input").forEach(one => one.checked = true)
 }"""
+RESET = """() => {
+    document.querySelectorAll("details").forEach(one => one.open = false)
+    document.querySelectorAll("input").forEach(one => one.checked = one.defaultChecked)
+    scrollTo(0, 0)
+}"""
+LOOKS = {"light": 1280, "dark": 400}
+"""The width at which axe looks at a page in each colour scheme: a desk by day, a phone by night."""
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -73,6 +80,7 @@ class Chromium:
         self._program = program
         self._thread = ThreadPoolExecutor(1)
         self._stack = ExitStack()
+        self._used: dict[tuple[Path, int], tuple[Page, Visit]] = {}
 
     def __enter__(self) -> Self:
         self._browser: PlaywrightBrowser = self.do(self._launch)
@@ -91,28 +99,32 @@ class Chromium:
         return self._stack.enter_context(browser)
 
     def use(self, file: Path, width: int, act: Callable[[Page], object]) -> Visit:
-        with self._browser.new_page(viewport={"width": width, "height": 900}) as page:
-            seen = _visit(page, Visit(file, width), ())
-            act(page)
-            seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
-            return seen
+        if (file, width) not in self._used:
+            page = self._browser.new_page(viewport={"width": width, "height": 900})
+            self._stack.callback(page.close)
+            self._used[file, width] = page, _visit(page, Visit(file, width), ())
+        page, seen = self._used[file, width]
+        page.evaluate(RESET)
+        act(page)
+        seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
+        return seen
 
-    def audit(self, *files: Path, schemes: Sequence[str] = ("light", "dark")) -> list[str]:
+    def audit(self, *files: Path, schemes: Sequence[str] = tuple(LOOKS)) -> list[str]:
         found = []
-        for scheme in schemes:
-            # The policy of a page forbids scripts, and axe is one.
-            with self._browser.new_context(color_scheme=scheme, bypass_csp=True) as context:
-                page = context.new_page()
-                for file in files:
-                    page.goto(file.as_uri())
-                    page.evaluate(OPEN_ALL)
-                    for width in (400, 1280):
-                        page.set_viewport_size({"width": width, "height": 900})
-                        found += [
-                            f"{file.name}, {scheme}, {width} px: {one['id']} {node['target']}"
-                            for one in Axe().run(page).response["violations"]
-                            for node in one["nodes"]
-                        ]
+        # The policy of a page forbids scripts, and axe is one.
+        with self._browser.new_context(bypass_csp=True) as context:
+            page = context.new_page()
+            for file in files:
+                page.goto(file.as_uri())
+                page.evaluate(OPEN_ALL)
+                for scheme in schemes:
+                    page.emulate_media(color_scheme=scheme)
+                    page.set_viewport_size({"width": LOOKS[scheme], "height": 900})
+                    found += [
+                        f"{file.name}, {scheme}: {one['id']} {node['target']}"
+                        for one in Axe().run(page).response["violations"]
+                        for node in one["nodes"]
+                    ]
         return found
 
     def open(self, url: str) -> Page:
@@ -148,13 +160,13 @@ def visit(chromium: Chromium) -> Visitor:
 
 @pytest.fixture(scope="session")
 def use(chromium: Chromium) -> Browser:
-    """Return what opens a file at a width and does there what it is given; noted, as a visit is."""
+    """Return what opens a file at a width, or resets it, and acts on it; noted, as a visit is."""
     return partial(chromium.do, chromium.use)
 
 
 @pytest.fixture(scope="session")
 def findings(chromium: Chromium) -> Findings:
-    """Return what asks axe about files, in light and dark, on a phone and on a desk."""
+    """Return what asks axe about files, in light and dark."""
     return partial(chromium.do, chromium.audit)
 
 

@@ -1,53 +1,44 @@
 """The schedule grid and the step-through in a report page: by mouse and by keyboard, no script."""
 
-import pickle
 from pathlib import Path
 
 import pytest
+from nbformat.v4 import new_output
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Browser
 from tests.notebooks import samples
 from tests.support import sample_runs
 from ticketsvc.lab.explore.transcripts import transcript_of
-from ticketsvc.lab.report.run_notebooks import run_notebooks
+from ticketsvc.lab.report.notebooks import read_notebook
+from ticketsvc.lab.report.pages import write_page
+from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.lab.widgets.schedule_grid import schedule_grid
+from ticketsvc.lab.widgets.step_through import step_through
 
 WIDTHS = (400, 1280)
 TOO_WIDE = "element => element.scrollWidth - element.clientWidth"
-IMPORTS = (
-    "import pickle\n"
-    "from pathlib import Path\n"
-    "from ticketsvc.lab.widgets.schedule_grid import schedule_grid\n"
-    "from ticketsvc.lab.notebook import verdict\n"
-    "from ticketsvc.lab.widgets.step_through import step_through\n"
-    "panels, chosen = pickle.loads(Path({file!r}).read_bytes())"
-)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with a schedule grid, the same grid again, and two step-throughs."""
+    """A page with a schedule grid, the same grid again, two step-throughs, and hostile words."""
     folder = tmp_path_factory.mktemp("schedules")
-    file = folder / "runs.pickle"
-    chosen = [sample_runs.blocked(), sample_runs.oversold(), sample_runs.hostile()]
     panels = {**sample_runs.panels(), "many": [sample_runs.oversold()] * 130}
     shown = {title: [*map(transcript_of, runs)] for title, runs in panels.items()}
-    file.write_bytes(pickle.dumps((shown, [*map(transcript_of, chosen)])))
-    notebook = samples.write(
-        folder,
-        "07-schedules",
-        "Which schedules break it?",
-        IMPORTS.format(file=str(file)),
-        *("schedule_grid(panels)", "schedule_grid(panels)"),
-        *("step_through(chosen[0])", "step_through(chosen[1])"),
-        "schedule_grid({chosen[2].steps[0].text: [chosen[2]]})",
-        "verdict('It holds.', ('one is one', 1 == 1))",
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", samples.DATABASE_URL)
-        [result] = run_notebooks([notebook], {}, folder / "reports", folder / "runs")
-    assert result.failure is None
-    return folder / "reports" / "07-schedules.html"
+    hostile = transcript_of(sample_runs.hostile())
+    pictures = [
+        *(schedule_grid(shown), schedule_grid(shown)),
+        step_through(transcript_of(sample_runs.blocked())),
+        step_through(transcript_of(sample_runs.oversold())),
+        schedule_grid({hostile.steps[0].text: [hostile]}),
+    ]
+    file = samples.write(folder, "07-schedules", "Which break it?", *map(str, range(len(pictures))))
+    executed = read_notebook(file)
+    for cell, picture in zip(executed.cells[1:], pictures, strict=True):
+        cell.outputs = [new_output("display_data", {"text/html": picture.data})]
+    result = NotebookResult(file.stem, "Which break it?", 1.0, "2026-01-01", {}, None, None, ())
+    return write_page(executed, result, [], folder / "reports", pictures_from=folder)
 
 
 @pytest.fixture(params=WIDTHS)

@@ -17,7 +17,10 @@ async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never
     dropped = {"fault": "answer_dropped", "times": 1, "between": 40}
     rows = {"allocators": ("ticket_rows",), "processes": 1}
     twice, never = await run_fault_experiments(
-        [FaultExperiment(**dropped, **rows, **without) for without in ({"keys": False}, {"retry": False})]
+        [
+            FaultExperiment(**dropped, **rows, **without)
+            for without in ({"keys": False}, {"retry": False})
+        ]
     )
     assert twice.row()["sold_twice"] > 0
     assert (twice.verdict.status, twice.nothing_lost) == ("violated", False)

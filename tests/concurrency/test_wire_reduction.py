@@ -71,7 +71,7 @@ END $$;
 # More than TABLES, what one client sends, and what the other does.
 CASES = {
     "lock table": ("", ["BEGIN", "LOCK TABLE a", "UPDATE a SET v = 9", "COMMIT"],
-                   ["SELECT sum(v) FROM a", "INSERT INTO b SELECT 5, sum(v) FROM a"]),
+                   ["INSERT INTO b SELECT 5, sum(v) FROM a"]),
     "truncate": ("", ["BEGIN", "TRUNCATE b", "INSERT INTO b VALUES (7, 7)", "COMMIT"],
                  ["BEGIN", "SELECT sum(v) FROM b", "UPDATE a SET v = 3 WHERE n = 1", "COMMIT"]),
     "truncate in a function": (
@@ -80,20 +80,19 @@ CASES = {
     "savepoint that fails": (
         "", ["BEGIN", "UPDATE a SET v = 8 WHERE n = 1", "SAVEPOINT s", "INSERT INTO a VALUES (1)",
              "ROLLBACK TO s", "COMMIT"],
-        ["UPDATE a SET v = v + 1 WHERE n = 1", "SELECT v FROM a WHERE n = 1"]),
+        ["UPDATE a SET v = v + 1 WHERE n = 1"]),
     "savepoint undone": (
         "", ["BEGIN", "SAVEPOINT s", "UPDATE a SET v = 8 WHERE n = 1", "ROLLBACK TO s", "COMMIT"],
-        ["SELECT v FROM a WHERE n = 1 FOR UPDATE SKIP LOCKED",
-         "UPDATE a SET v = v + 1 WHERE n = 1"]),
+        ["SELECT v FROM a WHERE n = 1 FOR UPDATE SKIP LOCKED"]),
     "skip locked": (
         "", ["BEGIN", "SELECT n FROM a ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED",
              "UPDATE a SET v = 0 WHERE n = 1", "COMMIT"],
         ["BEGIN", "SELECT n FROM a ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED", "ROLLBACK"]),
-    "nowait": ("", ["UPDATE a SET v = 5 WHERE n = 1", "SELECT sum(v) FROM a"],
+    "nowait": ("", ["UPDATE a SET v = 5 WHERE n = 1"],
                ["BEGIN", "SELECT v FROM a WHERE n = 1 FOR SHARE NOWAIT", "COMMIT"]),
     "several in one query": (
         "", ["BEGIN; UPDATE a SET v = 4 WHERE n = 1", "UPDATE b SET v = 4; COMMIT"],
-        ["SELECT sum(v) FROM a", "SELECT sum(v) FROM b", "UPDATE a SET v = v + 1 WHERE n = 1"]),
+        ["SELECT sum(v) FROM b", "UPDATE a SET v = v + 1 WHERE n = 1"]),
     "partitions": (
         "CREATE TABLE p (n int, v int) PARTITION BY LIST (n);"
         "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);"
@@ -110,9 +109,9 @@ CASES = {
         ["INSERT INTO a VALUES (3, 3)", "DELETE FROM a WHERE n = 3"]),
     "deferred unique": (
         "ALTER TABLE b ADD UNIQUE (n) DEFERRABLE INITIALLY DEFERRED",
-        ["BEGIN", "INSERT INTO b VALUES (4, 1)", "UPDATE a SET v = 0", "COMMIT"],
+        ["BEGIN", "INSERT INTO b VALUES (4, 1)", "COMMIT"],
         ["BEGIN", "INSERT INTO b VALUES (4, 2)", "COMMIT"]),
-    "function": (FUNCTION, ["SELECT bump()", "SELECT v FROM a WHERE n = 1"],
+    "function": (FUNCTION, ["SELECT bump()"],
                  ["INSERT INTO b VALUES (2, 5)", "SELECT bump()"]),
     "procedure": (
         "CREATE PROCEDURE f() LANGUAGE sql AS 'UPDATE a SET v = v + (SELECT sum(v) FROM b)'",
@@ -160,17 +159,17 @@ CASES = {
     "repeatable read": (
         "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "UPDATE a SET v = v + 1",
              "COMMIT"],
-        ["UPDATE a SET v = v + 5", "SELECT v FROM b"]),
+        ["UPDATE a SET v = v + 5"]),
     "commit and chain": (
         "", ["BEGIN ISOLATION LEVEL REPEATABLE READ", "UPDATE b SET v = 2", "COMMIT AND CHAIN",
-             "SELECT v FROM b", "INSERT INTO b SELECT 9, sum(v) FROM a", "COMMIT"],
+             "INSERT INTO b SELECT 9, sum(v) FROM a", "COMMIT"],
         ["UPDATE a SET v = v + 5"]),
     "cursor": (
         "", ["BEGIN", "DECLARE c CURSOR FOR SELECT v FROM a WHERE n = 1", "FETCH c", "COMMIT"],
         ["UPDATE a SET v = 5 WHERE n = 1"]),
     "left by closing": (
         "", ["BEGIN", "UPDATE a SET v = 5 WHERE n = 1"],
-        ["SELECT v FROM a WHERE n = 1 FOR UPDATE SKIP LOCKED", "SELECT sum(v) FROM a"]),
+        ["SELECT v FROM a WHERE n = 1 FOR UPDATE SKIP LOCKED"]),
 }  # fmt: skip
 
 
@@ -200,4 +199,5 @@ async def test_reduced_and_full_have_the_same_outcomes(server, tmp_path, case):
     ]
     assert (full.reasons, reduced.reasons) == ([], [])
     assert outcomes(reduced) == outcomes(full)
+    assert len(outcomes(full)) > 1, "the order does not matter: this case shows nothing"
     assert reduced.classes <= full.classes == full.schedules

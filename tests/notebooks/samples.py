@@ -1,15 +1,17 @@
 """Small notebooks to try the report on: one that holds, one that fails, one that misbehaves."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from ticketsvc.lab.report import redaction
+from ticketsvc.lab.report import run_notebooks as reports
 from ticketsvc.lab.report.index import write_index
-from ticketsvc.lab.report.run_notebooks import run_notebooks
 
-PASSWORD = "s3cr3t&%word"
 DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
@@ -19,6 +21,7 @@ IMPORTS = (
     "from ticketsvc.lab.figures import record\n"
     "from ticketsvc.lab.notebook import answer, say, show, verdict"
 )
+VERDICT = "from ticketsvc.lab.notebook import verdict"
 COUNTS = "with counted('rows', rows) as count:\n    print('to ' + 'be cleared')"
 TABLE = (
     "pd.DataFrame({f'column {n}': range(rows) for n in range(30)} | {'words': ['a & b'] * rows})"
@@ -83,7 +86,7 @@ def write_all(folder: Path) -> list[Path]:
             folder,
             "02-fails",
             "Does it fail?",
-            *(IMPORTS, FAILS, "print('never reached')"),
+            *(VERDICT, FAILS, "print('never reached')"),
             shares=True,
         ),
         write(folder, "03-asks", "Does it ask?", SAYS_PASSWORD, ASKS_OUTSIDE, "{}['password']"),
@@ -94,14 +97,21 @@ FACTS = {"Python": "3"}
 
 
 class Ran:
-    """The samples, run once in *folder*."""
+    """The samples, run once in *folder*; `redacted` is what passwords were taken out of."""
 
     def __init__(self, folder: Path) -> None:
         self.reports, self.runs = folder / "reports", folder / "runs"
         self.calls: list[str] = []
+        self.redacted: list[Any] = []
+
+        def redact(value: Any, passwords: Sequence[str]) -> Any:
+            self.redacted.append(value)
+            return redaction.redact(value, passwords)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DATABASE_URL", DATABASE_URL)
-            self.results = run_notebooks(
+            patch.setattr(reports, "redact", redact)
+            self.results = reports.run_notebooks(
                 write_all(folder),
                 {"rows": 2},
                 self.reports,

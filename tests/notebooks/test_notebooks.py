@@ -3,7 +3,7 @@
 import ast
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +13,36 @@ from psycopg.conninfo import conninfo_to_dict
 from ticketsvc.lab.report.executed import find_title
 from ticketsvc.lab.report.notebooks import read_notebook
 from ticketsvc.lab.report.progress import FIRST_ESTIMATES_S
-from ticketsvc.lab.report.results import NotebookResult
 from ticketsvc.lab.report.run_notebooks import run_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
-SMALL: dict[str, dict[str, Any]] = {
+Sizes = dict[str, dict[str, Any]]
+# How small each notebook is run. The tests of one class run in one worker.
+BUG: Sizes = {
     "01-seed": {},
-    "02-reproduce": {"repetitions": 2, "repetitions_of_kinds": 1, "kinds": [[2, 8], [20, 100]]},
-    "03-root-cause": {
-        "arrivals": [1, 10],
-        "pool_sizes": [1, 10],
-        "gaps": [0, 4],
-        "repetitions": 2,
-    },
-    "04-the-fix": {"repetitions": 2, "sales": 16, "repeated_sales": 1},
-    "05-several-instances": {"repetitions": 1, "ports": [0, 0], "more_processes": 3},
-    "06-write-volume": {"quantities": [8, 128], "purchases": 20},
-    "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 2},
-    "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},
-    "09-what-survives": {"times": 1, "between": 20},
-    "10-is-it-in-your-service": {"bursts": 1, "limit_of_fixes": 5},
-    "11-more-than-one-machine": {"purchases": 200},
+    "02-reproduce": {"repetitions": 2, "repetitions_of_kinds": 1, "kinds": [[2, 16]]},
+    "03-root-cause": {"arrivals": [1, 10], "pool_sizes": [10], "gaps": [0, 4], "repetitions": 2},
+    "05-several-instances": {"repetitions": 1, "ports": [0, 0], "more_processes": 2},
 }
-
-
-@pytest.fixture
-def run(
-    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, dict[str, Any]], NotebookResult]:
-    """Run a notebook on a fresh database; its page and its executed copy lie in `tmp_path`."""
-    monkeypatch.setenv("DATABASE_URL", database)
-
-    def run(name: str, parameters: dict[str, Any]) -> NotebookResult:
-        notebook = ROOT / "notebooks" / f"{name}.ipynb"
-        [result] = run_notebooks([notebook], parameters, tmp_path, tmp_path)
-        return result
-
-    return run
+FIX: Sizes = {
+    "04-the-fix": {"repetitions": 1, "sales": 8, "repeated_sales": 1},
+    "06-write-volume": {"quantities": [8, 128], "purchases": 10},
+    "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 1},
+}
+LOAD: Sizes = {
+    "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},
+    "09-what-survives": {
+        **{"times": 1, "between": 10, "buyers": 4},
+        **{"overload_s": 1.0, "peak_s": 0.5, "max_waiting": 20},
+    },
+    "11-more-than-one-machine": {"purchases": 100, "repetitions": 5, "arrivals": 300},
+}
+IN_A_BROWSER = "10-is-it-in-your-service"  # run by `tests/browser/test_your_service.py`
 
 
 def test_every_notebook_is_covered() -> None:
-    assert [path.stem for path in NOTEBOOKS] == sorted(SMALL)
-    assert sorted(name for names in BY_CLASS.values() for name in names) == sorted(SMALL)
+    assert [path.stem for path in NOTEBOOKS] == sorted({*BUG, *FIX, *LOAD, IN_A_BROWSER})
 
 
 def test_the_contents_name_each_notebook_its_question_and_its_time() -> None:
@@ -67,14 +54,18 @@ def test_the_contents_name_each_notebook_its_question_and_its_time() -> None:
     assert "\n".join(rows) in (ROOT / "notebooks" / "README.md").read_text()
 
 
-@pytest.fixture
-def holds(
-    run: Callable[..., NotebookResult], tmp_path: Path, database: str
-) -> Callable[[str], None]:
-    """Run a notebook with its small parameters; see that its verdict holds and says enough."""
-
-    def holds(name: str) -> None:
-        result = run(name, SMALL[name])
+class Verdicts:
+    def test_ends_in_a_verdict_that_holds(
+        self,
+        name: str,
+        size: dict[str, Any],
+        tmp_path: Path,
+        database: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database)
+        notebook = ROOT / "notebooks" / f"{name}.ipynb"
+        [result] = run_notebooks([notebook], size, tmp_path, tmp_path)
         assert result.failure is None
         assert result.verdict is not None
         assert result.verdict["holds"]
@@ -82,51 +73,20 @@ def holds(
         password = str(conninfo_to_dict(database)["password"])
         assert all(password not in file.read_text() for file in tmp_path.iterdir())
 
-    return holds
 
-
-# One class is run by one worker: these four take about as long as each other.
-BY_CLASS = {
-    "TestTheBug": ("01-seed", "02-reproduce", "03-root-cause", "05-several-instances"),
-    "TestTheFix": ("04-the-fix", "06-write-volume", "07-which-schedules"),
-    "TestItsSpeed": ("08-throughput", "11-more-than-one-machine", "10-is-it-in-your-service"),
-    "TestItsFaults": ("09-what-survives",),
-}
-
-
-class Verdicts:
-    def test_ends_in_a_verdict_that_holds(self, name: str, holds: Callable[[str], None]) -> None:
-        holds(name)
-
-
-@pytest.mark.parametrize("name", BY_CLASS["TestTheBug"])
+@pytest.mark.parametrize(("name", "size"), BUG.items(), ids=BUG)
 class TestTheBug(Verdicts):
     pass
 
 
-@pytest.mark.parametrize("name", BY_CLASS["TestTheFix"])
+@pytest.mark.parametrize(("name", "size"), FIX.items(), ids=FIX)
 class TestTheFix(Verdicts):
     pass
 
 
-@pytest.mark.parametrize("name", BY_CLASS["TestItsSpeed"])
-class TestItsSpeed(Verdicts):
+@pytest.mark.parametrize(("name", "size"), LOAD.items(), ids=LOAD)
+class TestUnderLoad(Verdicts):
     pass
-
-
-@pytest.mark.parametrize("name", BY_CLASS["TestItsFaults"])
-class TestItsFaults(Verdicts):
-    pass
-
-
-def test_a_verdict_that_does_not_hold_fails_the_notebook(
-    run: Callable[..., NotebookResult],
-) -> None:
-    """Negative control: a single buyer does no damage, so 02 must not be borne out."""
-    result = run("02-reproduce", {"purchases": 1, "repetitions": 1, "kinds": [[1, 8]]})
-    assert result.failure is not None
-    assert result.verdict is not None
-    assert not result.verdict["holds"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
