@@ -21,7 +21,7 @@ from ticketsvc.lab.report import run_notebooks as reports
 from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.progress import Progress, durations_of_earlier_runs
-from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.lab.report.results import RECORD
 from ticketsvc.settings import ROOT
 
 FACTS = samples.FACTS
@@ -276,8 +276,8 @@ def test_the_time_left_goes_by_earlier_runs(ran: samples.Ran) -> None:
 
 def test_results_come_back_from_json(ran: samples.Ran) -> None:
     for result in ran.results:
-        record = json.dumps(result.as_dict())
-        assert json.dumps(NotebookResult.from_dict(json.loads(record)).as_dict()) == record
+        record = RECORD.dump_json(result)
+        assert RECORD.dump_json(RECORD.validate_json(record)) == record
 
 
 def test_the_facts_name_machine_and_versions(database: str) -> None:

@@ -12,6 +12,7 @@ from ticketsvc.lab.charts.style import (
     LINE_COLOURS,
     legend_below,
     new_figure,
+    note,
     say_finding,
 )
 
@@ -32,9 +33,7 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
         f"{allocator}: {len(numbers)} tickets issued of {total}, "
         f"{'each number once' if most == 1 else f'a number up to {most} times'}",
     )
-    axes.set_xlabel("ticket number")
-    axes.set_ylabel("times issued")
-    axes.set_ylim(0, most * 1.2)
+    axes.set(xlabel="ticket number", ylabel="times issued", ylim=(0, most * 1.2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -51,13 +50,13 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
         unique, issued = kind["unique"].mean(), kind["tickets"].mean()
         axes.plot([unique, issued], [place, place], color=COLOURS["naive"], linewidth=3)
         hits = int((kind["duplicates"] > 0).sum())
-        axes.annotate(
+        note(
+            axes,
             f"{hits} of {len(kind)} bursts damaged",
-            xy=(max(issued, kind["total"].mean()), place),
-            xytext=(9, 0),
-            textcoords="offset points",
+            max(issued, kind["total"].mean()),
+            place,
+            right=9,
             va="center",
-            fontsize="small",
         )
     means = kinds[["unique", "tickets", "total"]].mean()
     places = range(len(means))
@@ -72,14 +71,12 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     axes.plot(means["total"], places, "|", color=INK, markersize=14, label="tickets there are")
     axes.set_yticks(places)
     axes.set_yticklabels([f"{purchases} for {total}" for purchases, total in means.index])
-    axes.set_ylim(len(means) - 0.5, -0.6)
-    axes.set_xscale("log")
+    axes.set(ylim=(len(means) - 0.5, -0.6), xscale="log")
     axes.set_xlim(right=means["tickets"].max() * 12)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     damaged = sum(bool((kind["duplicates"] > 0).all()) for _, kind in kinds)
     say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
-    axes.set_xlabel("tickets (mean per burst)")
-    axes.set_ylabel("purchases for a stock of tickets")
+    axes.set(xlabel="tickets (mean per burst)", ylabel="purchases for a stock of tickets")
     legend_below(figure)
     return figure
 
@@ -102,14 +99,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
         words = f"{row.unique + row.duplicates} issued"
         if row.duplicates:
             words += f", {row.duplicates} of them copies"
-        axes.annotate(
-            words,
-            xy=(row.unique + row.duplicates, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="small",
-        )
+        note(axes, words, row.unique + row.duplicates, place, right=4, va="center")
     axes.margins(x=0.9 if bursts["duplicates"].any() else 0.3)
     axes.invert_yaxis()
     say_finding(
@@ -117,8 +107,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
         f"{int((bursts['unique'] + bursts['duplicates'] > total).sum())} of {len(bursts)} oversell "
         f"(dashed: the {total} tickets there are)",
     )
-    axes.set_xlabel("tickets issued (hatched: copies of a number)")
-    axes.set_ylabel("allocator and schema")
+    axes.set(xlabel="tickets issued (hatched: copies of a number)", ylabel="allocator and schema")
     return figure
 
 
@@ -147,6 +136,5 @@ def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
     )
     axes.set_xlim(0.4, max(total, int(sales["number"].max())) + 0.6)
     axes.axvline(total + 0.5, color=INK, linestyle="--", linewidth=1)
-    axes.set_xlabel(f"ticket number (there are {total})")
-    axes.set_ylabel("sold by")
+    axes.set(xlabel=f"ticket number (there are {total})", ylabel="sold by")
     return figure

@@ -37,8 +37,7 @@ def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
     for down, (name, boxes) in enumerate(_HELD):
         axes.text(0, bottom + down + 0.45, name, va="center", fontsize="small")
         _draw_steps(axes, 2 * wide, bottom + down, boxes)
-    axes.set_xlim(-0.2, len(columns) * wide - _GAP + 0.2)
-    axes.set_ylim(bottom + len(_HELD), -1.2)
+    axes.set(xlim=(-0.2, len(columns) * wide - _GAP + 0.2), ylim=(bottom + len(_HELD), -1.2))
     axes.set_axis_off()
     say_finding(
         axes,

@@ -11,6 +11,7 @@ from ticketsvc.lab.charts.style import (
     draw_intervals,
     legend_below,
     new_figure,
+    note,
     say_finding,
 )
 
@@ -40,8 +41,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
         axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"
     )
     axes.set_xlabel(f"purchases that arrive within {window_ms:.0f} ms")
-    axes.set_ylabel("probability of damage")
-    axes.set_ylim(-0.03, 1.05)
+    axes.set(ylabel="probability of damage", ylim=(-0.03, 1.05))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure)
     return figure
@@ -61,14 +61,7 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
         f"two purchases, {_many(probabilities)} times each",
     )
     axes.axvline(purchase_ms, color=INK, linestyle="--", linewidth=1)
-    axes.annotate(
-        f"one purchase takes {purchase_ms:.1f} ms",
-        xy=(purchase_ms, 1.02),
-        xytext=(4, 0),
-        textcoords="offset points",
-        fontsize="small",
-        color=INK,
-    )
+    note(axes, f"one purchase takes {purchase_ms:.1f} ms", purchase_ms, 1.02, right=4)
     near = probabilities["gap_ms"] < purchase_ms
     close, far = probabilities[near]["probability"], probabilities[~near]["probability"]
     place = "Further apart" if close.empty else "Closer together"
@@ -77,8 +70,7 @@ def damage_by_gap(probabilities: pd.DataFrame, purchase_ms: float) -> Figure:
     if not close.empty and not far.empty:
         finding += f"; as far apart or further, {far.mean():.0%}"
     say_finding(axes, finding)
-    axes.set_xlabel("second purchase sent after the first (ms)")
-    axes.set_ylabel("probability of damage")
+    axes.set(xlabel="second purchase sent after the first (ms)", ylabel="probability of damage")
     axes.set_ylim(-0.03, 1.12)
     legend_below(figure)
     return figure

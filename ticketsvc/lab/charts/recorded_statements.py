@@ -65,8 +65,7 @@ def recorded_statements(statements: pd.DataFrame) -> Figure:
     say_finding(axes, _finding(statements, len(connections)))
     axes.set_ylim(max(2, len(connections)) + 0.7, 0.3)
     axes.set_yticks(range(1, len(connections) + 1), connections)
-    axes.set_xlabel("time since the first statement (ms)")
-    axes.set_ylabel("connection to the database")
+    axes.set(xlabel="time since the first statement (ms)", ylabel="connection to the database")
     if len(statements):
         legend_below(figure)
     return figure

@@ -92,8 +92,7 @@ def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> 
     seen = f"{_range(at_most)} of bursts" if len(at_most) else "bursts were not measured"
     say_finding(axes, f"{most} purchases: {_percent(fraction)} of schedules do damage, {seen}")
     axes.set_xlabel("purchases at a time")
-    axes.set_ylabel("fraction of schedules;\nprobability of damage per burst")
-    axes.set_ylim(0, 1.12)
+    axes.set(ylabel="fraction of schedules;\nprobability of damage per burst", ylim=(0, 1.12))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, 1)
     return figure

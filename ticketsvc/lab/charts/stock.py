@@ -27,7 +27,6 @@ def stock(pools: pd.DataFrame) -> Figure:
         axes,
         f"{len(pools)} events, {int(sold.sum()):,} of {int(pools['total'].sum()):,} tickets sold",
     )
-    axes.set_xlabel("tickets")
-    axes.set_ylabel("event")
+    axes.set(xlabel="tickets", ylabel="event")
     legend_below(figure)
     return figure

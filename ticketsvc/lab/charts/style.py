@@ -8,6 +8,7 @@ Charts are as wide as a phone shows readably; panels stand one below the other.
 import textwrap
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 from zlib import crc32
 
 import pandas as pd
@@ -66,6 +67,13 @@ def say_finding(axes: Axes, finding: str) -> None:
     lines = [textwrap.fill(line, 56) for line in finding.splitlines()]
     title = axes.set_title("\n".join(lines), loc="left", fontsize="medium", fontweight="bold")
     title.set_x(0)
+
+
+def note(
+    axes: Axes, words: str, x: float, y: float, *, right: float, up: float = 0, **more: Any
+) -> None:
+    """Write *words* beside a point, this far *right* of it and *up* from it."""
+    axes.annotate(words, (x, y), (right, up), textcoords="offset points", fontsize="small", **more)
 
 
 def legend_below(figure: Figure, columns: int = 2) -> None:

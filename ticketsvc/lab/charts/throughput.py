@@ -48,8 +48,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
         f"At {most} connections {sellers.index[-1]} sells {sellers.iloc[-1] / sellers.iloc[0]:.0f} "
         f"times what {sellers.index[0]} does",
     )
-    axes.set_xlabel(f"connections ({_sample_size(rates)})")
-    axes.set_ylabel("purchases sold per second")
+    axes.set(xlabel=f"connections ({_sample_size(rates)})", ylabel="purchases sold per second")
     label_ends(axes, at_most.items(), dict.fromkeys(noops, NEUTRAL))
     return figure
 
@@ -98,8 +97,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     times.invert_yaxis()
     longest = predictions.assign(whole=left).set_index("allocator")["whole"]
     say_finding(times, f"A commit holds the row {longest.min():.1f} to {longest.max():.1f} ms")
-    times.set_xlabel("under the lock, per commit (ms)")
-    times.set_ylabel("allocator")
+    times.set(xlabel="under the lock, per commit (ms)", ylabel="allocator")
     times.legend(
         frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3)
     )
@@ -121,14 +119,12 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
         color=colours,
         label="measured",
     )
-    rates.set_yticks(list(places))
-    rates.set_yticklabels(predictions["allocator"])
+    rates.set(yticks=list(places), yticklabels=predictions["allocator"])
     rates.invert_yaxis()
     rates.set_xscale("log")
     share = predictions["measured_per_s"] / predictions["predicted_per_s"]
     say_finding(rates, f"Sold {share.min():.1f} to {share.max():.1f} times what is predicted")
-    rates.set_xlabel("purchases per second (hatched: predicted)")
-    rates.set_ylabel("allocator")
+    rates.set(xlabel="purchases per second (hatched: predicted)", ylabel="allocator")
     return figure
 
 
@@ -152,9 +148,7 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
     axes.axvline(connections, color=NEUTRAL, linestyle="--", linewidth=1)
     words = ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
     say_finding(axes, f"Purchases per commit on average: {words} (dashed: all clients)")
-    axes.set_xlabel("purchases in one commit")
-    axes.set_ylabel("share of purchases (%)")
-    axes.set_yscale("log")
+    axes.set(xlabel="purchases in one commit", ylabel="share of purchases (%)", yscale="log")
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, 1)
@@ -181,10 +175,8 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
                 alpha=1.0 if durable else 0.5,
                 hatch="" if durable else "//",
             )
-        axes.set_xticks(range(len(names)))
-        axes.set_xticklabels([name.replace("_", "\n") for name in names])
-        axes.set_yscale("log")
-        axes.set_xlabel("allocator (hatched: not durable)")
+        axes.set(xticks=range(len(names)), xticklabels=[name.replace("_", "\n") for name in names])
+        axes.set(yscale="log", xlabel="allocator (hatched: not durable)")
     for row in pairs.itertuples():
         place = names.index(row.name) + (-0.2 if row.durable else 0.2)
         rates.vlines(place, row.goodput_min, row.goodput_max, color=INK)
@@ -200,8 +192,7 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
 
 def _logarithmic(axes: Axes, places: list[int]) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(places)
+    axes.set(yscale="log", xticks=places)
     axes.xaxis.set_major_formatter(ScalarFormatter())
 
 

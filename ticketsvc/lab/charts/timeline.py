@@ -10,6 +10,7 @@ from ticketsvc.lab.charts.style import (
     READS,
     legend_below,
     new_figure,
+    note,
     say_finding,
 )
 
@@ -52,15 +53,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     )
     first = subtractions["ended_ms"].min()
     axes.axvline(first, color=INK, linestyle="--", linewidth=1)
-    axes.annotate(
-        "first subtraction ends",
-        xy=(first, 0),
-        xytext=(-3, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize="small",
-        color=INK,
-    )
+    note(axes, "first subtraction ends", first, 0, right=-3, up=2, ha="right")
     early = int((reads["ended_ms"] <= first).sum())
     say_finding(
         axes,
@@ -69,8 +62,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     )
     axes.set_ylim(purchases + 0.8, -0.8)
     axes.set_xlim(left=-0.02 * steps["ended_ms"].max())
-    axes.set_xlabel("time since the first statement (ms)")
-    axes.set_ylabel("purchase, in order of its read")
+    axes.set(xlabel="time since the first statement (ms)", ylabel="purchase, in order of its read")
     axes.set_yticks([1, *range(5, purchases + 1, 5)])
     legend_below(figure)
     return figure

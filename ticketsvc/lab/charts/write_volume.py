@@ -27,11 +27,9 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     )
     for axes, what in ((per_purchase, "purchase"), (per_ticket, "ticket")):
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(sorted(volumes["quantity"].unique()))
+        axes.set(yscale="log", xticks=sorted(volumes["quantity"].unique()))
         axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.set_xlabel("tickets per purchase")
-        axes.set_ylabel(f"WAL per {what} (bytes)")
+        axes.set(xlabel="tickets per purchase", ylabel=f"WAL per {what} (bytes)")
     last = volumes[volumes["quantity"] == volumes["quantity"].max()]
     for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
         label_ends(axes, [(row["allocator"], row[column]) for _, row in last.iterrows()])
@@ -57,8 +55,7 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
                 label=f"{name}: {what}",
             )
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(quantities)
+    axes.set(yscale="log", xticks=quantities)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     biggest = volumes[volumes["quantity"] == quantities[-1]].set_index("allocator")
     size = biggest["heap_bytes"] + biggest["index_bytes"]
@@ -67,7 +64,6 @@ def size_by_quantity(volumes: pd.DataFrame) -> Figure:
         f"At {quantities[-1]} tickets a purchase, {size.idxmax()} stores "
         f"{size.max() / size.min():,.0f} times what {size.idxmin()} does",
     )
-    axes.set_xlabel("tickets per purchase")
-    axes.set_ylabel("stored per purchase (bytes)")
+    axes.set(xlabel="tickets per purchase", ylabel="stored per purchase (bytes)")
     legend_below(figure)
     return figure

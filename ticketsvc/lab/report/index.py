@@ -1,13 +1,13 @@
 """The index of the report: every notebook with its verdict, also while some of them still run."""
 
-import json
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ticketsvc.lab.report.progress import Progress
 from ticketsvc.lab.report.questions import QUESTIONS
-from ticketsvc.lab.report.results import Answer, NotebookResult, in_words
+from ticketsvc.lab.report.results import RECORD, Answer, NotebookResult, in_words
 from ticketsvc.lab.report.templating import write_filled
 
 _RELOAD_S = 10  # while notebooks run
@@ -71,11 +71,7 @@ def _earlier(reports: Path) -> dict[str, NotebookResult]:
     """Read the results that lie beside their pages; what is not one is passed over."""
     found = {}
     for file in reports.glob("*.json"):
-        if not file.with_suffix(".html").exists():
-            continue
-        try:
-            result = NotebookResult.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-        found[file.stem] = result
+        if file.with_suffix(".html").exists():
+            with contextlib.suppress(OSError, ValueError):
+                found[file.stem] = RECORD.validate_json(file.read_bytes())
     return found

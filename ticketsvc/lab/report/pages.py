@@ -4,7 +4,6 @@ It requests nothing from outside, and its content-security policy forbids it.
 """
 
 import ast
-import json
 from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ticketsvc.lab.notebook import VERDICT_MIME
 from ticketsvc.lab.report.executed import find_title
 from ticketsvc.lab.report.markup import complete
 from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
-from ticketsvc.lab.report.results import NotebookResult, Parameter
+from ticketsvc.lab.report.results import RECORD, NotebookResult, Parameter
 from ticketsvc.lab.report.templating import POLICY, TEMPLATES
 from ticketsvc.lab.widgets.rendering import WIDGET_METADATA
 
@@ -75,8 +74,7 @@ def write_page(
     reports.mkdir(parents=True, exist_ok=True)
     file = reports / f"{result.name}.html"
     file.write_text(page, encoding="utf-8", errors="replace")
-    record = json.dumps(result.as_dict(), indent=1)
-    (reports / f"{result.name}.json").write_text(record + "\n", encoding="utf-8")
+    (reports / f"{result.name}.json").write_bytes(RECORD.dump_json(result, indent=1) + b"\n")
     return file
 
 

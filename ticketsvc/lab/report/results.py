@@ -2,9 +2,11 @@
 and answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 State = Literal["holds", "failed", "no verdict"]
 
@@ -90,20 +92,9 @@ class NotebookResult:
         """When it was finished, for people."""
         return f"{datetime.fromisoformat(self.finished_at):%Y-%m-%d %H:%M} UTC"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, and `from_dict` takes."""
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Take what `as_dict` gave; raise `TypeError` or `KeyError` for anything else."""
-        failure = record["failure"]
-        parts = {
-            "failure": Failure(**failure) if failure else None,
-            "charts": tuple(Chart(**chart) for chart in record["charts"]),
-            "answers": tuple(Answer(**one) for one in record.get("answers", ())),
-        }
-        return cls(**{**record, **parts})
+RECORD = TypeAdapter(NotebookResult)
+"""Writes a result as JSON, and reads it again."""
 
 
 def in_words(duration_s: float) -> str:
