@@ -101,6 +101,10 @@ def audit(
         complain(f"could not tell: {reason}")
         raise click.exceptions.Exit(COULD_NOT_TELL) from None
     print_verdicts(verdicts, as_json)
+    if history is None and not as_json and any(row["violations"] for row in verdicts):
+        complain(
+            "for a cause, audit needs to know the answers: --history FILE, as stress writes it"
+        )
     statuses = {row["status"] for row in verdicts}
     raise click.exceptions.Exit(
         VIOLATION if "violated" in statuses else COULD_NOT_TELL if "unknown" in statuses else CLEAN

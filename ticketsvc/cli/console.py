@@ -1,7 +1,6 @@
 """What commands show on a terminal, and what they do not when there is none."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,12 +43,19 @@ def counter(what: str) -> Iterator[Callable[[int], None]]:
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Print names and values, one to a line."""
+    """Print names and values, one to a line, in plain words."""
     print(title)
     width = max(map(len, facts))
     for name, value in facts.items():
-        shown = json.dumps(value) if isinstance(value, dict) else value
-        print(f"  {name:<{width}}  {shown}")
+        print(f"  {name.replace('_', ' '):<{width}}  {_in_words(value)}")
+
+
+def _in_words(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{what}: {many}" for what, many in value.items()) or "none"
+    return "none" if value is None else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int = 160) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from ticketsvc.cli.root import ticketsvc
 from ticketsvc.interrupts import postponed
 from ticketsvc.settings import load_settings
 
+_LOOK_EVERY_S = 0.2
 _STOP_TIMEOUT_S = 15  # JupyterLab shuts its kernels down first
 
 
@@ -46,8 +48,21 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
         with postponed():
             process = subprocess.Popen(command, env=environment, start_new_session=True)
             stack.callback(_stop, process)
+        _print_address(process)
         code = process.wait()
         return code if code >= 0 else 128 - code
+
+
+def _print_address(process: "subprocess.Popen[bytes]") -> None:
+    """Print the address to open once JupyterLab listens there; nothing when it ends before."""
+    from jupyter_server.serverapp import list_running_servers
+
+    while process.poll() is None:
+        for server in list_running_servers():
+            if server["pid"] == process.pid:
+                print(f"JupyterLab runs: {server['url']}?token={server['token']}", flush=True)
+                return
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

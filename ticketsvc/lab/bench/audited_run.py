@@ -40,7 +40,7 @@ def run_audited(
     if database is not None:
         measurement = _audited(measurement, database, events, sold_before)
         purchases = measurement.issued_purchases or 0
-    return replace(measurement, costs=costs.per_purchase(purchases))
+    return replace(measurement, costs=costs.per_purchase(purchases), events=events)
 
 
 def _audited(

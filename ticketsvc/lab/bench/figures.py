@@ -34,6 +34,7 @@ class Measurement:
     violations: tuple[str, ...] = ()
     issued_purchases: int | None = None
     costs: Mapping[str, float | None] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
 
     @property
     def goodput_per_s(self) -> float | None:

@@ -1,11 +1,10 @@
 """How fast one hot event sells: the tables of the notebook, from audited runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from ticketsvc.lab.bench.audited_run import run_audited
 from ticketsvc.lab.bench.candidates import our_candidates
 from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.lock_hold import Hold
@@ -92,16 +91,11 @@ def measure_throughput(
     compared = [BenchCase(one, at) for one in [*durable, *loose] if one.name in NOT_DURABLE]
     shown = [BenchCase(one, many) for many in connections for one in [noop, *durable]]
     once = [case for case in shown if case not in compared]
-    measured = []
-    events: dict[BenchCase, list[str]] = {}
     with open_bench(lab.url, [noop, *durable, *loose], seconds=seconds) as bench:
-        for case in [*once, *compared * repetitions]:  # … A B C A B C: a slow minute affects all
-            server = bench.servers[case.candidate]
-            made = server.database.make_events(1) if server.database else ()
-            measured.append(run_audited(case, server, bench.pool, bench.seconds, made))
-            events.setdefault(case, []).extend(made)
-        batches = _batches(bench, {case: events[case] for case in compared[: len(NOT_DURABLE)]})
-    rows = dict(zip(events, summarise(measured), strict=True))
+        measured = bench.run([*once, *compared * repetitions], 1)
+        batches = _batches(bench, measured, compared[: len(NOT_DURABLE)])
+    cases = dict.fromkeys(one.case for one in measured)
+    rows = dict(zip(cases, summarise(measured), strict=True))
     _record(measured)
     return Throughput(
         pd.DataFrame([rows[case] for case in shown]),
@@ -120,11 +114,14 @@ def _record(measured: Sequence[Measurement]) -> None:
             record(what, "per s", *known)
 
 
-def _batches(bench: Bench, sold: Mapping[BenchCase, Sequence[str]]) -> pd.DataFrame:
+def _batches(
+    bench: Bench, measured: Sequence[Measurement], cases: Sequence[BenchCase]
+) -> pd.DataFrame:
     """Return one row per allocator and batch size: purchases, and commits of that size."""
     rows = []
-    for case, events in sold.items():
+    for case in cases:
         database = bench.servers[case.candidate].database
+        events = [event for one in measured if one.case == case for event in one.events]
         for purchases, commits in database.purchases_per_commit(events) if database else ():
             rows.append((case.candidate.name, purchases, commits))
     return pd.DataFrame(rows, columns=["allocator", "purchases", "commits"])

@@ -20,6 +20,7 @@ from ticketsvc.database.locate import libpq_environment
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
@@ -101,9 +102,11 @@ async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: in
         began_s = time.monotonic()
         try:
             printed = []
-            for script in SCRIPTS:
-                printed.append(await asyncio.to_thread(run_script, lab.url, script))
-                await new.sell_more()
+            with counted("scripts", len(SCRIPTS)) as count:
+                for script in SCRIPTS:
+                    printed.append(await asyncio.to_thread(run_script, lab.url, script))
+                    await new.sell_more()
+                    count()
             rows = lab.connection.execute(statements["planned"].query, {"event": event})
             users = frozenset(user for (user,) in rows)
         finally:

@@ -13,6 +13,7 @@ from yarl import URL
 
 from ticketsvc.database.expansion import Expansion, expand
 from ticketsvc.database.statements import load
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.lab import Lab
@@ -66,9 +67,8 @@ async def sell_mixed(
     event = workload.event
     await asyncio.to_thread(lab.reset, "fixed", event, total)
     wanted = [(name, {"schema": "fixed"}) for name in allocators]
-    with running_each(lab.url, wanted) as urls:
-        answers: list[Attempt] = []
-        selling = asyncio.create_task(run_workload(urls, workload, on_answer=answers.append))
+    with running_each(lab.url, wanted) as urls, counted("purchases", workload.purchases) as count:
+        selling = asyncio.create_task(run_workload(urls, workload, on_answer=lambda _: count()))
         during = Expansion(0, 0)
         while not selling.done():
             part = await expand(lab.url, event=event, workers=workers)
@@ -91,8 +91,10 @@ def measure_commits(lab: Lab, *, event: str, batch: int, repetitions: int) -> Co
     """Measure a commit of one purchase and one of *batch*, in turns; return what explains both."""
     lab.reset("fixed", event, 8 * repetitions * (batch + 1))
     probes = _Probes(lab, event, batch)
-    for _ in range(repetitions):
-        probes.take()
+    with counted("commits of each size", repetitions) as count:
+        for _ in range(repetitions):
+            probes.take()
+            count()
     return probes.cost()
 
 
@@ -111,13 +113,16 @@ def compare(
     itself, and medians count on both sides: a busy machine slows down both.
     """
     rows = []
-    for most in sizes:
-        commits = math.ceil(len(arrivals_s) / most)
-        lab.reset("fixed", event, 8 * (len(arrivals_s) + (commits + repetitions) * (batch + 1)))
-        probes = _Probes(lab, event, batch)
-        measured = commit_in_turn(arrivals_s, _commit_between(probes, commits, repetitions), most)
-        simulated = commit_in_turn(arrivals_s, probes.cost().simulate, most)
-        rows.append((most, len(arrivals_s), *map(_typical_s, (simulated, measured))))
+    with counted("sizes of batch", len(sizes)) as count:
+        for most in sizes:
+            commits = math.ceil(len(arrivals_s) / most)
+            lab.reset("fixed", event, 8 * (len(arrivals_s) + (commits + repetitions) * (batch + 1)))
+            probes = _Probes(lab, event, batch)
+            commit = _commit_between(probes, commits, repetitions)
+            measured = commit_in_turn(arrivals_s, commit, most)
+            simulated = commit_in_turn(arrivals_s, probes.cost().simulate, most)
+            rows.append((most, len(arrivals_s), *map(_typical_s, (simulated, measured))))
+            count()
     return pd.DataFrame(rows, columns=["batch", "purchases", "simulated_s", "measured_s"])
 
 

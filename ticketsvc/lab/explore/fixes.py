@@ -4,7 +4,7 @@ Over 300 lines, because each reason why a fix does not hold is a sentence of its
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,7 +150,7 @@ async def try_fixes(
     """Explore *scenario* with each candidate; return them ranked, the best first.
 
     What cannot differ from an exploration that is there already is not explored again, and what
-    cannot help is not explored.
+    cannot help is not explored. *on_fix* is called with each candidate that is done.
     """
     useless = why_nothing_isolates(
         [*([as_it_is.smallest] if as_it_is.smallest else []), *as_it_is.runs]
@@ -158,8 +158,7 @@ async def try_fixes(
     before = _served_alone(run for run in as_it_is.runs if run.clean)
     done = {AS_IT_IS: as_it_is}
     tried = []
-    for candidate in candidates(scenario, as_it_is):
-        on_fix(candidate)
+    for candidate in _counting(candidates(scenario, as_it_is), on_fix):
         if candidate.ways.one_transaction and BARE in done and not done[BARE].schedules:
             continue  # nor can they be made one transaction otherwise
         found = None if candidate.sql else done.get(_equal_to(candidate.ways, done))
@@ -186,6 +185,14 @@ async def try_fixes(
             one = replace(one, why=f"{one.why}; without FOR UPDATE: {refused}")
         tried.append(one)
     return sorted(tried, key=lambda one: one.rank)
+
+
+def _counting(
+    listed: Iterable[Candidate], on_done: Callable[[Candidate], object]
+) -> Iterator[Candidate]:
+    for candidate in listed:
+        yield candidate
+        on_done(candidate)
 
 
 def _equal_to(ways: Ways, done: dict[Ways, ScenarioExploration]) -> Ways:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
+from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
@@ -75,10 +76,16 @@ async def run_overload(
                 environment={"TICKETSVC_MAX_WAITING": str(spec.max_waiting)},
             )
         )
-        peak = await _sustained(service.url, spec)
+        count = stack.enter_context(counted("answers"))
+
+        def answered(_: Attempt) -> None:
+            on_answer()
+            count()
+
+        peak = await _sustained(service.url, spec, answered)
         peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
-        flood = await _flood(service.url, spec, peak_per_s, service.process.pid, on_answer)
+        flood = await _flood(service.url, spec, peak_per_s, service.process.pid, answered)
         ledger = ledger_on(server.url, EVENT)
     verdict = judge(ledger, [*peak, *flood.history])
     sold = _latencies_ms(flood.history, "ok")
@@ -111,10 +118,14 @@ async def run_overload(
     return OverloadResult(figures, verdict, statuses)
 
 
-async def _sustained(url: str, spec: OverloadSpec) -> list[Attempt]:
+async def _sustained(
+    url: str, spec: OverloadSpec, on_answer: Callable[[Attempt], None]
+) -> list[Attempt]:
     end = time.monotonic() + spec.peak_s
     workload = Workload(EVENT, purchases=10**9, concurrency=spec.buyers)
-    return await run_workload([url], workload, enough=lambda: time.monotonic() >= end)
+    return await run_workload(
+        [url], workload, on_answer=on_answer, enough=lambda: time.monotonic() >= end
+    )
 
 
 @dataclass
@@ -125,7 +136,11 @@ class _Flood:
 
 
 async def _flood(
-    url: str, spec: OverloadSpec, peak_per_s: float, pid: int, on_answer: Callable[[], None]
+    url: str,
+    spec: OverloadSpec,
+    peak_per_s: float,
+    pid: int,
+    on_answer: Callable[[Attempt], None],
 ) -> _Flood:
     purchases = round(spec.times * peak_per_s * spec.seconds)
     arrivals = tuple(number * spec.seconds / purchases for number in range(purchases))
@@ -135,7 +150,7 @@ async def _flood(
         concurrency=spec.max_waiting + _SPARE_CONNECTIONS,
         arrivals_s=arrivals,
     )
-    asking = asyncio.create_task(run_workload([url], workload, on_answer=lambda _: on_answer()))
+    asking = asyncio.create_task(run_workload([url], workload, on_answer=on_answer))
     most = 0
     while not asking.done():
         most = max(most, resident_bytes(family(pid)))

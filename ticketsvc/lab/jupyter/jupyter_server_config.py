@@ -4,6 +4,8 @@ Notebooks are saved without what a run leaves in them, so that a run changes no 
 """
 
 import os
+import secrets
+import warnings
 from typing import Any
 
 from ticketsvc.settings import ROOT
@@ -21,6 +23,10 @@ def strip(model: dict[str, Any], **_: object) -> None:
 
 # Jupyter gives its configuration files this function.
 config = get_config()  # type: ignore[name-defined] # noqa: F821
+# `lab` prints the one address to open; with a token of its own Jupyter prints others.
+config.Application.log_level = "ERROR"
+config.IdentityProvider.token = secrets.token_urlsafe(24)
+warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")  # by itself: read twice
 config.FileContentsManager.pre_save_hook = strip
 config.KernelManager.transport_encryption = "auto"
 config.LabApp.default_url = "/lab/tree/README.md"

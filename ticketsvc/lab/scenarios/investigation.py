@@ -1,7 +1,7 @@
 """What notebook 10 does with a scenario: let it run, explore it, try fixes, show the results."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,7 +51,8 @@ class Investigation:
         first, *others = self.scenario.client
         first = first.model_copy(update={"count": clients or first.count})
         chosen = self.scenario.model_copy(update={"client": (first, *others)})
-        return await run_bursts(self.url, chosen, self._psql, repeat=repeat)
+        with counted("bursts", repeat) as count:
+            return await run_bursts(self.url, chosen, self._psql, repeat=repeat, on_burst=count)
 
     async def run_one_client(self) -> ScenarioBurst:
         """Let the first client act alone."""
@@ -63,11 +64,15 @@ class Investigation:
 
     async def explore(self) -> ScenarioExploration:
         """Explore the scenario as it is."""
-        return await self._explore(self.scenario)
+        with counted("schedules") as count:
+            return await self._explore(self.scenario, on_run=lambda _: count())
 
     async def explore_fixed(self) -> ScenarioExploration | None:
         """Explore the fixed system; return None where there is none."""
-        return await self._explore(self.fixed) if self.fixed else None
+        if self.fixed is None:
+            return None
+        with counted("schedules") as count:
+            return await self._explore(self.fixed, on_run=lambda _: count())
 
     async def replay(self, found: ScenarioExploration) -> ScenarioRun | None:
         """Run the smallest bad schedule again, by its order of clients; None: there is none."""
@@ -97,6 +102,7 @@ class Investigation:
         fixes: tuple[str, ...] = (),
         limit: int = 0,
         stop_at_violation: bool = False,
+        on_run: Callable[[ScenarioRun], object] = lambda _: None,
     ) -> ScenarioExploration:
         return await explore_scenario(
             self.url,
@@ -107,6 +113,7 @@ class Investigation:
             limit=limit or self.limit,
             stop_at_violation=stop_at_violation,
             keep=True,
+            on_run=on_run,
         )
 
 
