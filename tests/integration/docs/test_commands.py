@@ -230,3 +230,10 @@ def test_commands_in_sentences_exist(document: Path) -> None:
 def test_links_lead_to_files(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", document.read_text())
     assert [each for each in links if not (document.parent / each).exists()] == []
+
+
+def test_a_scenario_that_is_shown_is_an_example() -> None:
+    shown = {block for document in DOCUMENTS for block in blocks(document.read_text(), "toml")}
+    examples = {path.read_text() for path in (ROOT / "examples").rglob("*.toml")}
+    assert shown
+    assert shown <= examples
