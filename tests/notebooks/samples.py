@@ -35,8 +35,8 @@ CHART = (
 SECTION = "say('## Many numbers')\npd.DataFrame({'number': range(20)})"
 ANSWER = "answer('Why?', 'Because `1 < 2`, & so on.')"
 ANSWERS = "answer('Why?', 'Because `1 < 2` & so on.')"
-HOLDS = "verdict('Yes: it <holds>.', ('one is one', 1 == 1), ('two is two', 2 == 2))"
-FAILS = "verdict('Yes: it holds.', ('one is one', 1 == 1), ('one is two', 1 == 2))"
+HOLDS = "verdict('Yes: it <holds>.', {'one is one': 1 == 1, 'two is two': 2 == 2})"
+FAILS = "verdict('Yes: it holds.', {'one is one': 1 == 1, 'one is two': 1 == 2})"
 SAYS_PASSWORD = (
     "import html, os\n"
     "from psycopg.conninfo import conninfo_to_dict\n"

@@ -6,7 +6,6 @@ import re
 import textwrap
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -20,6 +19,7 @@ from ticketsvc.database.statements import source
 from ticketsvc.lab.charts.svg import as_svg
 from ticketsvc.lab.figures import recorded
 from ticketsvc.lab.report.questions import QUESTIONS
+from ticketsvc.lab.story import Claims
 from ticketsvc.settings import ROOT
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
@@ -28,14 +28,6 @@ CHART_METADATA = "ticketsvc"
 _DOTS_PER_INCH = 144
 _LARGEST_SVG = 150_000
 _LONG_LINES = 100
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One sentence, and whether the run bore it out."""
-
-    text: str
-    holds: bool
 
 
 def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
@@ -54,34 +46,33 @@ def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
     display({mime: data, "text/plain": alt}, raw=True, metadata=metadata)
 
 
-def verdict(sentence: str, *claims: tuple[str, bool]) -> None:
+def verdict(sentence: str, claims: Claims) -> None:
     """Display the verdict, then assert it: a report cannot print a claim that is not true.
 
     *sentence* answers the notebook's question; *claims* are what it rests on. Raise
     `AssertionError` naming the claims that do not hold.
     """
-    checked = [Claim(text, bool(holds)) for text, holds in claims]
-    holds = all(claim.holds for claim in checked)
+    broken = [text for text, holds in claims.items() if not holds]
+    said = "The run does not bear this notebook out." if broken else sentence
     data: dict[str, Any] = {
-        "sentence": sentence if holds else "The run does not bear this notebook out.",
-        "holds": holds,
-        "claims": [{"text": claim.text, "holds": claim.holds} for claim in checked],
+        "sentence": said,
+        "holds": not broken,
+        "claims": [{"text": text, "holds": bool(holds)} for text, holds in claims.items()],
         "figures": recorded(),
     }
     rows = "".join(
-        f"<li>{'✔' if claim.holds else '✘'} {html.escape(claim.text)}</li>" for claim in checked
+        f"<li>{'✔' if holds else '✘'} {html.escape(text)}</li>" for text, holds in claims.items()
     )
-    title = html.escape(data["sentence"])
+    title = html.escape(said)
     display(
         {
             VERDICT_MIME: data,
             "text/html": f"<div class='verdict'><strong>{title}</strong><ul>{rows}</ul></div>",
-            "text/plain": f"{data['sentence']} ({sum(c.holds for c in checked)}/{len(checked)})",
+            "text/plain": f"{said} ({len(claims) - len(broken)}/{len(claims)})",
         },
         raw=True,
     )
-    broken = [claim.text for claim in checked if not claim.holds]
-    assert holds, "not borne out: " + "; ".join(broken)  # noqa: S101 - asserting is the point
+    assert not broken, "not borne out: " + "; ".join(broken)  # noqa: S101 - asserting is the point
 
 
 def show_allocator(name: str) -> None:

@@ -127,16 +127,11 @@ def test_write_volume_charts_are_labelled() -> None:
             "purchases": 100,
             "wal_bytes": [340.0, 340.0, 1000.0, 16000.0],
             "wal_bytes_per_ticket": [42.5, 2.7, 125.0, 125.0],
-            "heap_bytes": [80.0, 80.0, 560.0, 8960.0],
-            "index_bytes": [20.0, 20.0, 240.0, 3840.0],
         }
     )
     wal = charts.wal_by_quantity(volumes)
     assert title(wal) == "Per purchase, largest to smallest: range ×1.0, ticket_rows ×16.0"
-    size = charts.size_by_quantity(volumes)
-    assert title(size) == "At 128 tickets a purchase, ticket_rows stores 128 times what range does"
     assert labelled(wal)
-    assert labelled(size)
 
 
 def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:

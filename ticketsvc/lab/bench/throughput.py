@@ -16,27 +16,6 @@ from ticketsvc.lab.figures import record
 
 ALLOCATORS = ("ticket_rows", "range", "group_commit")
 NOT_DURABLE = ("range", "group_commit")
-SHOWN = [
-    "candidate",
-    "connections",
-    "goodput_per_s",
-    "of_range",
-    "p50_ms",
-    "wal_bytes",
-    "transactions",
-    "audit",
-]
-"""The columns that a reader is shown; costs are per purchase."""
-
-SHOWN_OF_DURABILITY = [
-    "candidate",
-    "repetitions",
-    "goodput_min",
-    "goodput_per_s",
-    "goodput_max",
-    "at_risk_purchases",
-    "audit",
-]
 
 
 @dataclass(frozen=True)

@@ -24,4 +24,4 @@ from ticketsvc.lab.charts.throughput import (
     simulated_and_measured,
 )
 from ticketsvc.lab.charts.timeline import timeline
-from ticketsvc.lab.charts.write_volume import size_by_quantity, wal_by_quantity
+from ticketsvc.lab.charts.write_volume import wal_by_quantity

@@ -7,7 +7,6 @@ from matplotlib.ticker import ScalarFormatter
 from ticketsvc.lab.charts.style import (
     COLOURS,
     label_ends,
-    legend_below,
     new_figure,
     say_finding,
 )
@@ -37,33 +36,4 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     say_finding(per_purchase, f"Per purchase, largest to smallest:\n{words}")
     least = int(volumes["purchases"].min())
     say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
-    return figure
-
-
-def size_by_quantity(volumes: pd.DataFrame) -> Figure:
-    """Draw heap and index bytes per purchase against the quantity, per allocator."""
-    figure, [axes] = new_figure()
-    quantities = sorted(volumes["quantity"].unique())
-    for name, rows in volumes.groupby("allocator"):
-        for what, style in (("heap", "-"), ("index", ":")):
-            axes.plot(
-                rows["quantity"],
-                rows[f"{what}_bytes"],
-                style,
-                marker="o",
-                color=COLOURS[name],
-                label=f"{name}: {what}",
-            )
-    axes.set_xscale("log", base=2)
-    axes.set(yscale="log", xticks=quantities)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    biggest = volumes[volumes["quantity"] == quantities[-1]].set_index("allocator")
-    size = biggest["heap_bytes"] + biggest["index_bytes"]
-    say_finding(
-        axes,
-        f"At {quantities[-1]} tickets a purchase, {size.idxmax()} stores "
-        f"{size.max() / size.min():,.0f} times what {size.idxmin()} does",
-    )
-    axes.set(xlabel="tickets per purchase", ylabel="stored per purchase (bytes)")
-    legend_below(figure)
     return figure

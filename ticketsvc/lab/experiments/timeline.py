@@ -59,23 +59,6 @@ def read_steps(trace: Path, since_s: float | None = None) -> pd.DataFrame:
     return _mark_stale(steps)
 
 
-def transcript(steps: pd.DataFrame, total: int) -> pd.DataFrame:
-    """Return the steps of a burst in words, with the pool's stock after each.
-
-    Columns: purchase, what happens, available (the pool's column, after the step).
-    """
-    subtracted = steps["quantity"].where(steps["step"] == "decrement", 0).cumsum()
-    table = pd.DataFrame(
-        {
-            "purchase": steps["purchase"],
-            "what happens": [_in_words(step) for step in steps.to_dict("records")],
-            "available": total - subtracted.astype(int),
-        }
-    )
-    table.index = pd.RangeIndex(1, len(table) + 1)
-    return table
-
-
 def _step(record: dict[str, Any], name: str) -> dict[str, Any]:
     parameters = record["parameters"]
     return {
@@ -97,14 +80,3 @@ def _mark_stale(steps: pd.DataFrame) -> pd.DataFrame:
         for index, row in zip(subtractions.index, subtractions.itertuples(index=False), strict=True)
     }
     return steps.assign(stale_by=pd.Series(stale, dtype="Int64"))
-
-
-def _in_words(step: dict[str, Any]) -> str:
-    match step["step"]:
-        case "read_pool":
-            return f"reads: {step['read_available']:.0f} available"
-        case "insert_ticket":
-            return f"inserts ticket {step['number']:.0f}"
-    if not step["stale_by"]:
-        return f"subtracts {step['quantity']}: what it read still held"
-    return f"subtracts {step['quantity']}: its read is stale, {step['stale_by']} sold since"

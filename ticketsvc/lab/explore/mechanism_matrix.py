@@ -165,14 +165,6 @@ def mechanisms() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["allocator", "what it does", "safe"])
 
 
-def by_mechanism(table: pd.DataFrame) -> pd.DataFrame:
-    """Add up the counts of *table*, as `explore_matrix` returns it, over buyers and stock."""
-    counts = ["schedules", "classes", "clean", "oversold", "duplicate", "refused_with_stock"]
-    summed = table.groupby(["mechanism", "schema"], sort=False)[counts].sum().reset_index()
-    summed.insert(4, "violating", summed["schedules"] - summed["clean"])
-    return summed.rename(columns={"classes": "executed"})
-
-
 # What is often said of three mechanisms; the table shows it beside what happens.
 _CLAIMS = {
     "transaction": "BEGIN and COMMIT are enough: nobody sees half a purchase",
@@ -223,13 +215,3 @@ def bad_fractions(table: pd.DataFrame, mechanism: str) -> pd.DataFrame:
             "fraction": 1 - cases["clean"] / cases["schedules"],
         }
     ).sort_values("buyers", ignore_index=True)
-
-
-def oversells(table: pd.DataFrame, mechanism: str) -> bool:
-    """Return whether a schedule of *mechanism* issues more tickets than there are."""
-    return bool(table.loc[table["mechanism"] == mechanism, "oversold"].any())
-
-
-def refuses_with_stock(table: pd.DataFrame, mechanism: str) -> bool:
-    """Return whether a schedule of *mechanism* refuses a buyer with enough tickets left."""
-    return bool(table.loc[table["mechanism"] == mechanism, "refused_with_stock"].any())

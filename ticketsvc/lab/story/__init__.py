@@ -1,4 +1,4 @@
 """What the notebooks say: findings and claims as named functions, one module per notebook."""
 
-Claim = tuple[str, bool]
-"""A sentence of a verdict, and whether the run bears it out."""
+Claims = dict[str, bool]
+"""The sentences of a verdict, and whether the run bears each of them out."""

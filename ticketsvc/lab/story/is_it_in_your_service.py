@@ -9,6 +9,7 @@ from ticketsvc.lab.explore.transcripts import every
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.scenarios.burst import ScenarioBurst
 from ticketsvc.lab.scenarios.investigation import name_of
+from ticketsvc.lab.story import Claims
 
 _UNEXPLAINED = (
     "unexplained: what the statements read and wrote is evidence for none of the causes that the "
@@ -96,39 +97,30 @@ def claims(
     bursts: Sequence[ScenarioBurst],
     fixed: ScenarioExploration | None,
     tried: Sequence[TriedFix],
-) -> list[tuple[str, bool]]:
+) -> Claims:
     """Return what the answer rests on, and whether each of it is so."""
     violated = sum(not burst.clean for burst in bursts)
-    made = [
-        (
-            "before each burst every invariant holds",
-            not any(burst.before for burst in bursts),
+    made = {
+        "before each burst every invariant holds": not any(burst.before for burst in bursts),
+        f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
+        f"{found.schedules:,} schedules: no burst does what no schedule does": bool(
+            found.violating or found.reasons or not violated
         ),
-        (
-            f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
-            f"{found.schedules:,} schedules: no burst does what no schedule does",
-            bool(found.violating or found.reasons or not violated),
-        ),
-    ]
+    }
     if not found.reasons:
-        made.append((f"{every(found.schedules).lower()} covered", found.complete))
-        made.append(("in a schedule a client succeeds", found.succeeded > 0))
+        made[f"{every(found.schedules).lower()} covered"] = found.complete
+        made["in a schedule a client succeeds"] = found.succeeded > 0
     if found.smallest is not None:
-        made.append(
-            (
-                f"schedule {found.smallest.id}, run again, ends in the same violations",
-                again is not None and again.outcome == found.smallest.outcome,
-            )
+        made[f"schedule {found.smallest.id}, run again, ends in the same violations"] = (
+            again is not None and again.outcome == found.smallest.outcome
         )
     if fixed is not None:
-        made.append(("the system as it is violates", found.violating > 0))
-        made.append(
-            (
-                f"fixed: {every(fixed.schedules).lower()} covered and clean",
-                fixed.complete and not fixed.violating and not fixed.reasons,
-            )
+        made["the system as it is violates"] = found.violating > 0
+        made[f"fixed: {every(fixed.schedules).lower()} covered and clean"] = (
+            fixed.complete and not fixed.violating and not fixed.reasons
         )
     if tried:
-        reasons = all(one.holds or one.why for one in tried)
-        made.append((f"{which_fixes_hold(tried)} Each other one has its reason", reasons))
+        made[f"{which_fixes_hold(tried)} Each other one has its reason"] = all(
+            one.holds or one.why for one in tried
+        )
     return made

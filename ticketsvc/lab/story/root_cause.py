@@ -4,8 +4,9 @@ import pandas as pd
 
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.by_hand import ByHand
-from ticketsvc.lab.story import Claim
+from ticketsvc.lab.story import Claims
 
+ANSWER = "Check-then-act: all purchases read the same stock before the first one subtracts from it."
 TIMELINE = (
     "Timeline: one line per purchase, with its read, its inserts and its subtraction; "
     "stale reads are marked with a cross"
@@ -41,11 +42,12 @@ def all_had_read_before_the_first_subtracted(steps: pd.DataFrame, total: int) ->
     reads, subtractions = _reads(steps), _subtractions(steps)
     stale = subtractions["stale_by"]
     return (
-        f"**What this shows.** {len(reads)} purchases read the stock; "
-        f"{(reads['read_available'] == total).sum()} of them read {total}. The last read ended "
-        f"{reads['ended_ms'].max():.1f} ms after the first statement, the first subtraction "
-        f"{subtractions['ended_ms'].min():.1f} ms after it. {(stale > 0).sum()} purchases "
-        f"subtracted on a stale read; the last of them after {stale.max()} others had sold."
+        f"**What this shows.** {(reads['read_available'] == total).sum()} of {len(reads)} "
+        f"purchases read {total}. The last read ended {reads['ended_ms'].max():.1f} ms after the "
+        f"first statement began, the first subtraction {subtractions['ended_ms'].min():.1f} ms "
+        "after it. In between, the purchases insert their tickets: what they insert was decided "
+        f"by the read. {(stale > 0).sum()} subtracted on a stale read, the last of them after "
+        f"{stale.max()} others had sold."
     )
 
 
@@ -79,41 +81,32 @@ def how_long_it_is_dangerous(by_gap: pd.DataFrame, alone_ms: float) -> str:
         for _, row in by_gap.iterrows()
     )
     return (
-        f"**What this shows.** A purchase alone takes {alone_ms:.1f} ms here (median). Pairs that "
-        f"do damage, {pairs}. The length of one purchase is no safe distance: two that overlap "
-        "slow each other down, and some take much longer than the median."
+        f"**What this shows.** A purchase alone takes {alone_ms:.1f} ms here (median; nothing else "
+        f"runs, in notebook 04 other services do). Pairs that do damage, {pairs}. The length of "
+        "one purchase is no safe distance: two that overlap slow each other down."
     )
 
 
-def all_decide_on_the_same_read(
-    by_hand: ByHand,
-    burst: EventVerdict,
-    steps: pd.DataFrame,
-    pair: EventVerdict,
-    by_purchases: pd.DataFrame,
-) -> list[Claim]:
-    """Claim what notebook 03 rests on; *steps* are those of *burst*, *pair* is one of two."""
+def claims(
+    by_hand: ByHand, burst: EventVerdict, steps: pd.DataFrame, by_purchases: pd.DataFrame
+) -> Claims:
+    """Return the claims of notebook 03; *steps* are those of *burst*."""
     reads, subtractions = _reads(steps), _subtractions(steps)
     found = by_purchases.pivot(index="purchases", columns="pool_size", values="damaged")
-    return [
-        (
-            "by hand, one purchase after the other: one ticket, and none left",
-            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0,
+    return {
+        "by hand, one purchase after the other: one ticket, and none left": (
+            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0
         ),
-        ("the burst was damaged", burst.duplicates > 0),
-        (
-            "every purchase had read the stock before the first subtraction",
-            reads["ended_ms"].max() <= subtractions["ended_ms"].min(),
+        "the burst was damaged": burst.duplicates > 0,
+        "every purchase had read the stock before the first subtraction": (
+            reads["ended_ms"].max() <= subtractions["ended_ms"].min()
         ),
-        ("all read the same stock", reads["read_available"].nunique() == 1),
-        (
-            "all but one subtracted on a stale read",
-            (subtractions["stale_by"] > 0).sum() == len(reads) - 1,
+        "all read the same stock": reads["read_available"].nunique() == 1,
+        "all but one subtracted on a stale read": (
+            (subtractions["stale_by"] > 0).sum() == len(reads) - 1
         ),
-        ("two purchases are enough", pair.duplicates > 0),
-        ("one purchase alone never does damage", (found[found.index == 1] == 0).all(axis=None)),
-        (
-            f"{found.index.max()} purchases do, with every size of the pool",
-            (found.loc[found.index.max()] > 0).all(),
-        ),
-    ]
+        "one purchase alone never does damage": (found[found.index == 1] == 0).all(axis=None),
+        f"{found.index.max()} purchases do, with every size of the pool": (
+            found.loc[found.index.max()] > 0
+        ).all(),
+    }

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from ticketsvc.lab.story import Claim
+from ticketsvc.lab.story import Claims
 
+ANSWER = "Both schemas hold the six events, and both are clean."
 STOCK = "Horizontal bars, one per event: tickets sold and tickets available"
 
 
@@ -26,20 +27,18 @@ def both_schemas_hold_the_same(pools: pd.DataFrame) -> str:
     )
 
 
-def both_schemas_are_clean(pools: pd.DataFrame, same_tickets: bool) -> list[Claim]:
-    """Claim what notebook 01 rests on; *same_tickets*: the view returns the original's rows."""
+def claims(pools: pd.DataFrame, same_tickets: bool) -> Claims:
+    """Return the claims of notebook 01; *same_tickets*: the view returns the original's rows."""
     original, fixed = (pools[pools["schema"] == name] for name in ("original", "fixed"))
-    return [
-        ("both schemas hold six events", len(original) == len(fixed) == 6),
-        ("every number is issued once", (pools["issued"] == pools["unique"]).all()),
-        (
-            "as many tickets are issued as the pools say are sold",
-            (pools["issued"] == pools["total"] - pools["available"]).all(),
+    return {
+        "both schemas hold six events": len(original) == len(fixed) == 6,
+        "every number is issued once": (pools["issued"] == pools["unique"]).all(),
+        "as many tickets are issued as the pools say are sold": (
+            pools["issued"] == pools["total"] - pools["available"]
+        ).all(),
+        "the audit finds every event clean": pools["clean"].all(),
+        "both schemas hold the same stock": (
+            original["available"].tolist() == fixed["available"].tolist()
         ),
-        ("the audit finds every event clean", pools["clean"].all()),
-        (
-            "both schemas hold the same stock",
-            original["available"].tolist() == fixed["available"].tolist(),
-        ),
-        ("the view returns the tickets of the original, row for row", same_tickets),
-    ]
+        "the view returns the tickets of the original, row for row": same_tickets,
+    }

@@ -4,8 +4,9 @@ import pandas as pd
 
 from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.experiments.repair import Repair
-from ticketsvc.lab.story import Claim
+from ticketsvc.lab.story import Claims
 
+ANSWER = "One conditional UPDATE closes it, and the schema refuses every duplicate and oversell."
 SIDE_BY_SIDE = (
     "Bars: tickets issued by each allocator and schema in the same burst, with the stock as a "
     "dashed line"
@@ -22,18 +23,6 @@ def what_they_cost(fixes: pd.DataFrame) -> str:
         "are, the more of it. In the others a buyer waits, the shorter the fewer steps a purchase "
         "has."
     )
-
-
-def each_fix_holds(fixes: pd.DataFrame) -> list[Claim]:
-    """Claim that each fix is clean, and was tested: a buyer had to wait or to try again."""
-    tested = fixes["a buyer waits"] + fixes["a buyer tries again"]
-    return [
-        (
-            "each fix: two purchases at once are clean in every schedule",
-            (fixes["clean"] == fixes["schedules"]).all(),
-        ),
-        ("each fix: in some schedule a buyer waits or tries again", (tested > 0).all()),
-    ]
 
 
 def the_second_waits_and_finds_none_left(by_hand: ByHand) -> str:
@@ -66,19 +55,19 @@ def one_statement(statement: str, last: pd.DataFrame) -> str:
     )
 
 
-def this_is_what_it_costs(costs: pd.DataFrame, buyers: int) -> str:
+def this_is_what_it_costs(costs: pd.DataFrame, buyers: int, quantity: int) -> str:
     """Answer what fixes cost beside the original, alone and with several buyers."""
     fix, retry, shared = (
         costs.loc[name] for name in ("ticket_rows", "serializable", "group_commit")
     )
     original = costs.loc["naive"]
     return (
-        f"One purchase alone takes {fix['alone_ms']:.1f} ms; in the original, where each statement "
-        f"commits by itself, {original['alone_ms']:.1f} ms. {buyers} buyers of one event get "
-        f"{fix['sold_per_s']:,.0f} purchases a second, of the original "
+        f"One purchase alone takes {fix['alone_ms']:.1f} ms, with one commit; in the original, "
+        f"which commits each of its {quantity + 1} writes, {original['alone_ms']:.1f} ms. {buyers} "
+        f"buyers of one event get {fix['sold_per_s']:,.0f} purchases a second, of the original "
         f"{original['sold_per_s']:,.0f}. With SERIALIZABLE and a retry it is "
         f"{retry['sold_per_s']:,.0f}; where waiting purchases share a commit, "
-        f"{shared['sold_per_s']:,.0f}."
+        f"{shared['sold_per_s']:,.0f}, and more the more of them wait."
     )
 
 
@@ -86,9 +75,8 @@ def some_writes_are_allowed(tried: pd.DataFrame) -> str:
     """Say what the schema refuses, and what it cannot."""
     return (
         f"**What this shows.** {tried['refused'].sum()} of {len(tried)} writes are refused, each "
-        "by a constraint that has a name. `issue_in_sequence` is a trigger: it locks the pool's "
-        "row, and a new row may only continue the numbers that both ticket tables hold, up to the "
-        "total. So ranges cannot overlap, leave a gap or go beyond the total. What the schema "
+        "by a constraint that has a name. `issue_in_sequence` is a trigger: a new row may only "
+        "continue the numbers that both ticket tables hold, up to the total. What the schema "
         "cannot refuse is *half a sale*: a stock that is subtracted and no ticket. For that the "
         "statements need their transaction."
     )
@@ -105,99 +93,78 @@ def it_sold_meanwhile(repaired: Repair) -> str:
     )
 
 
-def one_ticket_is_sold_once(by_hand: ByHand) -> list[Claim]:
-    """Claim what the script shows."""
-    results = by_hand.results
-    return [
-        (
-            "by hand: the second UPDATE waits for the first, and then changes no row",
-            "waits for A" in results and "goes on: no row" in results,
-        ),
-        (
-            "by hand: one ticket, and none left",
-            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0,
-        ),
-    ]
-
-
-def no_burst_is_damaged(before: pd.DataFrame, after: pd.DataFrame) -> list[Claim]:
+def claims_of_the_statement(by_hand: ByHand, before: pd.DataFrame, after: pd.DataFrame) -> Claims:
     """Claim that the same burst, damaged *before*, ends *after* as the stock allows."""
     one = after.iloc[0]
     sold = one["total"] // one["quantity"]
-    return [
-        (
-            "before: every burst is oversold and has duplicates",
-            (before["oversold"] & (before["duplicates"] > 0)).all(),
+    return {
+        "by hand: the second UPDATE waits for the first, and then changes no row": (
+            {"waits for A", "goes on: no row"} <= {*by_hand.results}
         ),
-        (
-            f"after: as many successes as the stock allows, {sold} in every burst",
-            (after["successes"] == sold).all(),
+        "by hand: one ticket, and none left": (
+            by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0
         ),
-        (
-            "after: all other buyers are refused",
-            (after["refused"] == one["purchases"] - sold).all(),
-        ),
-        ("after: no duplicate, nothing oversold, the ledger is clean", after["clean"].all()),
-        (
-            "after: the stock ends where it should",
-            (after["available"] == one["total"] % one["quantity"]).all(),
-        ),
-    ]
+        "before: every burst is oversold and has duplicates": (
+            before["oversold"] & (before["duplicates"] > 0)
+        ).all(),
+        f"after: as many successes as the stock allows, {sold} in every burst": (
+            after["successes"] == sold
+        ).all(),
+        "after: all other buyers are refused": (after["refused"] == one["purchases"] - sold).all(),
+        "after: no duplicate, nothing oversold, the ledger is clean": after["clean"].all(),
+        "after: the stock ends where it should": (
+            after["available"] == one["total"] % one["quantity"]
+        ).all(),
+    }
 
 
-def the_schema_refuses(
+def claims_of_the_choice(fixes: pd.DataFrame, costs: pd.DataFrame) -> Claims:
+    """Claim that each fix is clean, was tested by a conflict, and sells to every buyer."""
+    tested = fixes["a buyer waits"] + fixes["a buyer tries again"]
+    sold = costs.drop(index="naive")
+    return {
+        "each fix: two purchases at once are clean in every schedule": (
+            fixes["clean"] == fixes["schedules"]
+        ).all(),
+        "each fix: in some schedule a buyer waits or tries again": (tested > 0).all(),
+        "with tickets for all, no fix refuses a buyer": (sold["refused"] == 0).all(),
+        "and the ledger of each is clean": sold["clean"].all(),
+    }
+
+
+def claims_of_the_schema(
     caught: pd.DataFrame, answers: pd.DataFrame, tried: pd.DataFrame
-) -> list[Claim]:
+) -> Claims:
     """Claim what the fixed schema refuses: the naive code's copies, and writes by hand."""
-    allowed = tried["allowed"]
-    return [
-        (
-            "the naive code on the fixed schema: no duplicate, nothing oversold",
-            (
-                (caught["duplicates"] == 0)
-                & ~caught["oversold"]
-                & (caught["issued"] <= caught["total"])
-            ).all(),
+    allowed, refused = tried["allowed"], tried["refused"]
+    return {
+        "the naive code on the fixed schema: no duplicate, nothing oversold": (
+            (caught["duplicates"] == 0)
+            & ~caught["oversold"]
+            & (caught["issued"] <= caught["total"])
+        ).all(),
+        "and what refuses its copies is the primary key": (
+            answers["message"].str.contains("issued_tickets_pkey").any()
         ),
-        (
-            "and what refuses its copies is the primary key",
-            answers["message"].str.contains("issued_tickets_pkey").any(),
-        ),
-        (
-            "every forbidden write is refused, by a constraint that has a name",
-            (tried["refused"] & (tried["constraint"] != ""))[~allowed].all(),
-        ),
-        (
-            "the control and half a sale are accepted, and nothing else",
-            tried["write"][~tried["refused"]].tolist() == tried["write"][allowed].tolist(),
-        ),
-    ]
+        "every forbidden write is refused, by a constraint that has a name": (
+            refused & (tried["constraint"] != "")
+        )[~allowed].all(),
+        "the control and half a sale are accepted, and nothing else": (refused == ~allowed).all(),
+    }
 
 
-def no_fix_costs_a_sale(costs: pd.DataFrame) -> list[Claim]:
-    """Claim that with tickets for all, each fix sells to every buyer, and stays clean."""
-    fixes = costs.drop(index="naive")
-    return [
-        ("with tickets for all, no fix refuses a buyer", (fixes["refused"] == 0).all()),
-        ("and the ledger of each is clean", fixes["clean"].all()),
-    ]
-
-
-def the_damage_is_repaired(repaired: Repair) -> list[Claim]:
+def claims_of_the_repair(repaired: Repair) -> Claims:
     """Claim that the damaged event was repaired while it sold, and nobody lost a ticket."""
-    return [
-        (
-            "the damaged event is clean after its repair",
-            not repaired.before.clean and repaired.after.clean,
+    return {
+        "the damaged event is clean after its repair": (
+            repaired.after.clean and not repaired.before.clean
         ),
-        ("every constraint is valid", repaired.guards["valid"].eq("t").all()),
-        (
-            "purchases were sold while it was repaired, and none got an error",
-            len(repaired.during) > 0 and repaired.errors == 0,
+        "every constraint is valid": repaired.guards["valid"].eq("t").all(),
+        "purchases were sold while it was repaired, and none got an error": (
+            len(repaired.during) > 0 and repaired.errors == 0
         ),
-        ("every holder of a shared number is in the plan", not repaired.unplanned),
-        (
-            "no ticket was lost: all that were sold are issued",
-            repaired.tickets_sold == repaired.after.issued,
+        "every holder of a shared number is in the plan": not repaired.unplanned,
+        "no ticket was lost: all that were sold are issued": (
+            repaired.tickets_sold == repaired.after.issued
         ),
-    ]
+    }

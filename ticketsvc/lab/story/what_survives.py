@@ -1,12 +1,10 @@
 """What notebook 09 says: what buyers, services and the database keep when something breaks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pandas as pd
 
 from ticketsvc.lab.faults.experiment import WAL_WRITER_DELAY_S
 from ticketsvc.lab.faults.overload import OverloadResult, OverloadSpec
+from ticketsvc.lab.story import Claims
 
 ANSWER = (
     "With keys and durable commits: everything. Without keys some is sold twice, without the "
@@ -105,69 +103,56 @@ def it_refuses_fast_and_goes_on_selling(overloaded: OverloadResult) -> str:
 
 def claims_of_keys(
     asked: pd.DataFrame, keyed: pd.DataFrame, without: pd.DataFrame, times: int
-) -> list[tuple[str, bool]]:
+) -> Claims:
     """Return what is claimed of purchases with keys, and of those without."""
     killed = keyed["fault"] == "server_kill"
     twice = without.set_index("fault")["sold_twice"]
     held = asked["tickets held"]
-    return [
-        (
-            "asked twice, one purchase with a key, two without",
-            2 * held["with a key"] == held["without"],
+    return {
+        "asked twice, one purchase with a key, two without": (
+            2 * held["with a key"] == held["without"]
         ),
-        (
-            "each fault interrupted purchases, whose buyers tried again",
-            bool((keyed["retried"] > 0).all()),
-        ),
-        ("each fault was injected as often as asked", bool((keyed["injections"] >= times).all())),
-        ("with keys nothing is oversold", not keyed["oversold"].any()),
-        ("with keys no number is issued twice", not keyed["duplicates"].any()),
-        ("with keys no purchase is sold twice", not keyed["sold_twice"].any()),
-        ("with keys no acknowledged purchase is lost", not keyed["lost"].any()),
-        ("with keys every buyer gets an answer", not keyed["unresolved"].any()),
-        ("with keys no purchase is refused for good", not keyed["refused"].any()),
-        (
-            "with keys every ledger is clean and agrees with what the buyers were told",
-            bool((keyed["audit"] == "clean").all()),
-        ),
-        (
-            "only services that were killed had to be started again",
-            not keyed.loc[~killed, "restarts"].any(),
-        ),
-        (
-            "every killed server process was started again",
-            bool((keyed["restarts"] == keyed["injections"])[killed].all()),
-        ),
-        ("without keys, dropped answers sell purchases twice", twice["answer_dropped"] > 0),
-        ("without keys, a frozen database sells purchases twice", twice["database_freeze"] > 0),
-    ]
+        "each fault interrupted purchases, whose buyers tried again": (keyed["retried"] > 0).all(),
+        "each fault was injected as often as asked": (keyed["injections"] >= times).all(),
+        "with keys nothing is oversold": not keyed["oversold"].any(),
+        "with keys no number is issued twice": not keyed["duplicates"].any(),
+        "with keys no purchase is sold twice": not keyed["sold_twice"].any(),
+        "with keys no acknowledged purchase is lost": not keyed["lost"].any(),
+        "with keys every buyer gets an answer": not keyed["unresolved"].any(),
+        "with keys no purchase is refused for good": not keyed["refused"].any(),
+        "with keys every ledger is clean and agrees with what the buyers were told": (
+            keyed["audit"] == "clean"
+        ).all(),
+        "every killed server process was started again, and no other": (
+            keyed["restarts"] == keyed["injections"].where(killed, 0)
+        ).all(),
+        "without keys, dropped answers sell purchases twice": twice["answer_dropped"] > 0,
+        "without keys, a frozen database sells purchases twice": twice["database_freeze"] > 0,
+    }
 
 
-def claims_of_the_flush(crashed: pd.DataFrame) -> list[tuple[str, bool]]:
+def claims_of_the_flush(crashed: pd.DataFrame) -> Claims:
     """Return what is claimed of crashes, with the flush and without."""
     lost = crashed.set_index("durable")["lost"]
-    return [
-        ("with the flush, crashes lose no acknowledged purchase", lost[True] == 0),
-        ("without the flush, they do", lost[False] > 0),
-        ("even then the ledger holds no number twice", not crashed["duplicates"].any()),
-    ]
+    return {
+        "with the flush, crashes lose no acknowledged purchase": lost[True] == 0,
+        "without the flush, they do": lost[False] > 0,
+        "even then the ledger holds no number twice": not crashed["duplicates"].any(),
+    }
 
 
-def claims_of_overload(overloaded: OverloadResult) -> list[tuple[str, bool]]:
+def claims_of_overload(overloaded: OverloadResult) -> Claims:
     """Return what is claimed of the service under many times its load."""
-    rate: Mapping[str, Any] = overloaded.figures
-    statuses: Sequence[int] = overloaded.statuses
-    return [
-        (
-            "more purchases were refused than sold: the load was an overload",
-            rate["refused"] > rate["sold"],
+    rate = overloaded.figures
+    return {
+        "more purchases were refused than sold: the load was an overload": (
+            rate["refused"] > rate["sold"]
         ),
-        (
-            "it sold more purchases than may wait at once: it went on selling",
-            rate["sold"] > rate["max_waiting"],
+        "it sold more purchases than may wait at once: it went on selling": (
+            rate["sold"] > rate["max_waiting"]
         ),
-        ("a refusal took less time than a sale", rate["refused_p50_ms"] < rate["sold_p50_ms"]),
-        ("every refusal was a 503", list(statuses) == [503]),
-        ("every purchase had an answer", not rate["unknown"]),
-        ("after the overload the ledger is clean", overloaded.verdict.clean),
-    ]
+        "a refusal took less time than a sale": rate["refused_p50_ms"] < rate["sold_p50_ms"],
+        "every refusal was a 503": [*overloaded.statuses] == [503],
+        "every purchase had an answer": not rate["unknown"],
+        "after the overload the ledger is clean": overloaded.verdict.clean,
+    }

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ticketsvc.lab.explore.exploration import Exploration
-from ticketsvc.lab.explore.mechanism_matrix import oversells, refuses_with_stock
 from ticketsvc.lab.explore.reduction_check import BothWays
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.mutation.mutations import NOBODY
+from ticketsvc.lab.story import Claims
 
 ANSWER = "Every schedule except the serial ones breaks the naive allocator; none breaks a safe one."
 MATRIX = (
@@ -97,9 +97,21 @@ def batches_are_covered(batches: Exploration) -> str:
     )
 
 
+def the_reduction_loses_nothing(compared: pd.DataFrame) -> str:
+    """Say how many cases were explored both ways, and how many outcomes agree."""
+    return (
+        f"**What this shows.** {len(compared)} cases: {compared['in_full'].sum()} schedules "
+        f"executed one by one, and {compared['classes'].sum()} that represent them. In "
+        f"{compared['same'].sum()} of {len(compared)} cases the outcomes are the same."
+    )
+
+
 def mutants_by_catcher(mutants: pd.DataFrame) -> pd.DataFrame:
     """Count the mutants that each of explorer, database and checker caught."""
-    return mutants.groupby("caught by").size().to_frame("mutants")
+    of_schema = mutants["taken from"].str.startswith("schema")
+    guard = of_schema.map({True: "of the schema", False: "of an allocator"})
+    guard = guard.mask(mutants["guard"] == "the sign check", "the sign check").rename("guard")
+    return pd.crosstab(guard, mutants["caught by"])
 
 
 def bursts_beside_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -112,9 +124,9 @@ def bursts_beside_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
     )
     return (
         f"**What this shows.** With {most['buyers']:.0f} buyers "
-        f"{most['schedules'] * most['fraction']:,.0f} of {most['schedules']:,.0f} schedules do "
-        f"damage. Of the measured bursts of {most['buyers']:.0f}: {bursts}. Purchases that do not "
-        "overlap run one after the other, and such a serial schedule is clean. So the bug can "
+        f"{most['schedules'] * most['fraction']:,.0f} of {most['schedules']:,.0f} schedules of "
+        f"`naive_bulk` do damage. Of the measured bursts of `naive`: {bursts}. Purchases that do "
+        "not overlap run one after the other, and such a serial schedule is clean. So the bug can "
         "stay hidden for years of slow sales."
     )
 
@@ -134,88 +146,69 @@ def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
     )
 
 
-def claims_of_naive(
-    explored: Mapping[str, BothWays], schedules: pd.DataFrame
-) -> list[tuple[str, bool]]:
+def claims_of_naive(explored: Mapping[str, BothWays], schedules: pd.DataFrame) -> Claims:
     """Return what is claimed of the two naive allocators, and of classes."""
     bulk, naive = explored["naive_bulk"].runs, explored["naive"].runs
-    return [
-        (
-            "naive in three statements: only the serial orders are clean",
-            all(run.serial == run.verdict.clean for run in bulk),
+    return {
+        "naive in three statements: only the serial orders are clean": all(
+            run.serial == run.verdict.clean for run in bulk
         ),
-        (
-            "the schedules of a class end alike",
-            bool((schedules.groupby("class")["clean"].nunique() == 1).all()),
+        "the schedules of a class end alike": (
+            schedules.groupby("class")["clean"].nunique() == 1
+        ).all(),
+        f"naive, statement by statement: all {_schedules(naive):,} schedules covered, "
+        f"{_clean(naive)} of them clean": (
+            all(run.serial == run.verdict.clean for run in naive) and _clean(naive) == 2
         ),
-        (
-            f"naive, statement by statement: all {_schedules(naive):,} schedules covered, "
-            f"{_clean(naive)} of them clean",
-            all(run.serial == run.verdict.clean for run in naive) and _clean(naive) == 2,
-        ),
-    ]
+    }
 
 
-def claims_of_mechanisms(table: pd.DataFrame) -> list[tuple[str, bool]]:
+def claims_of_mechanisms(table: pd.DataFrame) -> Claims:
     """Return what is claimed of safe mechanisms, and of the three that look right."""
     safe = table[table["safe"]]
     by_name = table.groupby("mechanism")
     states, duplicates = by_name["sqlstates"].agg(set), by_name["duplicate"].sum()
-    return [
-        ("of every safe mechanism, all schedules are covered", bool(safe["complete"].all())),
-        (
-            "safe mechanisms: no violation in any schedule",
-            bool((safe["clean"] == safe["schedules"]).all()),
+    oversold, with_stock = by_name["oversold"].sum(), by_name["refused_with_stock"].sum()
+    return {
+        "of every safe mechanism, all schedules are covered": safe["complete"].all(),
+        "safe mechanisms: no violation in any schedule": (safe["clean"] == safe["schedules"]).all(),
+        "no buyer of a safe mechanism is refused while tickets are left": (
+            safe["refused_with_stock"] == 0
+        ).all(),
+        "in each case a buyer had to wait, had to retry or was refused": (
+            safe["blocked"] + safe["retries"] + safe["refused"] > 0
+        ).all(),
+        "a transaction alone, and unique numbers alone, still oversell": (
+            oversold[["transaction", "unique_only"]] > 0
+        ).all(),
+        "a transaction alone issues numbers twice, and nothing fails": (
+            duplicates["transaction"] > 0 and states["transaction"] == {""}
         ),
-        (
-            "no buyer of a safe mechanism is refused while tickets are left",
-            bool((safe["refused_with_stock"] == 0).all()),
+        "unique numbers are unique": duplicates["unique_only"] == 0,
+        "REPEATABLE READ does not oversell; it refuses buyers with tickets left, with 40001": (
+            oversold["repeatable_read"] == 0 < with_stock["repeatable_read"]
+            and "40001" in states["repeatable_read"]
         ),
-        (
-            "in each case a buyer had to wait, had to retry or was refused",
-            bool((safe["blocked"] + safe["retries"] + safe["refused"] > 0).all()),
-        ),
-        (
-            "a transaction alone, and unique numbers alone, still oversell",
-            oversells(table, "transaction") and oversells(table, "unique_only"),
-        ),
-        (
-            "a transaction alone issues numbers twice, and nothing fails",
-            duplicates["transaction"] > 0 and states["transaction"] == {""},
-        ),
-        ("unique numbers are unique", duplicates["unique_only"] == 0),
-        (
-            "REPEATABLE READ does not oversell; it refuses buyers with tickets left, with 40001",
-            not oversells(table, "repeatable_read")
-            and refuses_with_stock(table, "repeatable_read")
-            and "40001" in states["repeatable_read"],
-        ),
-    ]
+    }
 
 
 def claims_of_the_method(
     compared: pd.DataFrame, mutants: pd.DataFrame, drawn: Exploration, batches: Exploration
-) -> list[tuple[str, bool]]:
+) -> Claims:
     """Return what is claimed of the reduction, the mutants and the larger cases."""
-    return [
-        (
-            "with and without reduction, the same outcomes, each the same number of times",
-            bool(compared["same"].all()),
+    return {
+        "with and without reduction, the same outcomes, each the same number of times": (
+            compared["same"].all()
         ),
-        (
-            "naive is among the allocators that were compared so",
-            any(name.startswith("naive,") for name in compared["mechanism"]),
+        "naive is among the allocators that were compared so": any(
+            name.startswith("naive,") for name in compared["mechanism"]
         ),
-        (
-            f"each of {len(mutants)} mutants is caught",
-            bool((mutants["caught by"] != NOBODY).all()),
+        f"each of {len(mutants)} mutants is caught": (mutants["caught by"] != NOBODY).all(),
+        "the sample of four buyers found no damage": drawn.violating == 0,
+        "batches of group_commit: no violation in any schedule, and a buyer had to wait": (
+            batches.complete and batches.violating == 0 < batches.blocked
         ),
-        ("the sample of four buyers found no damage", drawn.violating == 0),
-        (
-            "batches of group_commit: no violation in any schedule, and a buyer had to wait",
-            batches.complete and batches.violating == 0 and batches.blocked > 0,
-        ),
-    ]
+    }
 
 
 def _schedules(runs: Sequence[ScheduleRun]) -> int:

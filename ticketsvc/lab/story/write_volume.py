@@ -2,30 +2,18 @@
 
 import pandas as pd
 
-from ticketsvc.lab.story import Claim
+from ticketsvc.lab.story import Claims
 
+ANSWER = "A range writes the same for any quantity; rows write in proportion."
 WAL = (
     "Two panels: WAL bytes per purchase, and per ticket, against the quantity, for one row per "
     "ticket and one row per purchase"
 )
-SIZE = "Lines: heap and index bytes per purchase against the quantity, on logarithmic scales"
 NETS = "Bars: WAL bytes per purchase under each constraint, one purchase per statement and fifty"
 NETS_IN_TIME = (
     "Bars: time per purchase under each constraint as a multiple of that under none, one purchase "
     "per statement and fifty"
 )
-
-
-MEASURED = (
-    "allocator",
-    "quantity",
-    "ledger_rows",
-    "wal_bytes",
-    "wal_bytes_per_ticket",
-    "heap_bytes",
-    "index_bytes",
-)
-"""What the notebook shows of the measurements, per purchase."""
 
 
 def rows_write_more_than_a_range(written: pd.DataFrame) -> str:
@@ -45,22 +33,15 @@ def a_range_writes_the_same(volumes: pd.DataFrame, small: int, large: int) -> st
     """Say how the WAL of a purchase grows from *small* to *large*, for rows and for ranges."""
     wal = _wal(volumes)
     rows, ranges = wal["ticket_rows"], wal["range"]
+    kept = volumes[volumes["quantity"] == large].set_index("allocator")
+    size = kept["heap_bytes"] + kept["index_bytes"]
     return (
         f"**What this shows.** A purchase of {large} tickets writes {rows[large]:,.0f} bytes of "
         f"WAL with one row per ticket, and {ranges[large]:,.0f} with one row for the range: "
         f"{rows[large] / ranges[large]:.0f} times less. With rows, {large} tickets write "
         f"{rows[large] / rows[small]:.1f} times what {small} do; as a range, "
-        f"{ranges[large] / ranges[small]:.3f} times."
-    )
-
-
-def the_tables_grow_alike(volumes: pd.DataFrame, large: int) -> str:
-    """Say what a purchase of *large* tickets keeps on disk, as rows and as a range."""
-    one = volumes[volumes["quantity"] == large].set_index("allocator")
-    size = one["heap_bytes"] + one["index_bytes"]
-    return (
-        f"**What this shows.** Table and index grow as the log does: a purchase of {large} tickets "
-        f"keeps {size['ticket_rows']:,.0f} bytes as rows and {size['range']:,.0f} as a range."
+        f"{ranges[large] / ranges[small]:.3f} times. Table and index grow alike: {large} tickets "
+        f"keep {size['ticket_rows']:,.0f} bytes as rows and {size['range']:,.0f} as a range."
     )
 
 
@@ -91,7 +72,7 @@ def no_constraint_is_free(nets: pd.DataFrame) -> str:
     )
 
 
-def a_range_does_not_grow(
+def claims(
     volumes: pd.DataFrame,
     written: pd.DataFrame,
     nets: pd.DataFrame,
@@ -99,45 +80,37 @@ def a_range_does_not_grow(
     *,
     small: int,
     large: int,
-) -> list[Claim]:
-    """Claim what notebook 06 rests on; *view*: the tickets that two ranges of *small* became."""
+) -> Claims:
+    """Return the claims of notebook 06; *view*: the tickets that two ranges of *small* became."""
     wal = _wal(volumes)
     rows, ranges = wal["ticket_rows"], wal["range"]
     price = nets.pivot(index="net", columns="batch", values="wal_bytes")
     by_rows = volumes["allocator"] == "ticket_rows"
-    return [
-        (
-            "by hand: one record of WAL for a range, more than one for its rows",
-            written["records"].iloc[1] == 1 < written["records"].iloc[0],
+    return {
+        "by hand: one record of WAL for a range, more than one for its rows": (
+            written["records"].iloc[1] == 1 < written["records"].iloc[0]
         ),
-        (
-            f"range: {large} tickets write at most 1.05 times the WAL of {small}",
-            ranges[large] / ranges[small] <= 1.05,
+        f"range: {large} tickets write at most 1.05 times the WAL of {small}": (
+            ranges[large] / ranges[small] <= 1.05
         ),
-        (
-            f"at {large} tickets, rows write at least 40 times the WAL of a range",
-            rows[large] / ranges[large] >= 40,
+        f"at {large} tickets, rows write at least 40 times the WAL of a range": (
+            rows[large] / ranges[large] >= 40
         ),
-        (
-            "rows: WAL grows in proportion to the quantity, within a fifth",
-            0.8 <= rows[large] / rows[small] / (large / small) <= 1.2,
+        "rows: WAL grows in proportion to the quantity, within a fifth": (
+            0.8 <= rows[large] / rows[small] / (large / small) <= 1.2
         ),
-        (
-            "rows: one row per ticket; range: one row per purchase",
-            (volumes["ledger_rows"] == volumes["quantity"].where(by_rows, 1)).all(),
+        "rows: one row per ticket; range: one row per purchase": (
+            volumes["ledger_rows"] == volumes["quantity"].where(by_rows, 1)
+        ).all(),
+        "no checkpoint ran during a measurement": not volumes["checkpoint"].any(),
+        "the view returns each ticket once": (
+            view["ticket_number"].tolist() == [*range(1, 2 * small + 1)]
         ),
-        ("no checkpoint ran during a measurement", not volumes["checkpoint"].any()),
-        (
-            "the view returns each ticket once",
-            view["ticket_number"].tolist() == list(range(1, 2 * small + 1)),
-        ),
-        (
-            "the trigger writes less than the chain, alone and in batches",
-            (price.loc["sequence_trigger"] < price.loc["chain"]).all(),
-        ),
-        (
-            "no constraint writes less than none, within one byte",
-            (price.loc["none"] <= price.min() + 1).all(),
-        ),
-        ("every ledger is clean", volumes["clean"].all()),
-    ]
+        "the trigger writes less than the chain, alone and in batches": (
+            price.loc["sequence_trigger"] < price.loc["chain"]
+        ).all(),
+        "no constraint writes less than none, within one byte": (
+            price.loc["none"] <= price.min() + 1
+        ).all(),
+        "every ledger is clean": volumes["clean"].all(),
+    }
