@@ -28,7 +28,7 @@ BUG: Sizes = {
 FIX: Sizes = {
     "04-the-fix": {"repetitions": 1, "sales": 8, "repeated_sales": 1},
     "06-write-volume": {"quantities": [8, 128], "purchases": 10},
-    "07-which-schedules": {"buyers": [2], "sample": 10, "pool_sizes": [10], "repetitions": 1},
+    "07-which-schedules": {"buyers": [2], "sample": 10},
 }
 LOAD: Sizes = {
     "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},

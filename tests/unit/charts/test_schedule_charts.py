@@ -1,10 +1,9 @@
 """Charts of schedules: shares that add up, titles that state the finding."""
 
 import pandas as pd
-import pytest
 
 from ticketsvc.lab.charts.classes import classes_and_held_commits
-from ticketsvc.lab.charts.schedules import bad_fraction_against_measured, matrix
+from ticketsvc.lab.charts.schedules import matrix
 
 
 def flat(text):
@@ -95,30 +94,6 @@ def test_matrix_of_another_violation():
     }
     figure = matrix(table(("unique_only", False, "one", True, kinds)))
     assert bars(figure.axes[0]) == {0: [0.3, 0.1, 0.1, 0.2, 0.3]}
-
-
-@pytest.mark.parametrize(
-    ("measured", "says"),
-    [
-        ([0.2, 0.6], "3 purchases: 99.6% of schedules do damage, 20% to 60% of bursts"),
-        ([1.0, 1.0], "3 purchases: 99.6% of schedules do damage, 100% of bursts"),
-    ],
-)
-def test_bad_schedules_stand_beside_measured_damage(measured, says):
-    bad = pd.DataFrame({"buyers": [2, 3], "schedules": [20, 1680], "fraction": [0.9, 1674 / 1680]})
-    bursts = pd.DataFrame(
-        {
-            "pool_size": [1, 1, 10, 10],
-            "purchases": [2, 3, 2, 3],
-            "repetitions": 10,
-            "probability": [0.0, measured[0], 0.1, measured[1]],
-            "low": 0.0,
-            "high": 1.0,
-        }
-    )
-    [axes] = bad_fraction_against_measured(bad, bursts).axes
-    assert flat(axes.get_title(loc="left")) == says
-    assert {"20 schedules", "1,680 schedules"} == {words.get_text() for words in axes.texts}
 
 
 def test_each_class_is_a_column_and_what_was_executed_has_a_frame():

@@ -6,16 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
-from ticketsvc.lab.charts.style import (
-    LINE_COLOURS,
-    draw_intervals,
-    legend_below,
-    new_figure,
-    say_finding,
-)
-from ticketsvc.lab.outcome_looks import KINDS, look_of, shown
+from ticketsvc.lab.outcome_looks import KINDS, shown
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
 
@@ -52,49 +45,6 @@ def matrix(table: pd.DataFrame) -> Figure:
         ncols=len(seen),
         frameon=False,
     )
-    return figure
-
-
-def bad_fraction_against_measured(bad: pd.DataFrame, measured: pd.DataFrame) -> Figure:
-    """Draw the fraction of schedules that break the invariant beside that of measured bursts.
-
-    *bad*: buyers, schedules, fraction, as `mechanism_matrix.bad_fractions` returns them.
-    *measured*: as `damage.by_purchases` returns it; its bars are 95 % intervals (Wilson).
-    """
-    figure, [axes] = new_figure(4.0)
-    look = look_of("duplicate")
-    axes.bar(
-        bad["buyers"],
-        bad["fraction"],
-        width=0.7,
-        color=look.colour,
-        alpha=0.55,
-        label="schedules: the fraction that breaks the invariant",
-    )
-    for buyers, number in zip(bad["buyers"], bad["schedules"], strict=True):
-        axes.text(buyers, 0.03, f"{number:,} schedules", ha="center", fontsize="small")
-    sizes = measured.groupby("pool_size")
-    step = 0.5 / max(1, len(sizes))
-    for place, (size, rows) in enumerate(sizes):
-        shift = step * (place - (len(sizes) - 1) / 2)
-        draw_intervals(
-            axes,
-            rows["purchases"] + shift,
-            rows,
-            LINE_COLOURS[place % len(LINE_COLOURS)],
-            f"measured, pool of {size}: {int(rows['repetitions'].iloc[0])} bursts each",
-        )
-    for line in axes.lines:
-        line.set_linestyle("none")  # between two and three buyers there is nothing
-    most = bad["buyers"].max()
-    fraction = bad.loc[bad["buyers"] == most, "fraction"].iloc[0]
-    at_most = measured.loc[measured["purchases"] == most, "probability"]
-    seen = f"{_range(at_most)} of bursts" if len(at_most) else "bursts were not measured"
-    say_finding(axes, f"{most} purchases: {_percent(fraction)} of schedules do damage, {seen}")
-    axes.set_xlabel("purchases at a time")
-    axes.set(ylabel="fraction of schedules;\nprobability of damage per burst", ylim=(0, 1.12))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, 1)
     return figure
 
 
@@ -138,17 +88,3 @@ def _finding(table: pd.DataFrame) -> str:
         else "No safe mechanism has a schedule that breaks the invariant"
     )
     return words + (f"; others do: {', '.join(wrong)}" if wrong else "")
-
-
-def _range(shares: "pd.Series[float]") -> str:
-    return " to ".join(dict.fromkeys(map(_percent, (shares.min(), shares.max()))))
-
-
-def _percent(share: float) -> str:
-    """Write a share so that only none is 0 % and only all is 100 %."""
-    rounded = f"{share:.0%}"
-    if (rounded == "0%" and share > 0) or (rounded == "100%" and share < 1):
-        return (
-            f"{share:.1%}" if 0.0005 <= share < 0.9995 else ("<0.1%" if share < 0.5 else ">99.9%")
-        )
-    return rounded

@@ -200,18 +200,3 @@ def near_misses(table: pd.DataFrame) -> pd.DataFrame:
 
 def _of(case: "pd.Series[int]", count: str) -> str:
     return f"{case[count]:,} of {case['schedules']:,}"
-
-
-def bad_fractions(table: pd.DataFrame, mechanism: str) -> pd.DataFrame:
-    """Return the fraction of schedules that break the invariant, with stock for all.
-
-    Columns: buyers, schedules, fraction.
-    """
-    cases = table[(table["mechanism"] == mechanism) & (table["stock"] == "all")]
-    return pd.DataFrame(
-        {
-            "buyers": cases["buyers"],
-            "schedules": cases["schedules"],
-            "fraction": 1 - cases["clean"] / cases["schedules"],
-        }
-    ).sort_values("buyers", ignore_index=True)

@@ -44,10 +44,11 @@ def the_cause(found: ScenarioExploration) -> str:
     """Return the cause of each violation, in the smallest schedule that has it, as a quotation."""
     if found.smallest is None:
         return "> No schedule violates an invariant, so there is no cause to name."
-    return "\n>\n".join(
-        f"> **{name}**, schedule {run.id}: {cause.sentence if cause else _UNEXPLAINED}"
-        for name, (run, cause) in _causes(found).items()
-    )
+    told: dict[str, list[str]] = {}
+    for name, (run, cause) in _causes(found).items():
+        said = f"schedule {run.id}: {cause.sentence if cause else _UNEXPLAINED}"
+        told.setdefault(said, []).append(f"**{name}**")
+    return "\n>\n".join(f"> {' and '.join(names)}, {said}" for said, names in told.items())
 
 
 def _causes(found: ScenarioExploration) -> dict[str, tuple[ScenarioRun, Cause | None]]:
@@ -60,19 +61,17 @@ def _causes(found: ScenarioExploration) -> dict[str, tuple[ScenarioRun, Cause | 
     }
 
 
-def which_fixes_hold(tried: Sequence[TriedFix]) -> str:
-    """Name the candidates that hold."""
+def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
+    """Say which candidates hold, and which were not tried."""
     good = [one.candidate.name for one in tried if one.holds]
     if not tried:
-        return "Nothing is violated, so there was nothing to fix."
-    if not good:
-        return f"None of {len(tried)} candidates holds in every schedule."
-    return f"{len(good)} of {len(tried)} candidates hold in every schedule: {'; '.join(good)}."
-
-
-def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
-    """Say which candidates hold, as a finding."""
-    return f"**What this shows.** {which_fixes_hold(tried)} {not_tried(tried)}"
+        held = "Nothing is violated, so there was nothing to fix."
+    elif not good:
+        held = f"None of {len(tried)} candidates holds in every schedule."
+    else:
+        names = "; ".join(good)
+        held = f"{len(good)} of {len(tried)} candidates hold in every schedule: {names}."
+    return f"**What this shows.** {held} {not_tried(tried)}"
 
 
 def answer(found: ScenarioExploration, bursts: Sequence[ScenarioBurst]) -> str:
@@ -120,7 +119,8 @@ def claims(
             fixed.complete and not fixed.violating and not fixed.reasons
         )
     if tried:
-        made[f"{which_fixes_hold(tried)} Each other one has its reason"] = all(
+        good = sum(one.holds for one in tried)
+        made[f"{good} of {len(tried)} candidates hold, and each other one has its reason"] = all(
             one.holds or one.why for one in tried
         )
     return made

@@ -37,8 +37,7 @@ def every_answer_is_kept(keyed: pd.DataFrame) -> str:
         f"purchases took more than one attempt, and {total['unknown']} attempts had no answer. In "
         f"the end, of {total['purchases']:,} purchases {total['unresolved']} had no answer, "
         f"{total['sold_twice']} were sold twice and {total['lost']} lost. After a crash the first "
-        f"sale came {crash_s:.2f} s or less after the database accepted connections again. No "
-        "service was restarted for it."
+        f"sale came {crash_s:.2f} s or less after the database accepted connections again."
     )
 
 
@@ -49,9 +48,8 @@ def without_keys_some_is_sold_twice(without: pd.DataFrame) -> str:
     return (
         f"**What this shows.** Of {without['retried'].sum()} purchases with a second attempt "
         f"{twice.sum()} were sold twice: {each}. A transaction that a fault ends is rolled back, "
-        "and the second attempt is the only sale. When it has committed, and only the answer is "
-        "lost or late, the second attempt is a second sale. Neither the service nor the buyer can "
-        "know which."
+        "and the second attempt is the only sale. When only the answer is lost or late, it is a "
+        "second sale. Neither the service nor the buyer can know which."
     )
 
 
@@ -59,9 +57,9 @@ def when_a_commit_reaches_the_disk() -> str:
     """Say how long a commit may be in memory only, here and otherwise."""
     return (
         "When it is off, an acknowledged purchase is only in the memory of PostgreSQL until its "
-        "*WAL writer* flushes the log in the background. By default it does so every 0.2 s, here "
-        f"every {WAL_WRITER_DELAY_S} s, so that few crashes suffice. (This does not test what the "
-        "machine itself has not written yet: that takes a power cut.)"
+        "*WAL writer* flushes the log: by default every 0.2 s, here every "
+        f"{WAL_WRITER_DELAY_S} s, so that few crashes suffice. (What the machine itself has not "
+        "written yet is not tested: that takes a power cut.)"
     )
 
 
@@ -80,11 +78,11 @@ def only_the_flush_keeps_what_was_said(crashed: pd.DataFrame) -> str:
 def how_much_is_offered(spec: OverloadSpec) -> str:
     """Say how the load is made, and what bounds the service."""
     return (
-        f"Arrivals are *open-loop*: buyers arrive at {spec.times:g} times the rate that the "
-        "service can sustain, and do not wait for those before them. The allocator is `range`. "
-        f"Each flush of this database takes {spec.flush_ms} ms longer, so that the database is "
-        "the limit and not the processors, which buyers and service share here. At most "
-        f"{spec.max_waiting} purchases may be in flight, and one more is refused at once."
+        f"Buyers arrive at {spec.times:g} times the rate that the service can sustain, and do not "
+        "wait for those before them (*open-loop*). Each flush of this database takes "
+        f"{spec.flush_ms} ms longer, so that the database is the limit and not the processors, "
+        f"which buyers and service share here. At most {spec.max_waiting} purchases may be in "
+        "flight, and one more is refused at once."
     )
 
 

@@ -15,10 +15,6 @@ MATRIX = (
     "Bars: for each mechanism, number of buyers and stock, the fractions of schedules that are "
     "clean, refuse a buyer with stock left, issue a number twice, oversell, or both"
 )
-BURSTS = (
-    "The fraction of bad schedules of naive beside the measured probability of damage, for each "
-    "number of purchases"
-)
 
 
 def classes_described(schedules: pd.DataFrame) -> str:
@@ -98,11 +94,11 @@ def batches_are_covered(batches: Exploration) -> str:
 
 
 def the_reduction_loses_nothing(compared: pd.DataFrame) -> str:
-    """Say how many cases were explored both ways, and how many outcomes agree."""
+    """Say how many cases were explored both ways, and in how many the results agree."""
     return (
         f"**What this shows.** {len(compared)} cases: {compared['in_full'].sum()} schedules "
         f"executed one by one, and {compared['classes'].sum()} that represent them. In "
-        f"{compared['same'].sum()} of {len(compared)} cases the outcomes are the same."
+        f"{compared['same'].sum()} of {len(compared)} cases the results are the same."
     )
 
 
@@ -112,23 +108,6 @@ def mutants_by_catcher(mutants: pd.DataFrame) -> pd.DataFrame:
     guard = of_schema.map({True: "of the schema", False: "of an allocator"})
     guard = guard.mask(mutants["guard"] == "the sign check", "the sign check").rename("guard")
     return pd.crosstab(guard, mutants["caught by"])
-
-
-def bursts_beside_schedules(bad: pd.DataFrame, measured: pd.DataFrame) -> str:
-    """Say how many schedules are bad, and how many measured bursts were, per pool size."""
-    most = bad.loc[bad["buyers"].idxmax()]
-    rows = measured[measured["purchases"] == most["buyers"]]
-    bursts = " and ".join(
-        f"{row.damaged} of {row.repetitions} with a pool of {row.pool_size}"
-        for row in rows.itertuples()
-    )
-    return (
-        f"**What this shows.** With {most['buyers']:.0f} buyers "
-        f"{most['schedules'] * most['fraction']:,.0f} of {most['schedules']:,.0f} schedules of "
-        f"`naive_bulk` do damage. Of the measured bursts of `naive`: {bursts}. Purchases that do "
-        "not overlap run one after the other, and such a serial schedule is clean. So the bug can "
-        "stay hidden for years of slow sales."
-    )
 
 
 def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
@@ -197,7 +176,7 @@ def claims_of_the_method(
 ) -> Claims:
     """Return what is claimed of the reduction, the mutants and the larger cases."""
     return {
-        "with and without reduction, the same outcomes, each the same number of times": (
+        "with and without reduction, the same results, each the same number of times": (
             compared["same"].all()
         ),
         "naive is among the allocators that were compared so": any(
