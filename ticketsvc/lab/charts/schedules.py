@@ -23,7 +23,7 @@ def matrix(table: pd.DataFrame) -> Figure:
     """
     mechanisms = list(dict.fromkeys(zip(table["mechanism"], table["schema"], strict=True)))
     columns = list(dict.fromkeys(zip(table["buyers"], table["stock"], strict=True)))
-    figure = Figure(figsize=(2.2 + 1.55 * len(columns), 2.0 + 0.42 * len(mechanisms)))
+    figure = Figure(figsize=(2.3 + 1.0 * len(columns), 2.0 + 0.4 * len(mechanisms)))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (buyers, stock) in zip(panels, columns, strict=True):
@@ -31,7 +31,7 @@ def matrix(table: pd.DataFrame) -> Figure:
         _draw_bars(axes, cases, mechanisms)
         axes.set_title(f"{buyers} buyers,\n{_STOCKS.get(stock, stock)}", fontsize="small")
         axes.set_xlabel("schedules (%)", fontsize="small")
-    panels[0].set_ylabel("mechanism, schema, schedules that break it")
+    panels[0].set_ylabel("mechanism, schema, schedules that break it", fontsize="small")
     panels[0].set_yticks(range(len(mechanisms)))
     panels[0].set_yticklabels([_label(table, name, schema) for name, schema in mechanisms])
     panels[0].invert_yaxis()
@@ -65,7 +65,7 @@ def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]
             )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
-    axes.set_xticks([0, 0.5, 1])
+    axes.set_xticks([0, 1])
     axes.tick_params(labelsize="small")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
