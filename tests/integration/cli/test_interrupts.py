@@ -95,6 +95,8 @@ def start(open_folder, database):
     write(scenarios, by_psql("SELECT pg_sleep(600)"), "psql.toml")
     write(scenarios, by_python("sleep"), "python.toml")
     with contextlib.ExitStack() as stack:
+        # Under nohup it is ignored, and what is started here would inherit that.
+        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
         def run(typed, given):
             environment = {"TMPDIR": str(open_folder), "TICKETSVC_HOME": str(home)}
