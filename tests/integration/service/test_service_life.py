@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,10 +15,9 @@ from collections import Counter
 import psutil
 import psycopg
 import pytest
-from yarl import URL
 
 from tests.support.buying import BODY, get_status, post_purchase
-from tests.support.commands import start_command
+from tests.support.commands import error_line, start_command
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.raw_http import BUY, connect, read_answer, refuses_connections
 from tests.support.waiting import TIMEOUT_S
@@ -35,38 +35,25 @@ from ticketsvc.service.app import create_app
 from ticketsvc.service.state import STATE
 from ticketsvc.settings import Settings
 
-STOPS = {"SIGTERM": signal.SIGTERM, "its lifeline": None}  # SIGINT: see test_workers
 
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    ("how", "allocator"),
-    [
-        ("SIGTERM", "naive"),
-        ("its lifeline", "range"),
-    ],
-)
-async def test_a_purchase_in_flight_is_finished(
-    database, connection, serve, http, soon, allocator, how
+async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
+    database, connection, serve, http, soon
 ):
-    schema = ALLOCATORS[allocator].mechanism.schemas[0]
-    reset_event(connection, schema, "E", 80)
-    service = serve(database, allocator)
+    """SIGTERM: see below. SIGINT: see test_workers."""
+    reset_event(connection, "original", "E", 80)
+    service = serve(database, "naive")
     async with asyncio.TaskGroup() as group:
-        with hold_pool(database, schema) as holder:
+        with hold_pool(database, "original") as holder:
             purchase = group.create_task(post_purchase(http, service.url))
             await soon(lambda: blocked_by(connection, holder))
-            if STOPS[how]:
-                service.process.send_signal(STOPS[how])
-            else:
-                service.process.stdin.close()
+            service.process.stdin.close()
             await soon(lambda: refuses_connections(service.url))
             assert not purchase.done()
             assert service.process.poll() is None
         code, answer, _ = await purchase
     assert (code, answer["tickets"]) == (200, list(range(1, 9)))
     assert await asyncio.to_thread(service.process.wait) == 0
-    (verdict,) = check(read_ledger(connection, schema))
+    (verdict,) = check(read_ledger(connection, "original"))
     assert (verdict.clean, verdict.issued) == (True, 8)
 
 
@@ -221,15 +208,20 @@ async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_fligh
     assert (verdict.issued, verdict.clean) == (16, True)
 
 
-async def test_trace(database, connection, serve, http, tmp_path):
+async def test_naive_warns_and_its_statements_are_traced(database, connection, http, tmp_path):
     reset_event(connection, "original", "E", 80)
-    service = serve(database, "naive", trace=tmp_path / "trace")
+    options = ("--allocator", "naive", "--port", "0", "--trace", str(tmp_path / "trace"))
+    process = start_command("serve", *options, DATABASE_URL=database)
+    [url] = re.findall(r"listens on (\S+)", process.stdout.readline())
     async with http.post(
-        service.url + "/purchase", json=BODY, headers={"X-Request-Id": "mine"}
+        url + "/purchase", json=BODY, headers={"X-Request-Id": "mine"}
     ) as response:
         assert response.status == 200
-    await post_purchase(http, service.url, eventId="NONE")
-    await asyncio.to_thread(service.stop)
+    await post_purchase(http, url, eventId="NONE")
+    process.terminate()
+    _, words = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 0
+    assert "WARNING: naive is unsafe on purpose" in words
     steps = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     mine = [step for step in steps if step["purchase"] == "mine"]
     words = [re.sub("--.*\n", "", step["statement"]).split()[0] for step in mine]
@@ -240,26 +232,18 @@ async def test_trace(database, connection, serve, http, tmp_path):
     assert {step["purchase"] for step in steps} == {"mine", "1"}
 
 
-def test_a_port_that_is_taken(database, serve):
-    port = URL(serve(database, "range").url).port
-    with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
-        start_service(database, "range", port=port)
-    with running_services(database, "range", ports=(port,)) as urls:
-        assert urls != [f"http://127.0.0.1:{port}"]
+def test_a_port_that_is_taken(database, cli_here):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = cli_here("serve", "--port", str(port), DATABASE_URL=database)
+        assert f"cannot listen on 127.0.0.1:{port}" in error_line(refused)
+        with running_services(database, "range", ports=(port,)) as urls:
+            assert urls != [f"http://127.0.0.1:{port}"]
 
 
 def test_a_service_that_cannot_start_says_why(database):
     with pytest.raises(UsageError, match="original"):
         start_service(database, "range", schema="original")
-
-
-def test_what_must_not_sell_warns(database):
-    process = start_command("serve", "--allocator", "naive", "--port", "0", DATABASE_URL=database)
-    assert "listens on http://127.0.0.1:" in process.stdout.readline()
-    process.terminate()
-    _, words = process.communicate()
-    assert process.returncode == 0
-    assert "WARNING: naive is unsafe on purpose" in words
 
 
 async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, http):
