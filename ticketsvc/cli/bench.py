@@ -20,37 +20,28 @@ from ticketsvc.cli.root import (
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 
-_COLUMNS = {
-    "candidate": "candidate",
-    "connections": "conns",
-    "events": "events",
-    "quantity": "qty",
-    "sold_before": "sold before",
-    "goodput_per_s": "sold/s",
-    "spread": "least–most",
-    "of_noop": "of noop",
-    "of_bare": "of bare",
-    "of_range": "of range",
-    "p50_ms": "p50 ms",
-    "p95_ms": "p95 ms",
-    "p99_ms": "p99 ms",
-    "server_cpu_us": "CPU µs",
-    "database_cpu_us": "DB µs",
-    "wal_bytes": "WAL B",
-    "transactions": "xacts",
-    "refused": "refused",
-    "audit": "audit",
+_COLUMNS = {  # the heading, and the digits of a fraction
+    "candidate": ("candidate", 0),
+    "connections": ("conns", 0),
+    "events": ("events", 0),
+    "quantity": ("qty", 0),
+    "sold_before": ("sold before", 0),
+    "goodput_per_s": ("sold/s", 0),
+    "spread": ("least–most", 0),
+    "of_noop": ("of noop", 2),
+    "of_bare": ("of bare", 2),
+    "of_range": ("of range", 2),
+    "p50_ms": ("p50 ms", 1),
+    "p95_ms": ("p95 ms", 1),
+    "p99_ms": ("p99 ms", 1),
+    "server_cpu_us": ("CPU µs", 0),
+    "database_cpu_us": ("DB µs", 0),
+    "wal_bytes": ("WAL B", 0),
+    "transactions": ("xacts", 3),
+    "refused": ("refused", 0),
+    "audit": ("audit", 0),
 }
 _DEFAULTS = {"events": 1, "quantity": 8, "sold_before": 0, "refused": 0}
-_DIGITS = {
-    "of_noop": 2,
-    "of_bare": 2,
-    "of_range": 2,
-    "p50_ms": 1,
-    "p95_ms": 1,
-    "p99_ms": 1,
-    "transactions": 3,
-}
 
 
 @ticketsvc.command()
@@ -113,9 +104,9 @@ def bench(
     """
     from ticketsvc.database.locate import check_server
     from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates, safe_allocators
-    from ticketsvc.lab.bench.figures import clean, summarise
     from ticketsvc.lab.bench.plan import plan
     from ticketsvc.lab.bench.suite import open_bench
+    from ticketsvc.lab.bench.summary import clean, summarise
 
     if bool(peers) != bool(peer_database_url):
         raise UsageError("--peer-url and --peer-database-url go together: each run is audited")
@@ -192,7 +183,8 @@ def _print(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     if facts["repetitions"] == 1:
         shown.remove("spread")
     print_table(
-        [_COLUMNS[name] for name in shown], [[_cell(row, name) for name in shown] for row in rows]
+        [_COLUMNS[name][0] for name in shown],
+        [[_cell(row, name) for name in shown] for row in rows],
     )
 
 
@@ -204,5 +196,5 @@ def _cell(row: Mapping[str, Any], name: str) -> object:
     if value == "sells nothing":
         return None
     if isinstance(value, float):
-        return f"{value:,.{_DIGITS.get(name, 0)}f}"
+        return f"{value:,.{_COLUMNS[name][1]}f}"
     return f"{value:,}" if isinstance(value, int) else value

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,14 @@ async def supervise(
         try:
             for _ in range(workers):
                 processes.append(await _start(command, environment))
-            answers = await _unless(stop, _all_announced(processes))
-            if answers:
-                announce(answers[0], [process.pid for process in processes])
-                await _until_one_ends(processes, stop)
+            addresses = asyncio.gather(*map(_announced, processes))
+            asked = asyncio.create_task(stop.wait())
+            either: set[asyncio.Future[Any]] = {addresses, asked}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if addresses.done():
+                announce(addresses.result()[0], [process.pid for process in processes])
+                await _until_one_ends(processes, asked)
+            addresses.cancel()
         finally:
             await _stop(processes, settings.shutdown_timeout_s + _KILL_AFTER_S)
 
@@ -70,22 +74,6 @@ async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Proc
     )
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """Return the result of *work*, or an empty list when *stop* is set first."""
-    working = asyncio.create_task(work)
-    asked = asyncio.create_task(stop.wait())
-    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
-    return []
-
-
-async def _all_announced(processes: Sequence[Process]) -> list[str]:
-    return await asyncio.gather(*(_announced(process) for process in processes))
-
-
 async def _announced(process: Process) -> str:
     assert process.stdout  # noqa: S101 - for the type checker
     line = await process.stdout.readline()
@@ -94,13 +82,13 @@ async def _announced(process: Process) -> str:
     return str(json.loads(line)["url"])
 
 
-async def _until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> None:
-    ends = {asyncio.create_task(process.wait()): process for process in processes}
-    asked = asyncio.create_task(stop.wait())
+async def _until_one_ends(processes: Sequence[Process], asked: "asyncio.Task[Any]") -> None:
+    """Return when *asked* is done; raise `WorkerEnded` when a process ends before."""
+    ends = [asyncio.create_task(process.wait()) for process in processes]
     await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (asked, *ends):
-        task.cancel()
-    if not stop.is_set():
+    for end in ends:
+        end.cancel()
+    if not asked.done():
         (process, *_) = [process for process in processes if process.returncode is not None]
         raise WorkerEnded(
             f"worker {process.pid} ended unexpectedly ({_how(process)}): the others were stopped"

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from ticketsvc.lab.bench.database import BenchDatabase, first_violations
-from ticketsvc.lab.bench.figures import Measurement, disagreement
 from ticketsvc.lab.bench.load_pool import LoadPool
 from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.lab.bench.meter import metering
 from ticketsvc.lab.bench.plan import BenchCase
 from ticketsvc.lab.bench.servers import Server
+from ticketsvc.lab.bench.summary import Measurement, disagreement
 
 NO_EVENT = "bench"
 """What is bought where nothing is sold."""

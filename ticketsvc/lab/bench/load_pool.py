@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.load_spec import LoadResult, LoadSpec
+from ticketsvc.lab.bench.summary import percentile
 
 COUNTED = ("sold", "late", "refused", "failed", "in_flight")
 

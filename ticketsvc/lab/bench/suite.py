@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.audited_run import NO_EVENT, run_audited
 from ticketsvc.lab.bench.database import BenchDatabase
-from ticketsvc.lab.bench.figures import Measurement
 from ticketsvc.lab.bench.load_pool import LoadPool, load_pool
 from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.servers import Server, running
+from ticketsvc.lab.bench.summary import Measurement
 from ticketsvc.lab.cell_progress import counted
 
 _WARM_UP_S = 2.0

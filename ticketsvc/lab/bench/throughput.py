@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ticketsvc.lab.bench.candidates import our_candidates
-from ticketsvc.lab.bench.figures import Measurement, summarise
 from ticketsvc.lab.bench.lock_hold import Hold
 from ticketsvc.lab.bench.lock_hold_probes import lock_holds
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.suite import Bench, open_bench
+from ticketsvc.lab.bench.summary import Measurement, summarise
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import record
 
@@ -20,7 +20,7 @@ NOT_DURABLE = ("range", "group_commit")
 
 @dataclass(frozen=True)
 class Throughput:
-    """What was measured: rows of `figures.summarise`, and how many purchases commits carried."""
+    """What was measured: rows of `summary.summarise`, and how many purchases commits carried."""
 
     by_connections: pd.DataFrame
     durability: pd.DataFrame
@@ -115,7 +115,7 @@ def mean_batch(batches: pd.DataFrame, allocator: str) -> float:
 def compare_speeds(slower: pd.Series, faster: pd.Series) -> str:
     """Return "1.3 times as fast", or "no difference resolved" when the repetitions overlap.
 
-    Both are rows of `figures.summarise`. They differ when every repetition of one is above every
+    Both are rows of `summary.summarise`. They differ when every repetition of one is above every
     repetition of the other.
     """
     overlap = (

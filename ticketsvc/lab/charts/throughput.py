@@ -26,7 +26,7 @@ _PARTS = {
 def by_connections(rates: pd.DataFrame) -> Figure:
     """Draw purchases per second against connections, per allocator, below that of the no-op.
 
-    *rates*: rows of `figures.summarise`, durable.
+    *rates*: rows of `summary.summarise`, durable.
     """
     figure, [axes] = new_figure()
     for name, rows in rates.groupby("name", sort=False):
@@ -158,7 +158,7 @@ def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
 def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
     """Draw the rates durable and not, with their range, and the purchases at risk.
 
-    *pairs*: rows of `figures.summarise`. *effects*: by allocator, what not waiting does, as
+    *pairs*: rows of `summary.summarise`. *effects*: by allocator, what not waiting does, as
     `throughput.effects_of_not_waiting` returns it.
     """
     figure, [rates, risks] = new_figure(6.6, panels=2)

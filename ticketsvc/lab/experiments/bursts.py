@@ -50,24 +50,22 @@ class Burst:
 
     def row(self) -> dict[str, Any]:
         """Return one line of a table: the answers counted, then the ledger."""
-        answers = summarise(self.history)
+        trial, verdict, answers = self.trial, self.verdict, summarise(self.history)
         return {
-            "allocator": self.trial.allocator,
-            "schema": self.trial.schema,
+            "allocator": trial.allocator,
+            "schema": trial.schema,
             "processes": self.processes,
-            "purchases": self.trial.workload.purchases,
-            "quantity": self.trial.workload.quantity,
-            "total": self.trial.total,
+            "purchases": trial.workload.purchases,
+            "quantity": trial.workload.quantity,
+            "total": trial.total,
             "successes": answers["successes"],
             "refused": answers["refused"],
             "unknown": answers["unknown"] + answers["failed"],
-            "tickets": answers["tickets"],
-            "unique": answers["unique"],
-            "duplicates": answers["duplicates"],
-            "available": self.verdict.available,
-            "issued": self.verdict.issued,
-            "oversold": self.verdict.oversold,
-            "clean": self.verdict.clean,
+            **{name: answers[name] for name in ("tickets", "unique", "duplicates")},
+            **{
+                name: getattr(verdict, name)
+                for name in ("available", "issued", "oversold", "clean")
+            },
         }
 
 

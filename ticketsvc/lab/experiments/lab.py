@@ -32,6 +32,7 @@ from ticketsvc.lab.notebook import folded
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.settings import load_settings
 
+_OF_SEED = ["schema", "event", "name", "total", "available", "issued", "unique", "clean"]
 _SHOWN_SETTINGS = ("synchronous_commit", "fsync", "default_transaction_isolation")
 
 
@@ -67,22 +68,13 @@ class Lab:
         names = {seed.event: seed.name for seed in SIX_EVENTS}
         for schema in SCHEMAS:
             seed_six_events(self.connection, schema)
-        verdicts = [(schema, self.audit(schema, event)) for schema in SCHEMAS for event in names]
-        return pd.DataFrame(
-            [
-                {
-                    "schema": schema,
-                    "event": verdict.event,
-                    "name": names[verdict.event],
-                    "total": verdict.total,
-                    "available": verdict.available,
-                    "issued": verdict.issued,
-                    "unique": verdict.unique,
-                    "clean": verdict.clean,
-                }
-                for schema, verdict in verdicts
-            ]
-        )
+        rows = [
+            {"schema": schema, "name": name, "clean": verdict.clean, **verdict.as_dict()}
+            for schema in SCHEMAS
+            for event, name in names.items()
+            for verdict in [self.audit(schema, event)]
+        ]
+        return pd.DataFrame(rows)[_OF_SEED]
 
     def ledger(self, schema: SchemaName, event: str) -> EventLedger:
         """Return what *schema* holds of *event*; without rows, an empty ledger."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsvc.lab.bench.figures import percentile
 from ticketsvc.lab.bench.meter import family, resident_bytes
+from ticketsvc.lab.bench.summary import percentile
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.checker.verdicts import EventVerdict

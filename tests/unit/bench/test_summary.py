@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ticketsvc.lab.bench.figures import Measurement, disagreement, percentile, summarise
 from ticketsvc.lab.bench.load_spec import LoadResult
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
+from ticketsvc.lab.bench.summary import Measurement, disagreement, percentile, summarise
 
 BARE = BenchCase(Candidate("bare noop", "bare_noop"))
 NOOP = BenchCase(Candidate("noop", "noop"))
