@@ -13,12 +13,12 @@ from ticketsvc.cli.root import (
     FILE,
     VIOLATION,
     as_json_option,
-    chosen_schema,
     could_not_tell,
     count_option,
     refuse_options,
     run_async,
     scenario_argument,
+    schema_of,
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
@@ -145,9 +145,7 @@ def explore(
     if allocator not in ALLOCATORS:
         raise UsageError(f"--allocator {allocator!r}: must be one of {', '.join(ALLOCATORS)}")
     mechanism = ALLOCATORS[allocator].mechanism
-    used = chosen_schema(schema or mechanism.schemas[0])
-    if used not in mechanism.schemas:
-        raise UsageError(f"--schema {used}: {allocator} works on {' or '.join(mechanism.schemas)}")
+    used = schema_of(mechanism, schema)
     if not is_quantity(quantity):
         raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
     held = mechanism.safe if hold_commits is None else hold_commits

@@ -125,17 +125,28 @@ def chosen_mechanism(name: str) -> Any:
     """Return what `serve` takes by this name; raise `UsageError` that names the others."""
     from ticketsvc.allocators import SERVABLE
 
-    if name not in SERVABLE:
-        raise UsageError(f"--allocator {name!r}: must be one of {', '.join(SERVABLE)}")
-    return SERVABLE[name].mechanism
+    return SERVABLE[_among(SERVABLE, "--allocator", name)].mechanism
 
 
 def chosen_schema(name: str) -> Any:
     """Return the schema's name as our own; raise `UsageError` that names both."""
     from ticketsvc.database.schemas import SCHEMAS
 
-    if name not in SCHEMAS:
-        raise UsageError(f"--schema {name!r}: must be one of {', '.join(SCHEMAS)}")
+    return _among(SCHEMAS, "--schema", name)
+
+
+def schema_of(mechanism: Any, name: str | None) -> Any:
+    """Return the schema *name*, or else the mechanism's own; raise `UsageError` where it fails."""
+    schema = chosen_schema(name or mechanism.schemas[0])
+    if schema not in mechanism.schemas:
+        on = " or ".join(mechanism.schemas)
+        raise UsageError(f"--schema {schema}: {mechanism.name} works on {on}")
+    return schema
+
+
+def _among(known: Iterable[str], option: str, name: str) -> str:
+    if name not in known:
+        raise UsageError(f"{option} {name!r}: must be one of {', '.join(known)}")
     return name
 
 

@@ -15,12 +15,11 @@ from ticketsvc.cli.root import (
     Command,
     as_json_option,
     chosen_mechanism,
-    chosen_schema,
     count_option,
     run_async,
+    schema_of,
     ticketsvc,
 )
-from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 
 
@@ -76,11 +75,7 @@ def serve(
     from ticketsvc.service.workers import supervise
 
     mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
-    served = schema or mechanism.schemas[0]
-    if served not in mechanism.schemas:
-        raise UsageError(
-            f"--schema {served}: {mechanism.name} works on {' or '.join(mechanism.schemas)}"
-        )
+    served = schema_of(mechanism, schema)
     chosen = {"host": host, "port": port, "pool_size": pool_size}
     settings = load_settings().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
@@ -134,7 +129,7 @@ def serve(
                 conninfo=conninfo,
                 settings=settings,
                 allocator=mechanism.name,
-                schema=chosen_schema(served),
+                schema=served,
                 announce=announce,
                 trace=trace,
                 end_with_input=end_with_input,
