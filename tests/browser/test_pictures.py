@@ -36,7 +36,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = samples.write(folder, "07-schedules", "Which break it?", *map(str, range(len(pictures))))
     executed = read_notebook(file)
     for cell, picture in zip(executed.cells[1:], pictures, strict=True):
-        cell.outputs = [new_output("display_data", {"text/html": picture.data})]
+        shown_as = {"text/html": picture.metadata}
+        cell.outputs = [new_output("display_data", {"text/html": picture.data}, metadata=shown_as)]
     result = NotebookResult(file.stem, "Which break it?", 1.0, "2026-01-01", {}, None, None, ())
     return write_page(executed, result, [], folder / "reports", pictures_from=folder)
 

@@ -15,7 +15,7 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.explorer import explore, open_explorer
-from ticketsvc.lab.explore.mechanism_matrix import MECHANISMS, explore_matrix, matrix_case
+from ticketsvc.lab.explore.mechanism_matrix import MECHANISMS, matrix_case
 from ticketsvc.lab.explore.reduction_check import outcomes
 from ticketsvc.lab.explore.transcripts import endings, rows
 from ticketsvc.lab.mutation.guards import allocator_mutants, removal
@@ -105,10 +105,13 @@ async def test_alike_buyers_are_counted_as_if_each_order_of_them_were_executed(e
         assert plain == alike
 
 
-@pytest.mark.parametrize(("name", "total"), [("naive_bulk", 24), ("row_lock", 24), ("range", 8)])
-async def test_three_alike_buyers_are_counted_so_too(explorer, name, total):
+@pytest.mark.parametrize(("name", "total", "safe"), [("naive_bulk", 24, False), ("range", 8, True)])
+async def test_three_alike_buyers_are_counted_so_too(explorer, name, total, safe):
+    """Notebook 07 has three buyers of every allocator, and stock for none, one and all."""
     plain, alike = await both_counts(explorer, case(name, 3, total))
     assert plain == alike
+    assert (alike["clean"] == alike["schedules"]) == safe
+    assert (alike["complete"], alike["refused_with_stock"]) == (True, 0)
 
 
 async def test_buyers_that_are_not_alike_must_not_be_taken_for_alike(explorer):
@@ -116,15 +119,6 @@ async def test_buyers_that_are_not_alike_must_not_be_taken_for_alike(explorer):
     there = Case("unlike", "original")
     plain, alike = await both_counts(explorer, there, allocator=Unlike)
     assert plain != alike
-
-
-@pytest.mark.parametrize("name", ["range", "row_lock"])
-async def test_no_schedule_of_a_right_allocator_breaks_the_invariant(explorer, name):
-    """Three buyers, stock for one. Notebook 07 has every allocator, and stock for none and all."""
-    found = await explorer.explore(case(name, 3), alike=True)
-    assert found.complete
-    assert found.clean == found.schedules > 0
-    assert found.refused_with_stock == 0
 
 
 @pytest.mark.parametrize(("name", "total"), [*((name, 16) for name in SAFE), ("range", 8)])
@@ -185,14 +179,13 @@ async def test_a_blocked_step_is_recorded_and_the_others_go_on(explorer):
                 assert run.steps[step.released_by].name == "COMMIT"
 
 
-async def test_a_replay_is_the_same_twice_over(explorer):
-    for name in ("row_lock", "serializable", "unique_only"):
+async def test_a_replay_is_the_same(explorer):
+    for name in ("row_lock", "serializable"):
         found = await explorer.explore(case(name, 2, 16), keep=True, snapshots=True)
         run = found.runs[-1]
         first = [rows(run), endings(run)]
-        for _ in range(2):
-            again = await explorer.replay(case(name, 2, 16), run.choices)
-            assert [rows(again), endings(again)] == first
+        again = await explorer.replay(case(name, 2, 16), run.choices)
+        assert [rows(again), endings(again)] == first
 
 
 async def test_a_schedule_that_does_not_exist(explorer):
@@ -260,20 +253,13 @@ async def test_a_deadlock_is_an_outcome(explorer):
     assert outcomes(found) == outcomes(full)
 
 
-async def test_several_purchases_at_one_server(explorer):
-    found = await explorer.explore(case("range", 2, 16, together=2), keep=True)
-    assert found.complete
-    assert found.clean == found.schedules
-    assert all(sum(answer.sold for answer in run.answers) == 2 for run in found.runs)
-
-
 async def test_a_limit_and_a_sample_are_not_complete(explorer):
     limited = await explorer.explore(case("naive_bulk", 3), limit=5)
     assert (limited.classes, limited.complete) == (5, False)
-    sampled = await explorer.explore(case("row_lock", 3, 24), sample=40)
+    sampled = await explorer.explore(case("row_lock"), sample=40)
     assert (sampled.schedules, sampled.complete, sampled.violating) == (40, False, 0)
     assert 0.05 < sampled.bound < 0.1  # the rule of three: about 3 / 40
-    damaged = await explorer.explore(case("naive_bulk", 3), sample=40)
+    damaged = await explorer.explore(case("naive_bulk"), sample=40)
     assert damaged.bound > 0.9
 
 
@@ -286,15 +272,6 @@ async def test_an_allocator_that_is_no_mutant_is_not_caught(url):
     ]
     caught = await try_allocator_mutants(url, unchanged)
     assert {one.by for one in caught} == {NOBODY}
-
-
-async def test_explorations_in_several_processes_do_not_disturb_each_other(url, explorer):
-    chosen = ("serializable", "range")
-    table = await explore_matrix(url, buyers=(2,), quantity=8, limit=1000, names=chosen)
-    alone = await explorer.explore(case("serializable", 2, 16))
-    beside = table[(table["mechanism"] == "serializable") & (table["stock"] == "all")].iloc[0]
-    assert (beside["schedules"], beside["retries"]) == (alone.schedules, alone.retries)
-    assert table["complete"].all()
 
 
 async def test_a_constraint_can_follow_a_case_that_left_duplicates(explorer):

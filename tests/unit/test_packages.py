@@ -10,8 +10,10 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import check_jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -137,8 +139,7 @@ def test_compose_file_follows_the_specification(tmp_path: Path) -> None:
     compose, broken = ROOT / "docker-compose.yml", tmp_path / "broken.yml"
     broken.write_text(compose.read_text().replace("healthcheck:", "health:"))
     checked = ["--builtin-schema", "vendor.compose-spec", "--output-format", "json"]
-    command = [sys.executable, "-m", "check_jsonschema", *checked, str(compose), str(broken)]
-    ended = subprocess.run(command, capture_output=True, check=False)
+    ended = CliRunner().invoke(check_jsonschema.main, [*checked, str(compose), str(broken)])
     found = json.loads(ended.stdout)
     assert {each["filename"] for each in found["errors"]} == {str(broken)}, found
 

