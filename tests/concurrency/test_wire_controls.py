@@ -12,7 +12,7 @@ from ticketsvc.lab.explore import wire_scheduler
 from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
 from ticketsvc.lab.explore.scenario_transcripts import as_text
 from ticketsvc.lab.explore.strategies import Fixed
-from ticketsvc.lab.explore.turns import ClientGate
+from ticketsvc.lab.explore.turns import Turns
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 
@@ -126,14 +126,15 @@ async def found_in(server, scenario, **options):
     return found.schedules, found.clean, found.reasons
 
 
-class LetsPass(ClientGate):
+class LetsPass(Turns):
     async def release(self, unit):
         return False
 
 
-class TakesAnother(ClientGate):
-    def __init__(self, turns, client=None):
-        super().__init__(turns, turns.clients[1 - client.index] if client else None)
+class TakesAnother(Turns):
+    def opened(self, session):
+        session.owner = 1 - session.owner
+        super().opened(session)
 
 
 @pytest.mark.parametrize("mode", ["", "as it is"], ids=["a function", "a service"])
@@ -145,7 +146,7 @@ async def test_every_schedule_is_found(server, tmp_path, mode):
 async def test_without_the_hold_and_with_wrong_owners_it_is_not(
     server, tmp_path, monkeypatch, gate
 ):
-    monkeypatch.setattr(exploring, "ClientGate", gate)
+    monkeypatch.setattr(exploring, "Turns", gate)
     *_, reasons = found = await found_in(server, scenario_in(tmp_path), **ALL)
     assert found != FOUND
     assert reasons

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from ticketsvc.lab.wire.session import Gate
 
-class NotingGate:
+
+class NotingGate(Gate):
     """Let everything pass, and note it; *split*: with each commit a step of its own."""
 
     def __init__(self, *, split=False):
@@ -14,12 +16,6 @@ class NotingGate:
         self.hold = None
         self.held = asyncio.Event()
 
-    async def opened(self, session):
-        pass
-
-    def rewrite(self, text):
-        return text
-
     async def release(self, unit):
         self.statements.append(unit.text)
         if self.hold is not None and self.hold in unit.text:
@@ -29,9 +25,6 @@ class NotingGate:
 
     async def release_commit(self, unit):
         self.commits.append(unit.text)
-
-    async def release_answer(self, unit, state):
-        pass
 
     def closed(self, session):
         self.gone.append(session)

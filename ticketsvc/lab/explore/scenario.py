@@ -10,20 +10,17 @@ from typing import Any
 
 import psycopg
 
-from ticketsvc.database.embedded import free_port
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.explore.rewriting import locking_reads
 from ticketsvc.lab.explore.scenario_transcripts import in_words
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
-from ticketsvc.lab.explore.turns import ClientGate, CouldNotTell, Turns
+from ticketsvc.lab.explore.turns import CouldNotTell, Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
 from ticketsvc.lab.scenarios.clients import Ending, actors_of, open_runner
-from ticketsvc.lab.scenarios.filling import database_words, server_of, through
+from ticketsvc.lab.scenarios.filling import database_words
 from ticketsvc.lab.scenarios.sandbox import open_sandbox
-from ticketsvc.lab.scenarios.service import running_service
 from ticketsvc.lab.scenarios.spec import Scenario
-from ticketsvc.lab.wire.proxy import open_proxy
 
 DEFAULT_LIMIT = 20_000
 AS_IT_IS = Ways()
@@ -238,10 +235,7 @@ async def open_scheduler(
     """Make the sandbox, the proxies and the service of *scenario*, ready to run schedules."""
     if ways.isolation is not None:
         scenario = scenario.with_counts({}, ways.isolation)
-    actors = actors_of(scenario)
-    target = server_of(conninfo)
-    async with contextlib.AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
+    async with open_sandbox(conninfo, scenario, fixes) as sandbox:
         await sandbox.reset()
         for violated in await sandbox.judge():
             raise UsageError(
@@ -251,27 +245,15 @@ async def open_scheduler(
         watched = [scenario.sql_of(invariant.sql) for invariant in scenario.invariant]
         footprints = WireFootprints(sandbox.control, watched)
         turns = Turns(
-            [actor.name for actor in actors],
+            [actor.name for actor in actors_of(scenario)],
             footprints,
             database=database_words(sandbox.url)["database"],
             hold_commits=hold_commits,
             one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
-        runner = await stack.enter_async_context(open_runner(scenario, psql))
-        service_port = str(free_port())
-        if scenario.service is not None:
-            port = await stack.enter_async_context(open_proxy(*target, ClientGate(turns)))
-            words = {**database_words(through(sandbox.url, port)), "port": service_port}
-            service = running_service(scenario, words)
-            runner.service = await stack.enter_async_context(service)
-        places = []
-        for client in turns.clients:
-            gate = ClientGate(turns, client)
-            port = await stack.enter_async_context(open_proxy(*target, gate))
-            own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": service_port, "own_url": own})
-        yield WireScheduler(sandbox, runner, actors, places, turns=turns, ways=ways)
+        async with open_runner(scenario, psql, sandbox.url, turns) as runner:
+            yield WireScheduler(sandbox, runner, turns, ways)
 
 
 async def _strategy(scheduler: WireScheduler, *, full: bool, sample: int, seed: int) -> Strategy:

@@ -26,7 +26,7 @@ from ticketsvc.lab.explore.effects import (
 )
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
-from ticketsvc.lab.wire.session import FAILED, IDLE, Session, Unit
+from ticketsvc.lab.wire.session import FAILED, IDLE, Gate, Session, Unit
 from ticketsvc.lab.wire.statements import without_comments
 
 _KEEPS_SNAPSHOT = ("repeatable read", "serializable")
@@ -102,7 +102,7 @@ class _Block:
     owner: ClientTurn | None = None
 
 
-class Turns:
+class Turns(Gate):
     """The clients of one exploration, and the gate that their statements pass."""
 
     def __init__(
@@ -122,7 +122,6 @@ class Turns:
         self._one_transaction = one_transaction
         self._blocks: dict[Session, _Block] = {}
         self._levels: dict[Session, tuple[str, str]] = {}  # isolation, and search path if set
-        self._own: dict[Session, ClientTurn] = {}  # connections that only one client uses
         self._holding: set[Session] = set()  # they may hold locks that outlive a transaction
         self._rewrite = rewrite
         self._active = self._over = False
@@ -172,7 +171,7 @@ class Turns:
             lambda: (
                 not (
                     any(b.begun and b.owner is client for b in self._blocks.values())
-                    or any(self._own.get(session) is client for session in self._holding)
+                    or any(session.owner == client.index for session in self._holding)
                 )
             ),
             timeout_s,
@@ -184,7 +183,7 @@ class Turns:
         Return the SQLSTATE where the commit failed.
         """
         for session, block in list(self._blocks.items()):
-            if block.owner is client and session not in self._own:
+            if block.owner is client and session.owner is None:
                 await session.end_wrapped()
         await self.leave(client, timeout_s)
         await self._until(lambda: client.phase is Phase.RUNS, timeout_s)
@@ -264,34 +263,34 @@ class Turns:
 
     def owner_of(self, pid: int) -> ClientTurn | None:
         """Return whose transaction runs in the server process *pid*; None: nobody's here."""
-        for session, client in self._own.items():
-            if session.pid == pid:
-                return client
         for session, block in self._blocks.items():
             if session.pid == pid:
-                return block.owner
+                return self._alone(session) or block.owner
         return None
+
+    def _alone(self, session: Session) -> ClientTurn | None:
+        return None if session.owner is None else self.clients[session.owner]
 
     # What a gate does
 
-    def opened(self, session: Session, client: ClientTurn | None) -> None:
-        """Take note of a connection; *client*: who alone uses it, if that is so."""
+    def opened(self, session: Session) -> None:
+        """Take note of a connection."""
+        self._blocks[session] = _Block()
         self.changed.set()
-        if client is not None:
-            self._own[session] = client
 
     def rewrite(self, text: str) -> str:
         """Return what goes to the server instead of *text*, a client's SQL."""
         return self._rewrite(text)
 
-    async def release(self, session: Session, unit: Unit) -> bool:
+    async def release(self, unit: Unit) -> bool:
         """Return when *unit* may go to the server; true: its commit is a step of its own."""
+        session = unit.session
         if not self._active or unit.state == FAILED:
             if self._over:
                 self._fail(f"a statement came after every client had ended: {_short(unit)}")
             return False  # what comes after an error in a transaction does nothing
         block = self._blocks.setdefault(session, _Block())
-        owner = self._own.get(session) or block.owner or self._running()
+        owner = self._alone(session) or block.owner or self._running()
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
             self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
             return False
@@ -358,18 +357,19 @@ class Turns:
             block.locked |= footprint.writes
         return effect
 
-    async def release_commit(self, session: Session, unit: Unit) -> None:
+    async def release_commit(self, unit: Unit) -> None:
         """Return when the commit of a split *unit* may go."""
-        block = self._blocks.get(session)
+        block = self._blocks.get(unit.session)
         if not self._active or block is None or block.owner is None:
             return
         owner = block.owner
         self._record(owner, unit)
         step = Step(owner.index, "COMMIT", "COMMIT", self._end_effect(block), rows=-1)
-        await self._ask(owner, step, Note(session, ends=True))
+        await self._ask(owner, step, Note(unit.session, ends=True))
 
-    async def release_answer(self, session: Session, unit: Unit, state: bytes) -> None:
+    async def release_answer(self, unit: Unit, state: bytes) -> None:
         """Return when the client may have the answer to *unit*."""
+        session = unit.session
         block = self._blocks.get(session)
         owner = block.owner if block else None
         if state == IDLE:
@@ -401,9 +401,9 @@ class Turns:
 
     def closed(self, session: Session) -> None:
         """Forget a connection that has gone; what its transaction held is free now."""
-        block, own = self._blocks.pop(session, None), self._own.pop(session, None)
+        block = self._blocks.pop(session, None)
         self._levels.pop(session, None)
-        owner = (block.owner if block else None) or own
+        owner = (block.owner if block else None) or self._alone(session)
         if self._active and block and owner and owner.place is not None:
             if owner.session is session and owner.phase in (Phase.ASKS, Phase.AT_SERVER):
                 self._fail(f"{owner.name} lost its connection in the middle of a statement")
@@ -472,38 +472,6 @@ class Turns:
         if self.problem is None:
             self.problem = CouldNotTell(reason)
         self.changed.set()
-
-
-class ClientGate:
-    """The gate of one proxy: of a client's own connections, or of a service's for all of them."""
-
-    def __init__(self, turns: Turns, client: ClientTurn | None = None) -> None:
-        self._turns = turns
-        self._client = client
-
-    async def opened(self, session: Session) -> None:
-        """As `Turns.opened`."""
-        self._turns.opened(session, self._client)
-
-    def rewrite(self, text: str) -> str:
-        """As `Turns.rewrite`."""
-        return self._turns.rewrite(text)
-
-    async def release(self, unit: Unit) -> bool:
-        """As `Turns.release`."""
-        return await self._turns.release(unit.session, unit)
-
-    async def release_commit(self, unit: Unit) -> None:
-        """As `Turns.release_commit`."""
-        await self._turns.release_commit(unit.session, unit)
-
-    async def release_answer(self, unit: Unit, state: bytes) -> None:
-        """As `Turns.release_answer`."""
-        await self._turns.release_answer(unit.session, unit, state)
-
-    def closed(self, session: Session) -> None:
-        """As `Turns.closed`."""
-        self._turns.closed(session)
 
 
 def name_of(unit: Unit) -> str:

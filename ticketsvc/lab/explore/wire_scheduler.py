@@ -8,7 +8,7 @@ that does none of these for long makes the exploration say that it could not tel
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -22,7 +22,7 @@ from ticketsvc.lab.explore.lock_watch import LockOrderChanged, acyclic, require_
 from ticketsvc.lab.explore.schedules import Step, is_serial, schedule_id
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
-from ticketsvc.lab.scenarios.clients import Actor, ClientResult, Runner
+from ticketsvc.lab.scenarios.clients import ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
 
@@ -156,20 +156,9 @@ _Found = tuple[tuple[int, str], ...]
 class WireScheduler:
     """Runs the schedules of one scenario in its sandbox."""
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        runner: Runner,
-        actors: Sequence[Actor],
-        words: Sequence[Mapping[str, str]],
-        *,
-        turns: Turns,
-        ways: "Ways",
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, runner: Runner, turns: Turns, ways: Ways) -> None:
         self._sandbox = sandbox
         self._runner = runner
-        self._actors = actors
-        self._words = words
         self._turns = turns
         self._ways = ways
         self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
@@ -194,7 +183,7 @@ class WireScheduler:
         if not complete:
             return None
         return ScenarioRun(
-            names=tuple(actor.name for actor in self._actors),
+            names=tuple(client.name for client in self._turns.clients),
             steps=tuple(self._turns.steps),
             results=results,
             violated=await self._judge(results),
@@ -268,11 +257,9 @@ class WireScheduler:
         self._turns.begin()
         tasks: list[asyncio.Task[ClientResult]] = []
         try:
-            for client, actor, words in zip(
-                self._turns.clients, self._actors, self._words, strict=True
-            ):
+            for client in self._turns.clients:
                 self._turns.started(client)
-                task = asyncio.create_task(self._act(client, actor, words))
+                task = asyncio.create_task(self._act(client))
                 tasks.append(task)
                 task.add_done_callback(partial(self._ended, client))
                 await self._settle(client)
@@ -290,24 +277,22 @@ class WireScheduler:
             if isinstance(result, BaseException):
                 raise result
         told = tuple(one for one in results if isinstance(one, ClientResult))
-        for actor, one in zip(self._actors, told, strict=True):
+        for client, one in zip(self._turns.clients, told, strict=True):
             if one.ending == "unknown":  # after the last turn of a schedule that was cut short
-                raise CouldNotTell(f"{actor.name} got no answer: {one.message}")
+                raise CouldNotTell(f"{client.name} got no answer: {one.message}")
         await self._turns.rest(SETTLE_S)
         return complete, told
 
-    async def _act(
-        self, client: ClientTurn, actor: Actor, words: Mapping[str, str]
-    ) -> ClientResult:
+    async def _act(self, client: ClientTurn) -> ClientResult:
         """Let a client act, again after a conflict if it retries, under a lock if it takes one."""
         async with contextlib.AsyncExitStack() as stack:
             if self._ways.advisory_lock:
-                url = words["own_url"]
+                url = self._runner.words[client.index]["database_url"]
                 connection = await stack.enter_async_context(await AsyncConnection.connect(url))
                 await self._statements["take_lock"].execute(connection)
             for _ in range(MAX_RETRIES + 1 if self._ways.retry else 1):
                 place = len(self._turns.steps)
-                result = await self._runner.run(actor, words)
+                result = await self._runner.run(client.index)
                 if self._ways.one_transaction:
                     sqlstate = await self._turns.commit(client, SETTLE_S)
                     if sqlstate:
@@ -366,8 +351,9 @@ class WireScheduler:
             for (index, one), (_, other) in zip(had, found, strict=True):
                 if one != other:
                     raise CouldNotTell(
-                        f"not repeatable: in the same {len(path)} steps {self._actors[index].name} "
-                        f"{verb} first {_short(one)!r}, then {_short(other)!r}"
+                        f"not repeatable: in the same {len(path)} steps "
+                        f"{self._turns.clients[index].name} {verb} "
+                        f"first {_short(one)!r}, then {_short(other)!r}"
                     )
 
     # Waiting until a step has had its effect

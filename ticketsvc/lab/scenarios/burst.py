@@ -1,21 +1,16 @@
 """Let all clients of a scenario act at once, without control; record what they send; judge."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticketsvc.database.embedded import free_port
 from ticketsvc.lab.scenarios.clients import Actor, ClientResult, actors_of, open_runner
-from ticketsvc.lab.scenarios.filling import database_words, server_of, through
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant, open_sandbox
-from ticketsvc.lab.scenarios.service import running_service
 from ticketsvc.lab.scenarios.spec import Scenario
-from ticketsvc.lab.wire.proxy import open_proxy
-from ticketsvc.lab.wire.session import Session, Unit
+from ticketsvc.lab.wire.session import Gate, Unit
 
 
 @dataclass(frozen=True)
@@ -77,37 +72,28 @@ class ScenarioBurst:
         }
 
 
-class Recorder:
+class Recorder(Gate):
     """A gate that lets everything pass at once, and notes when it went and what came back."""
 
-    def __init__(self, client: str = "") -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        """*names*: of the clients, by their numbers."""
         self.statements: list[RecordedStatement] = []
-        self._client = client
+        self._names = names
         self._began: dict[int, float] = {}
-
-    async def opened(self, session: Session) -> None:
-        """Connections alone are not recorded."""
-
-    def rewrite(self, text: str) -> str:
-        """Return *text* as it is."""
-        return text
 
     async def release(self, unit: Unit) -> bool:
         """Note that *unit* goes."""
         self._began[id(unit)] = time.monotonic()
         return False
 
-    async def release_commit(self, unit: Unit) -> None:
-        """Never asked: nothing is split."""
-
     async def release_answer(self, unit: Unit, state: bytes) -> None:
         """Note the answer to *unit*."""
-        answer = unit.answer
+        answer, session = unit.answer, unit.session
         now = time.monotonic()
         self.statements.append(
             RecordedStatement(
-                self._client,
-                unit.session.pid,
+                "" if session.owner is None else self._names[session.owner],
+                session.pid,
                 unit.text,
                 unit.values,
                 self._began.pop(id(unit), now),
@@ -119,9 +105,6 @@ class Recorder:
             )
         )
 
-    def closed(self, session: Session) -> None:
-        """Connections alone are not recorded."""
-
 
 async def run_bursts(
     conninfo: str,
@@ -129,45 +112,25 @@ async def run_bursts(
     psql: str,
     *,
     repeat: int = 1,
-    fixes: Sequence[str] = (),
     on_burst: Callable[[], object] = lambda: None,
 ) -> list[ScenarioBurst]:
     """Run *repeat* bursts in a scratch database beside *conninfo*, reset before each."""
     actors = actors_of(scenario)
-    target = server_of(conninfo)
+    recorder = Recorder([actor.name for actor in actors])
     bursts = []
-    async with contextlib.AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(open_sandbox(conninfo, scenario, fixes))
-        runner = await stack.enter_async_context(open_runner(scenario, psql))
-        shared = Recorder()
-        recorders = [shared]
-        service_port = str(free_port())
-        if scenario.service is not None:
-            port = await stack.enter_async_context(open_proxy(*target, shared))
-            words = {**database_words(through(sandbox.url, port)), "port": service_port}
-            service = running_service(scenario, words)
-            runner.service = await stack.enter_async_context(service)
-        places = []
-        for actor in actors:
-            recorder = Recorder(actor.name)
-            recorders.append(recorder)
-            port = await stack.enter_async_context(open_proxy(*target, recorder))
-            own = through(sandbox.url, port)
-            places.append({**database_words(own), "port": service_port})
+    async with (
+        open_sandbox(conninfo, scenario) as sandbox,
+        open_runner(scenario, psql, sandbox.url, recorder) as runner,
+    ):
         for _ in range(repeat):
             await sandbox.reset()
             before = await sandbox.judge()
-            for recorder in recorders:
-                recorder.statements.clear()
-            results = await asyncio.gather(*map(runner.run, actors, places))
-            statements = sorted(
-                (one for recorder in recorders for one in recorder.statements),
-                key=lambda one: one.began_s,
-            )
+            recorder.statements.clear()
+            results = await asyncio.gather(*map(runner.run, range(len(actors))))
+            statements = sorted(recorder.statements, key=lambda one: one.began_s)
+            after = await sandbox.judge()
             bursts.append(
-                ScenarioBurst(
-                    tuple(actors), tuple(results), before, await sandbox.judge(), tuple(statements)
-                )
+                ScenarioBurst(tuple(actors), tuple(results), before, after, tuple(statements))
             )
             on_burst()
     return bursts

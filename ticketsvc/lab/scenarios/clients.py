@@ -18,10 +18,20 @@ from typing import Any, Literal
 
 import aiohttp
 
+from ticketsvc.database.embedded import free_port
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.scenarios.filling import client_environment, fill_in, masked
-from ticketsvc.lab.scenarios.service import RunningService
+from ticketsvc.lab.scenarios.filling import (
+    client_environment,
+    database_words,
+    fill_in,
+    masked,
+    server_of,
+    through,
+)
+from ticketsvc.lab.scenarios.service import RunningService, running_service
 from ticketsvc.lab.scenarios.spec import Client, Scenario
+from ticketsvc.lab.wire.proxy import open_proxy
+from ticketsvc.lab.wire.session import Gate
 
 Ending = Literal["success", "refused", "failed", "unknown"]
 """success: as the scenario says. refused: answered otherwise. failed: an error that a user sees.
@@ -64,6 +74,9 @@ class Runner:
 
     def __init__(self, scenario: Scenario, psql: str, session: aiohttp.ClientSession) -> None:
         self._scenario = scenario
+        self.actors = actors_of(scenario)
+        self.words: list[dict[str, str]] = []
+        """Of each actor, what it has for what the scenario leaves open."""
         self._psql = psql
         self._http = session
         self._functions: dict[str, Callable[..., Any]] = {}
@@ -74,9 +87,10 @@ class Runner:
             if client.python:  # what cannot be imported is said before anything starts
                 self._functions[client.python] = _function(scenario, client.python)
 
-    async def run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
-        """Let *actor* act, with *words* for what the scenario leaves open; return how it ended."""
-        result = await self._run(actor, words)
+    async def run(self, number: int) -> ClientResult:
+        """Let this one of the actors act; return how it ended."""
+        words = self.words[number]
+        result = await self._run(self.actors[number], words)
         return replace(result, message=masked(result.message, words["password"]))
 
     async def _run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
@@ -200,15 +214,27 @@ def numbers_in(text: str, path: str) -> tuple[str, ...] | None:
 
 
 @contextlib.asynccontextmanager
-async def open_runner(scenario: Scenario, psql: str) -> AsyncIterator[Runner]:
-    """Make a runner whose processes and connections end with it."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+async def open_runner(scenario: Scenario, psql: str, url: str, gate: Gate) -> AsyncIterator[Runner]:
+    """Start the service and make a runner, all of whose connections to *url* pass *gate*.
+
+    What they have started ends with them.
+    """
+    server, service_port = server_of(url), str(free_port())
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def behind_proxy(owner: int | None) -> dict[str, str]:
+            port = await stack.enter_async_context(open_proxy(*server, gate, owner))
+            return {**database_words(through(url, port)), "port": service_port}
+
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         runner = Runner(scenario, psql, session)
-        try:
-            yield runner
-        finally:
-            runner.end()
+        stack.callback(runner.end)
+        if scenario.service is not None:
+            service = running_service(scenario, await behind_proxy(None))
+            runner.service = await stack.enter_async_context(service)
+        runner.words = [await behind_proxy(number) for number in range(len(runner.actors))]
+        yield runner
 
 
 def _function(scenario: Scenario, name: str) -> Callable[..., Any]:

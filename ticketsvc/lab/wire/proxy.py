@@ -12,11 +12,14 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """A PostgreSQL server's address on loopback, behind which every statement asks *gate*."""
+    """A PostgreSQL server's address on loopback, behind which every statement asks *gate*.
 
-    def __init__(self, host: str, port: int, gate: Gate) -> None:
+    *owner*: the number of the client that alone connects to it; None: several may.
+    """
+
+    def __init__(self, host: str, port: int, gate: Gate, owner: int | None) -> None:
         self._target = host, port
-        self._gate = gate
+        self._gate, self._owner = gate, owner
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused: list[str] = []
         """Why connections were refused: what this proxy cannot pass honestly."""
@@ -64,12 +67,12 @@ class Proxy:
         if parameters.get("replication", "false") not in ("false", "off", "no", "0"):
             raise frames.ProtocolError("replication is not passed on by this proxy")
         async with self._connected() as server:
-            session = Session(client, server, self._gate)
+            session = Session(client, server, self._gate, self._owner)
             session.database = parameters.get("database") or parameters.get("user", "")
             session.sets_path = b"search_path" in content
             if not await session.log_in(frames.startup_packet(code, content)):
                 return
-            await self._gate.opened(session)
+            self._gate.opened(session)
             try:
                 await session.run()
             finally:
@@ -90,9 +93,11 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def open_proxy(host: str, port: int, gate: Gate) -> AsyncIterator[int]:
+async def open_proxy(
+    host: str, port: int, gate: Gate, owner: int | None = None
+) -> AsyncIterator[int]:
     """Run a proxy before the server at *host* and *port*; yield its port on 127.0.0.1."""
-    proxy = Proxy(host, port, gate)
+    proxy = Proxy(host, port, gate, owner)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]

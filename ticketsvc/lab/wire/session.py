@@ -5,7 +5,6 @@ import contextlib
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ticketsvc.lab.wire import frames
 from ticketsvc.lab.wire.frames import Columns, Message
@@ -72,17 +71,19 @@ class Unit:
         return self.messages[-1].kind == b"H"
 
 
-class Gate(Protocol):
-    """Decides when a unit goes on, and when its answer does. It knows no protocol."""
+class Gate:
+    """Decides when a unit goes on, and when its answer does: this one at once."""
 
-    async def opened(self, session: "Session") -> None:
+    def opened(self, session: "Session") -> None:
         """Take note of a client that has logged in."""
 
     def rewrite(self, text: str) -> str:
         """Return the SQL that goes to the server instead of *text*."""
+        return text
 
     async def release(self, unit: Unit) -> bool:
         """Return when *unit* may go to the server; true: its commit is to be a step of its own."""
+        return False
 
     async def release_commit(self, unit: Unit) -> None:
         """Return when the commit of a split *unit* may go; its answer is known."""
@@ -102,10 +103,13 @@ class Session:
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         gate: Gate,
+        owner: int | None,
     ) -> None:
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
         self._gate = gate
+        self.owner = owner
+        """The number of the client that alone uses it; None: several may."""
         self.pid = 0
         """The server process, as `pg_stat_activity` and `pg_blocking_pids` name it."""
         self.database = ""
