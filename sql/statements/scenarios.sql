@@ -12,10 +12,6 @@ WHERE relkind = 'r' AND relpersistence <> 't'
 GROUP BY nspname, relname
 ORDER BY 1
 
--- name: blockers
--- For each session, the sessions that it waits for.
-SELECT pid, pg_blocking_pids(pid) FROM unnest(%(pids)s::int[]) AS pid
-
 -- name: take_lock
 -- The lock that each client holds while it acts, where that is tried as a fix; the key is none of
 -- the clients' own, most likely.

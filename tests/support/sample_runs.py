@@ -21,13 +21,13 @@ def step(session, name, **more):
     return Step(session, name, more.pop("text", f"SELECT '{name}'"), Effect(), **more)
 
 
-def run(done, issues, *, available, answers=None, total=8, sessions=2, represents=1):
+def run(done, issues, *, available, answers=None, total=8, represents=1):
     """Return a run of two buyers of eight, judged by the checker itself."""
     held = [Issue(*issue) for issue in issues]
     ledger = EventLedger("E", total, available, None, held)
     answered = answers or tuple(Answer(issue.user, issue.first, issue.last) for issue in held)
     verdict = check_event(ledger)
-    return ScheduleRun(sessions, tuple(done), answered, ledger, verdict, 8, represents)
+    return ScheduleRun(("A", "B"), tuple(done), answered, ledger, verdict, 8, represents=represents)
 
 
 def steps(*order):

@@ -139,8 +139,9 @@ def explore(
     refuse_options(_OF_SCENARIOS, "belongs to a scenario: name its file")
     from ticketsvc.allocators import ALLOCATORS
     from ticketsvc.database.locate import kept_database
-    from ticketsvc.lab.explore.cases import Case, NotRepeatable
+    from ticketsvc.lab.explore.cases import Case
     from ticketsvc.lab.explore.explorer import explore as run_exploration
+    from ticketsvc.lab.explore.lock_watch import CouldNotTell
 
     if allocator not in ALLOCATORS:
         raise UsageError(f"--allocator {allocator!r}: must be one of {', '.join(ALLOCATORS)}")
@@ -167,13 +168,13 @@ def explore(
                         on_run=lambda run: advance(run.represents),
                     )
                 )
-            except NotRepeatable as problem:
+            except CouldNotTell as problem:
                 could_not_tell(str(problem), as_json)
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
         _print(found)
-    proved = found.complete and found.selling
+    proved = found.complete and found.succeeded
     code = VIOLATION if found.violating else CLEAN if proved else COULD_NOT_TELL
     raise click.exceptions.Exit(code)
 
@@ -220,7 +221,7 @@ def _counts(found: "Exploration") -> list[tuple[str, str]]:
         (found.schedules, f"covered; {executed}"),
         (found.clean, "clean"),
         *zip(found.violations.values(), violations, strict=True),
-        (found.selling, "a buyer got tickets"),
+        (found.succeeded, "a buyer got tickets"),
         (found.refused, "a buyer was refused"),
         (found.refused_with_stock, "a buyer was refused although enough tickets were left"),
         (found.blocked, "a step waited for a lock"),
@@ -241,7 +242,7 @@ def _more(ids: list[str]) -> str:
 def _conclusion(found: "Exploration") -> str:
     from ticketsvc.lab.explore.transcripts import every
 
-    if not found.selling:
+    if not found.succeeded:
         return "nobody got a ticket in any of them: that shows nothing"
     if found.sampled:
         return (

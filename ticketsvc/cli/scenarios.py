@@ -63,8 +63,8 @@ def explore_file(
 ) -> NoReturn:
     """Explore the scenario in *file*, print what was found, and end the command."""
     from ticketsvc.database.locate import kept_database
+    from ticketsvc.lab.explore.lock_watch import CouldNotTell
     from ticketsvc.lab.explore.scenario import explore_scenario
-    from ticketsvc.lab.explore.turns import CouldNotTell
     from ticketsvc.lab.scenarios.psql import find_psql
 
     if replay is not None and (try_fixes or compare):

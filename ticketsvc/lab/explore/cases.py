@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 
 from ticketsvc.database.schemas import SchemaName
-from ticketsvc.errors import TicketsvcError
 
 EVENT = "E"
-
-
-class NotRepeatable(TicketsvcError, code="not_repeatable"):
-    """The same schedule does not go the same way twice: nothing can be concluded."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.scratch import scratch_database
-from ticketsvc.lab.explore.cases import Case, NotRepeatable
+from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS
+from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, CouldNotTell
 from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
@@ -65,7 +65,7 @@ class Explorer:
         treats all buyers alike, so classes that differ only in which buyer is which count as
         one. The counts of schedules are the same.
 
-        Raise `NotRepeatable` when the same schedule keeps going another way.
+        Raise `CouldNotTell` when the same schedule keeps going another way.
         """
         scheduler = await self._scheduler(case, allocator, changes)
         strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed, alike=alike)
@@ -194,15 +194,15 @@ async def _strategy(
 
 
 def _require_sound(run: ScheduleRun, strategy: Reduced) -> None:
-    """Raise `NotRepeatable` when steps depend on others in a way that is not known."""
+    """Raise `CouldNotTell` when steps depend on others in a way that is not known."""
     if not strategy.exhaustive:
-        raise NotRepeatable(
+        raise CouldNotTell(
             f"schedule {run.id}: a step depends on others that were taken to be independent of "
             "it: explore this case in full"
         )
     for step in run.steps:
         if step.error and not (step.effect.sees or step.effect.locks):
-            raise NotRepeatable(
+            raise CouldNotTell(
                 f"schedule {run.id}: {step.name} failed with {step.error} though it reads and "
                 "locks nothing that others change: explore this case in full"
             )

@@ -1,116 +1,159 @@
-"""Wait until a step has had its effect: every session requests, has ended, or is blocked.
-
-Whether a session is blocked is asked of the server (`pg_blocking_pids`), not guessed from the
-time it takes.
-"""
+"""Tell which sessions wait for a lock: the server says so (`pg_blocking_pids`), no time does."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.explore.changes import Changes
-from ticketsvc.lab.explore.effects import overlap
+from ticketsvc.errors import TicketsvcError
+from ticketsvc.lab.explore.effects import Relations, overlap
 from ticketsvc.lab.explore.schedules import Step
-from ticketsvc.lab.explore.sessions import Session
+from ticketsvc.lab.explore.strategies import Strategy
 
 # A session that may be blocked, by what others have locked, is asked about soon. Any other is
 # merely slow, and is asked about late.
-_ASK_SOON_S = 0.0004
-_ASK_LATE_S = 0.05
+_ASK_SOON_S, _ASK_LATE_S = 0.0005, 0.02
 DEADLOCK_TIMEOUT_MS = 1
 # A blocked session that holds locks may become part of a cycle later. After this time its own
 # search for a deadlock is normally over, so that the server cancels the one that closes the cycle.
 _SEARCH_IS_OVER_S = 0.003
+_STUCK_S = 60.0
+_TRIES = 50
 
 Waits = Mapping[int, tuple[int, ...]]
+"""Of each session that waits, those that it waits for."""
+_Result = TypeVar("_Result")
+
+
+class CouldNotTell(TicketsvcError, code="could_not_tell"):
+    """The schedules could not be driven, seen or repeated: nothing can be said of them."""
 
 
 class LockOrderChanged(Exception):
     """The server let a later waiter go first: this run does not count."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What a step led to: who is blocked, and by whom; who was blocked before and goes on."""
+class Watched(Protocol):
+    """A session as the lock watch sees it: the step that it asks for or took last, its locks."""
 
-    waits: Waits = field(default_factory=dict)
-    released: Collection[int] = ()
+    @property
+    def index(self) -> int:
+        """Its number."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def pid(self) -> int:
+        """Its server process."""
+
+    @property
+    def step(self) -> Step | None:
+        """The step that it asks for, or else its last one."""
+
+    @property
+    def locked(self) -> Relations:
+        """The relations in which its open transaction holds locks."""
 
 
 class LockWatch:
-    """Watches the sessions of a scheduler while they take their steps."""
+    """Watches the sessions of a scheduler while they take their steps.
+
+    *changed* is set whenever a session asks for a step, gets an answer or ends. *session_of*
+    returns whose transaction runs in a server process, None where it is nobody's here.
+    """
 
     def __init__(
-        self, control: AsyncConnection[Any], sessions: Sequence[Session], changes: Changes
+        self,
+        control: AsyncConnection[Any],
+        sessions: Sequence[Watched],
+        changed: asyncio.Event,
+        session_of: Callable[[int], int | None],
     ) -> None:
         self._control = control
         self._sessions = sessions
-        self._changes = changes
-        self._by_pid = {session.backend_pid: session.place for session in sessions}
-        self._blockers = load("explore")["blockers"].query
+        self._changed = changed
+        self._session_of = session_of
+        self._blockers = load("explore")["blockers"]
 
-    async def settle(
-        self, steps: Sequence[Step], blocked: Collection[int], ended: Callable[[int], bool]
-    ) -> Settled:
-        """Wait until every session requests a step, has *ended*, or is blocked by one of those.
+    async def change(self, timeout_s: float) -> bool:
+        """Wait for the next change; return False when there is none in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
 
-        *steps*: those taken so far. *blocked*: the sessions that were blocked before the last
-        of them. Raise `LockOrderChanged` when a later waiter got the lock before an earlier one.
+    async def waits(
+        self,
+        steps: Sequence[Step],
+        moving: Sequence[Watched],
+        waiting: Collection[int],
+        since: dict[int, float],
+    ) -> Waits:
+        """Return whom each of *moving* waits for; nothing while one may go on, after a moment.
+
+        *steps*: those taken so far. *waiting*: the sessions that are known to wait. *since*: when
+        each was first asked about, to be kept until all have come to rest. Raise
+        `LockOrderChanged` when a later waiter got a lock before an earlier one, and `CouldNotTell`
+        when a session neither goes on nor waits for another for a minute.
         """
-        waiting = set(blocked)
-        released: set[int] = set()
-        seen_since: dict[int, float] = {}
-        while True:
-            moving = [s for s in self._sessions if not s.requested and not ended(s.place)]
-            places = {session.place for session in moving}
-            released |= waiting - places
-            waiting &= places
-            if not moving:
-                return Settled({}, released)
-            timeout_s = _ASK_SOON_S if self._may_block(moving) else _ASK_LATE_S
-            if places - waiting and await self._changes.wait(timeout_s):
-                continue
-            waits = await self._ask_server(moving)
-            if waits and not self._may_deadlock(moving, waiting, seen_since):
-                require_lock_order(steps, waits)
-                return Settled(waits, released)
-            await self._changes.wait(_ASK_SOON_S)
-
-    def _may_block(self, moving: Sequence[Session]) -> bool:
-        return any(
-            session.taking and session.latest and overlap(session.latest.effect.locks, other.locked)
-            for session in moving
-            for other in self._sessions
-            if other is not session
-        )
-
-    async def _ask_server(self, moving: Sequence[Session]) -> Waits:
-        """Return who waits for whom; empty while a session still moves, or there is a cycle."""
-        pids = [session.backend_pid for session in moving]
-        cursor = await self._control.execute(self._blockers, {"pids": pids})
-        blockers = {self._by_pid[pid]: by for pid, by in await cursor.fetchall()}
-        if not all(by and all(pid in self._by_pid for pid in by) for by in blockers.values()):
+        self._changed.clear()  # what has changed so far is in what was given
+        clock = asyncio.get_running_loop().time
+        for one in moving:
+            since.setdefault(one.index, clock())
+        fresh = [one for one in moving if one.index not in waiting]
+        soon = any(map(self._may_block, fresh))
+        if fresh and await self.change(_ASK_SOON_S if soon else _ASK_LATE_S):
             return {}
-        waits = {
-            place: tuple(sorted(self._by_pid[pid] for pid in by)) for place, by in blockers.items()
-        }
-        return waits if acyclic(waits) else {}  # the server ends a cycle
+        by_pid = {one.pid: one for one in moving}
+        cursor = await self._blockers.execute(self._control, pids=[*by_pid])
+        waits: dict[int, tuple[int, ...]] = {}
+        settled = True
+        for pid, blockers in await cursor.fetchall():
+            one = by_pid[pid]
+            age_s = clock() - since[one.index]
+            rivals = [self._session_of(blocker) for blocker in blockers]
+            waits[one.index] = tuple(sorted({rival for rival in rivals if rival is not None}))
+            if not rivals or None in rivals:
+                if age_s > _STUCK_S:
+                    raise CouldNotTell(
+                        f"{one.name}: a statement has not ended after {_STUCK_S:.0f} s, and "
+                        "waits for no other client"
+                    )
+                settled = False
+            elif one in fresh and one.locked and age_s < _SEARCH_IS_OVER_S:
+                settled = False
+        if settled and acyclic(waits):  # the server ends a cycle
+            require_lock_order(steps, waits)
+            return waits
+        await self.change(_ASK_SOON_S)
+        return {}
 
-    def _may_deadlock(
-        self, moving: Sequence[Session], waiting: Collection[int], seen_since: dict[int, float]
-    ) -> bool:
-        """Tell whether a session that holds locks has begun to wait only just now."""
-        now = asyncio.get_running_loop().time()
-        for session in moving:
-            since = seen_since.setdefault(session.place, now)
-            fresh = session.taking and session.place not in waiting
-            if fresh and session.locked and now - since < _SEARCH_IS_OVER_S:
-                return True
-        return False
+    def _may_block(self, one: Watched) -> bool:
+        locks = one.step.effect.locks if one.step else frozenset()
+        return any(overlap(locks, other.locked) for other in self._sessions if other is not one)
+
+
+async def repeated(
+    strategy: Strategy, perform: Callable[[], Awaitable[_Result]], names: object
+) -> _Result:
+    """Return what *perform* does for *strategy*, again where the server changed an order.
+
+    Raise `CouldNotTell` where it keeps changing that of *names*.
+    """
+    for _ in range(_TRIES):
+        strategy.begin()
+        try:
+            return await perform()
+        except LockOrderChanged:
+            pass
+    raise CouldNotTell(f"{names}: the server took the same steps another way, {_TRIES} times")
 
 
 def require_lock_order(steps: Sequence[Step], waits: Waits) -> None:

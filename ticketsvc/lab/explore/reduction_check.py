@@ -65,7 +65,7 @@ def in_classes(both: BothWays) -> pd.DataFrame:
 
 def _required_order(run: ScheduleRun) -> object:
     """Return, for each step, those that must come before it: the same for all of a class."""
-    done = [0] * run.sessions
+    done = [0] * len(run.names)
     steps = []
     for step in run.steps:
         steps.append((step.session, done[step.session]))

@@ -11,10 +11,12 @@ from typing import Any
 import psycopg
 
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.explore.exploration import Counts
+from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.rewriting import locking_reads
 from ticketsvc.lab.explore.scenario_transcripts import in_words
 from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
-from ticketsvc.lab.explore.turns import CouldNotTell, Turns
+from ticketsvc.lab.explore.turns import Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
 from ticketsvc.lab.scenarios.clients import Ending, actors_of, open_runner
@@ -28,33 +30,16 @@ _ANY_SIZE = (sys.maxsize, 0)
 
 
 @dataclass
-class ScenarioExploration:
-    """What came of a scenario's schedules. Every count is of schedules, but *classes*.
-
-    *classes*: how many were executed, each standing for itself and its equals. *refused*: a
-    client did not succeed. *blocked*: a step waited for a lock. *retries*: a client went on after
-    a step that failed. *succeeded*: a client did succeed. *reasons*: why nothing can be told.
-    """
+class ScenarioExploration(Counts):
+    """The outcomes of a scenario's schedules; *reasons*: why nothing can be told."""
 
     scenario: Scenario
-    schedules: int = 0
-    classes: int = 0
-    clean: int = 0
-    refused: int = 0
-    blocked: int = 0
-    retries: int = 0
-    succeeded: int = 0
-    violations: Counter[str] = field(default_factory=Counter)
-    sqlstates: Counter[str] = field(default_factory=Counter)
     endings: Counter[tuple[str, Ending]] = field(default_factory=Counter)
     """How clients ended, by what the scenario calls them."""
     complaints: dict[str, str] = field(default_factory=dict)
     """What the first of them that did not succeed was told."""
-    complete: bool = False
     stopped: bool = False
     """Whether it ended at its first violation, as it was told to."""
-    sampled: bool = False
-    seconds: float = 0.0
     examples: dict[str, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     smallest: ScenarioRun | None = None
@@ -62,33 +47,25 @@ class ScenarioExploration:
     runs: list[ScenarioRun] = field(default_factory=list, repr=False)
     _sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
-    @property
-    def violating(self) -> int:
-        """How many schedules break an invariant."""
-        return self.schedules - self.clean
-
     def count(self, run: ScenarioRun) -> None:
         """Add *run*, for all the schedules that it stands for."""
-        times = run.represents
-        self.classes += 1
-        self.schedules += times
-        self.clean += times * run.clean
-        self.refused += times * run.refused
-        self.blocked += times * run.blocked
-        self.retries += times * bool(run.retries)
-        self.succeeded += times * any(one.ending == "success" for one in run.results)
+        endings = {result.ending for result in run.results}
+        self.add(
+            run,
+            clean=run.clean,
+            succeeded="success" in endings,
+            refused=endings != {"success"},
+            violated=[one.name for one in run.violated],
+        )
         for actor, result in zip(actors_of(self.scenario), run.results, strict=True):
-            self.endings[actor.client.name, result.ending] += times
+            self.endings[actor.client.name, result.ending] += run.represents
             if result.ending != "success":
                 said = f"{actor.name} was told: {result.message or 'nothing'}"
                 self.complaints.setdefault(actor.client.name, said)
         for violated in run.violated:
-            self.violations[violated.name] += times
             if _size(run) < self._sizes.get(violated.name, _ANY_SIZE):
                 self._sizes[violated.name] = _size(run)
                 self.examples[violated.name] = run.id
-        for sqlstate in {step.error for step in run.steps if step.error}:
-            self.sqlstates[sqlstate] += times
         if run.clean:
             self.examples.setdefault("clean", run.id)
         elif self.smallest is None or _size(run) < _size(self.smallest):
@@ -96,21 +73,7 @@ class ScenarioExploration:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON."""
-        return {
-            "schedules": self.schedules,
-            "classes": self.classes,
-            "clean": self.clean,
-            "violating": self.violating,
-            "violations": dict(self.violations),
-            "refused": self.refused,
-            "blocked": self.blocked,
-            "retries": self.retries,
-            "sqlstates": dict(sorted(self.sqlstates.items())),
-            "complete": self.complete,
-            "executed_per_second": round(self.classes / self.seconds, 1) if self.seconds else None,
-            "examples": self.examples,
-            "reasons": self.reasons,
-        }
+        return {**self.counted(), "examples": self.examples, "reasons": self.reasons}
 
 
 def _always_failing(found: ScenarioExploration) -> str:

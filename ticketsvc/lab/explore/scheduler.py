@@ -5,7 +5,6 @@ ended, or is blocked by another's lock, as the server says. It never sleeps to m
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -20,11 +19,16 @@ from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import OutcomeUnknown, TicketsvcError
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
-from ticketsvc.lab.explore.cases import EVENT, Case, NotRepeatable
-from ticketsvc.lab.explore.changes import Changes
+from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.effects import NOTHING
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.lock_watch import LockOrderChanged, LockWatch, Waits
+from ticketsvc.lab.explore.lock_watch import (
+    CouldNotTell,
+    LockOrderChanged,
+    LockWatch,
+    Waits,
+    repeated,
+)
 from ticketsvc.lab.explore.schedules import Answer, ScheduleRun, Step
 from ticketsvc.lab.explore.sessions import Session, SteppedConnection
 from ticketsvc.lab.explore.strategies import Strategy
@@ -34,9 +38,7 @@ from ticketsvc.lab.workload.history import Attempt, Outcome
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
 
-_STUCK_S = 60  # after this an allocator that requests no step is reported as hanging
 _RUNS_PER_VACUUM = 20
-_TRIES = 50
 
 
 class Scheduler:
@@ -56,20 +58,22 @@ class Scheduler:
         self.case = case
         self._allocator = allocator
         self._control = control
-        self._changes = Changes()
+        self._changed = asyncio.Event()
         names = statement_names(case.schema)
         self._sessions = [
             Session(
                 place,
+                "".join(self._buyers(place)),
                 connection,
                 footprints,
-                names,
-                self._changes,
+                names=names,
+                changed=self._changed,
                 hold_commits=case.hold_commits,
             )
             for place, connection in enumerate(connections)
         ]
-        self._watch = LockWatch(control, self._sessions, self._changes)
+        places = {session.pid: session.index for session in self._sessions}
+        self._watch = LockWatch(control, self._sessions, self._changed, places.get)
         self._reset = _reset_script(control, case)
         self._vacuum = load("explore", case.schema)[f"vacuum_{case.schema}"]
         self._ledger = ledger_statement(case.schema)
@@ -81,25 +85,18 @@ class Scheduler:
     async def run(self, strategy: Strategy, *, snapshots: bool = False) -> ScheduleRun | None:
         """Run one schedule as *strategy* chooses; return None when it ends early.
 
-        *snapshots*: read the ledger after every step. Raise `NotRepeatable` when the same
+        *snapshots*: read the ledger after every step. Raise `CouldNotTell` when the same
         schedule keeps going another way.
         """
-        for _ in range(_TRIES):
-            if self._runs % _RUNS_PER_VACUUM == 0:
-                await self._vacuum.execute(self._control)
-            self._runs += 1
-            strategy.begin()
-            with contextlib.suppress(LockOrderChanged):
-                complete, answers = await self._run_once(strategy, snapshots=snapshots)
-                break
-        else:
-            raise NotRepeatable(f"{self.case}: the same steps went another way, {_TRIES} times")
+        complete, answers = await repeated(
+            strategy, lambda: self._run_once(strategy, snapshots=snapshots), self.case
+        )
         represents = strategy.learn(self._steps)
         if not complete:
             return None
         ledger = await self._read_ledger()
         return ScheduleRun(
-            sessions=len(self._sessions),
+            names=tuple(session.name for session in self._sessions),
             steps=tuple(self._steps),
             answers=answers,
             ledger=ledger,
@@ -112,29 +109,28 @@ class Scheduler:
         self, strategy: Strategy, *, snapshots: bool
     ) -> tuple[bool, tuple[Answer, ...]]:
         """Take the steps of one schedule; return whether it reached its end, and the answers."""
+        if self._runs % _RUNS_PER_VACUUM == 0:
+            await self._vacuum.execute(self._control)
+        self._runs += 1
         await self._control.execute(self._reset)
         self._steps, self._waits = [], {}
-        each = self.case.together
         # An allocator uses no more of a pool than a session has.
         sellers = [self._allocator(cast(Pool, s), self.case.schema) for s in self._sessions]
         for session in self._sessions:
             session.start_schedule()
         tasks = [
-            asyncio.ensure_future(self._buy(seller, chr(ord("A") + each * place + number)))
+            asyncio.ensure_future(self._buy(seller, buyer))
             for place, seller in enumerate(sellers)
-            for number in range(each)
+            for buyer in self._buyers(place)
         ]
         for task in tasks:
-            task.add_done_callback(self._changes.notify)
+            task.add_done_callback(lambda _: self._changed.set())
         try:
-            async with asyncio.timeout(_STUCK_S):
-                complete = await self._take_steps(strategy, tasks, snapshots=snapshots)
-        except TimeoutError:
+            complete = await self._take_steps(strategy, tasks, snapshots=snapshots)
+        except CouldNotTell:
             for task in tasks:
                 task.cancel()
-            raise NotRepeatable(
-                f"{self.case}: a schedule has not ended after {_STUCK_S} s"
-            ) from None
+            raise
         finally:  # whatever happened, nothing of it runs on into the next schedule
             for session in self._sessions:
                 session.end_schedule()
@@ -148,7 +144,7 @@ class Scheduler:
         self, strategy: Strategy, tasks: Sequence["asyncio.Task[Answer]"], *, snapshots: bool
     ) -> bool:
         await self._settle(tasks)
-        while ready := [s.place for s in self._sessions if s.requested]:
+        while ready := [s.index for s in self._sessions if s.requested]:
             chosen = strategy.choose(self._steps, ready)
             if chosen is None:
                 return False
@@ -164,35 +160,49 @@ class Scheduler:
     async def _settle(self, tasks: Sequence["asyncio.Task[Answer]"]) -> None:
         """Wait until the last step has had its effect, and record it in the steps it concerns."""
         each = self.case.together
-
-        def ended(place: int) -> bool:
-            return all(task.done() for task in tasks[place * each : (place + 1) * each])
-
-        settled = await self._watch.settle(self._steps, self._waits, ended)
-        self._waits = settled.waits
+        waiting, released = set(self._waits), set[int]()
+        since: dict[int, float] = {}
+        while True:
+            moving = [
+                session
+                for place, session in enumerate(self._sessions)
+                if not session.requested
+                and not all(task.done() for task in tasks[place * each : (place + 1) * each])
+            ]
+            released |= waiting.difference(session.index for session in moving)
+            waiting -= released
+            self._waits = (
+                await self._watch.waits(self._steps, moving, waiting, since) if moving else {}
+            )
+            if self._waits or not moving:
+                break
         if not self._steps:
             return
         last = len(self._steps) - 1
         latest = {step.session: place for place, step in enumerate(self._steps)}
         published = NOTHING
-        for session in {self._steps[last].session, *settled.waits, *settled.released}:
+        for session in {self._steps[last].session, *self._waits, *released}:
             step, result = self._steps[latest[session]], self._sessions[session].latest
             if result is None:
                 continue
-            released = session in settled.released
+            goes_on = session in released
             # What a blocked step makes visible in the end, it does when it is released.
-            published |= result.effect.publishes if released else NOTHING
+            published |= result.effect.publishes if goes_on else NOTHING
             self._steps[latest[session]] = replace(
                 result,
-                effect=step.effect if released else result.effect,
-                waited_for=settled.waits.get(session, step.waited_for),
-                released_by=last if released else step.released_by,
+                effect=step.effect if goes_on else result.effect,
+                waited_for=self._waits.get(session, step.waited_for),
+                released_by=last if goes_on else step.released_by,
                 after=step.after,
             )
         effect = self._steps[last].effect
         self._steps[last] = replace(
             self._steps[last], effect=replace(effect, publishes=effect.publishes | published)
         )
+
+    def _buyers(self, place: int) -> list[str]:
+        each = self.case.together
+        return [chr(ord("A") + each * place + number) for number in range(each)]
 
     async def _buy(self, seller: Allocator, buyer: str) -> Answer:
         # Not validated: how the allocator and the database treat nonsense is explored too.

@@ -56,21 +56,17 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class ScheduleRun:
-    """One executed schedule: its steps in order, the buyers' answers, the ledger at the end.
+class Run:
+    """One executed schedule: the names of its sessions, and its steps in order.
 
     *represents* counts the schedules of its class, this one included: they differ only in the
     order of independent steps, so they end alike, and only this one was executed. Where buyers
     were taken to be alike, it counts those too that differ only in which buyer is which.
     """
 
-    sessions: int
+    names: tuple[str, ...]
     steps: tuple[Step, ...] = field(repr=False)
-    answers: tuple[Answer, ...]
-    ledger: EventLedger
-    verdict: EventVerdict
-    quantity: int
-    represents: int = 1
+    represents: int = field(default=1, kw_only=True)
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -80,12 +76,40 @@ class ScheduleRun:
     @property
     def id(self) -> str:
         """Return the schedule's id: a short word that `choices_of` reads back."""
-        return schedule_id(self.choices, self.sessions)
+        return schedule_id(self.choices, len(self.names))
 
     @property
     def serial(self) -> bool:
         """Whether each session ended before the next one began."""
-        return is_serial(self.choices)
+        switches = sum(a != b for a, b in itertools.pairwise(self.choices))
+        return switches == len(set(self.choices)) - 1
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a step waited for another session's lock."""
+        return any(step.waited_for for step in self.steps)
+
+    @property
+    def retries(self) -> int:
+        """Count the failed steps after which their session went on."""
+        return sum(
+            step.error is not None
+            and any(
+                later.session == step.session and later.name != "ROLLBACK"
+                for later in self.steps[place:]
+            )
+            for place, step in enumerate(self.steps, start=1)
+        )
+
+
+@dataclass(frozen=True)
+class ScheduleRun(Run):
+    """One schedule of a case: with the buyers' answers, and the ledger at the end."""
+
+    answers: tuple[Answer, ...]
+    ledger: EventLedger
+    verdict: EventVerdict
+    quantity: int
 
     @property
     def refused(self) -> bool:
@@ -99,23 +123,9 @@ class ScheduleRun:
         return self.refused and left >= self.quantity
 
     @property
-    def blocked(self) -> bool:
-        """Whether a step waited for another session's lock."""
-        return any(step.waited_for for step in self.steps)
-
-    @property
     def crash_inconsistent(self) -> bool:
         """Whether a crash between two steps would leave an inconsistent ledger."""
         return any(step.after is not None and not step.after.clean for step in self.steps)
-
-    @property
-    def retries(self) -> int:
-        """Count the failed steps after which their session went on."""
-        last = {step.session: place for place, step in enumerate(self.steps)}
-        return sum(
-            step.error is not None and place < last[step.session]
-            for place, step in enumerate(self.steps)
-        )
 
     @property
     def kind(self) -> str:
@@ -134,12 +144,6 @@ class ScheduleRun:
         kinds = tuple(sorted(violation.kind for violation in self.verdict.violations))
         issues = tuple(sorted((i.user, i.first, i.last) for i in self.ledger.issues))
         return (self.answers, kinds, self.ledger.available, issues, self.blocked, self.retries)
-
-
-def is_serial(choices: tuple[int, ...]) -> bool:
-    """Return whether each session of *choices* ended before the next one began."""
-    switches = sum(a != b for a, b in itertools.pairwise(choices))
-    return switches == len(set(choices)) - 1
 
 
 def schedule_id(choices: tuple[int, ...], sessions: int) -> str:

@@ -15,7 +15,6 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, IsolationLevel
 from psycopg.pq import TransactionStatus
 
-from ticketsvc.lab.explore.changes import Changes
 from ticketsvc.lab.explore.effects import (
     NOTHING,
     Effect,
@@ -40,20 +39,21 @@ class Session:
 
     def __init__(
         self,
-        place: int,
+        index: int,
+        name: str,
         connection: "SteppedConnection",
         footprints: Footprints,
-        names: Mapping[bytes, str],
-        changes: Changes,
         *,
+        names: Mapping[bytes, str],
+        changed: asyncio.Event,
         hold_commits: bool,
     ) -> None:
-        self.place = place
-        self.backend_pid = connection.info.backend_pid
+        self.index, self.name = index, name
+        self.pid = connection.info.backend_pid
         self._connection = connection
         self._footprints = footprints
         self._names = names
-        self._changes = changes
+        self._changed = changed
         self._hold_commits = hold_commits
         self._lending = asyncio.Lock()
         self.requested: Step | None = None
@@ -78,6 +78,11 @@ class Session:
 
     # Called by the scheduler.
 
+    @property
+    def step(self) -> Step | None:
+        """The step that it requests, or else its last one."""
+        return self.requested or self.latest
+
     def start_schedule(self) -> None:
         """Hold every statement from now on."""
         self._unheld = False
@@ -87,7 +92,7 @@ class Session:
         """Let the requested step run, and return it."""
         step, granted = self.requested, self._granted
         if step is None or granted is None:
-            raise RuntimeError(f"session {self.place} requests no step")
+            raise RuntimeError(f"session {self.name} requests no step")
         self.requested, self.latest, self.taking = None, step, True
         granted.set_result(None)
         return step
@@ -154,9 +159,9 @@ class Session:
     @contextlib.asynccontextmanager
     async def _step(self, name: str, text: str, effect: Effect) -> AsyncIterator[None]:
         if not self._unheld:  # the schedule may have ended while the footprint was asked for
-            self.requested = Step(self.place, name, text, effect)
+            self.requested = Step(self.index, name, text, effect)
             self._granted = asyncio.get_running_loop().create_future()
-            self._changes.notify()
+            self._changed.set()
             await self._granted
         try:
             yield

@@ -61,7 +61,7 @@ class Transcript:
 
 def transcript_of(run: ScheduleRun) -> Transcript:
     """Return what is shown of *run*, with its ledgers if it was executed with snapshots."""
-    names = letters(run)
+    names = run.names
     end = run.verdict
     start = EventVerdict(end.event, end.total, end.total)
     return Transcript(
@@ -83,28 +83,18 @@ def transcript_of(run: ScheduleRun) -> Transcript:
     )
 
 
-def letters(run: ScheduleRun) -> tuple[str, ...]:
-    """Return each session's name: A and B, or AB and CD where two buyers share a session."""
-    each = max(1, len(run.answers) // run.sessions)
-    return tuple(
-        "".join(chr(ord("A") + each * place + number) for number in range(each))
-        for place in range(run.sessions)
-    )
-
-
 def rows(run: ScheduleRun) -> list[tuple[str, ...]]:
     """Return one row per step, with a cell for each of `COLUMNS`.
 
     The same schedule has the same rows whenever it is run.
     """
-    names = letters(run)
     return [
         (
             str(place),
-            names[step.session],
+            run.names[step.session],
             step.name,
             result_of(step),
-            waiting(step, names),
+            waiting(step, run.names),
             ledger_words(step.after) if step.after else "",
         )
         for place, step in enumerate(run.steps, start=1)
@@ -151,7 +141,7 @@ def waiting(step: Step, names: Sequence[str]) -> str:
 
 
 def blockers(step: Step, names: Sequence[str]) -> str:
-    """Return the names, by `letters`, of the sessions whose locks the step waited for."""
+    """Return the names of the sessions whose locks the step waited for."""
     return ", ".join(names[session] for session in step.waited_for)
 
 

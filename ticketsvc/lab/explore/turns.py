@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.explore.effects import (
     ANYTHING,
     NOTHING,
@@ -24,6 +23,7 @@ from ticketsvc.lab.explore.effects import (
     end_of_transaction,
     statement,
 )
+from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
 from ticketsvc.lab.wire.session import FAILED, IDLE, Gate, Session, Unit
@@ -32,12 +32,6 @@ from ticketsvc.lab.wire.statements import without_comments
 _KEEPS_SNAPSHOT = ("repeatable read", "serializable")
 _TAG_ROWS = re.compile(r"(\d+)$")
 _RELATION = re.compile(r"\b(?:from|into|update|join|table)\s+(?:only\s+)?([\w.\"]+)", re.IGNORECASE)
-
-
-class CouldNotTell(TicketsvcError):
-    """The schedules could not be driven, or not be seen: nothing can be said of them."""
-
-    code = "could_not_tell"
 
 
 class Phase(Enum):
@@ -73,6 +67,7 @@ class ClientTurn:
     *going* is set when the step, or the answer, may go. *place*: of its last step in the schedule.
     """
 
+    turns: "Turns" = field(repr=False)
     index: int
     name: str
     phase: Phase = Phase.ENDED
@@ -89,6 +84,19 @@ class ClientTurn:
     def pid(self) -> int:
         """The server process that its step runs in."""
         return self.session.pid if self.session else 0
+
+    @property
+    def step(self) -> Step | None:
+        """The step that it asks for, or else its last one."""
+        if self.phase is Phase.ASKS and self.asked:
+            return self.asked[0]
+        return None if self.place is None else self.turns.steps[self.place]
+
+    @property
+    def locked(self) -> Relations:
+        """The relations that its open transaction holds locks of."""
+        block = self.turns.blocks.get(self.session) if self.session else None
+        return block.locked if block else NOTHING
 
 
 @dataclass
@@ -115,12 +123,13 @@ class Turns(Gate):
         one_transaction: bool = False,
         rewrite: Callable[[str], str] = str,
     ) -> None:
-        self.clients = [ClientTurn(index, name) for index, name in enumerate(names)]
+        self.clients = [ClientTurn(self, index, name) for index, name in enumerate(names)]
         self._footprints = footprints
         self._database = database
         self._hold_commits = hold_commits
         self._one_transaction = one_transaction
-        self._blocks: dict[Session, _Block] = {}
+        self.blocks: dict[Session, _Block] = {}
+        """What the open transaction of each connection has done."""
         self._levels: dict[Session, tuple[str, str]] = {}  # isolation, and search path if set
         self._holding: set[Session] = set()  # they may hold locks that outlive a transaction
         self._rewrite = rewrite
@@ -157,7 +166,7 @@ class Turns(Gate):
     async def rest(self, timeout_s: float) -> None:
         """Note that every client has ended; raise `CouldNotTell` if one left a transaction open."""
         self._over = True
-        blocks = self._blocks.values()
+        blocks = self.blocks.values()
         if not await self._until(lambda: not any(b.touched for b in blocks), timeout_s):
             names = ", ".join(b.owner.name for b in blocks if b.touched and b.owner)
             self._fail(f"{names} has ended, and has left a transaction open")
@@ -170,7 +179,7 @@ class Turns(Gate):
         await self._until(
             lambda: (
                 not (
-                    any(b.begun and b.owner is client for b in self._blocks.values())
+                    any(b.begun and b.owner is client for b in self.blocks.values())
                     or any(session.owner == client.index for session in self._holding)
                 )
             ),
@@ -182,12 +191,12 @@ class Turns(Gate):
 
         Return the SQLSTATE where the commit failed.
         """
-        for session, block in list(self._blocks.items()):
+        for session, block in list(self.blocks.items()):
             if block.owner is client and session.owner is None:
                 await session.end_wrapped()
         await self.leave(client, timeout_s)
         await self._until(lambda: client.phase is Phase.RUNS, timeout_s)
-        step = self.step_of(client)
+        step = client.step
         return (step.error or "") if step and step.text == "COMMIT" else ""
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
@@ -229,12 +238,6 @@ class Turns(Gate):
         """Note that the last step let *client*'s step go on."""
         self._update(client, released_by=len(self.steps) - 1)
 
-    def step_of(self, client: ClientTurn) -> Step | None:
-        """Return the step that *client* asks for, or else its last one."""
-        if client.phase is Phase.ASKS and client.asked:
-            return client.asked[0]
-        return None if client.place is None else self.steps[client.place]
-
     def _update(self, client: ClientTurn, **changes: Any) -> None:
         if client.place is not None:
             self.steps[client.place] = replace(self.steps[client.place], **changes)
@@ -256,16 +259,12 @@ class Turns(Gate):
         client.phase = Phase.ENDED
         self.changed.set()
 
-    def locked_by(self, client: ClientTurn) -> Relations:
-        """Return the relations that *client*'s open transaction holds locks of."""
-        block = self._blocks.get(client.session) if client.session else None
-        return block.locked if block else NOTHING
-
-    def owner_of(self, pid: int) -> ClientTurn | None:
+    def index_of(self, pid: int) -> int | None:
         """Return whose transaction runs in the server process *pid*; None: nobody's here."""
-        for session, block in self._blocks.items():
+        for session, block in self.blocks.items():
             if session.pid == pid:
-                return self._alone(session) or block.owner
+                owner = self._alone(session) or block.owner
+                return owner.index if owner else None
         return None
 
     def _alone(self, session: Session) -> ClientTurn | None:
@@ -275,7 +274,7 @@ class Turns(Gate):
 
     def opened(self, session: Session) -> None:
         """Take note of a connection."""
-        self._blocks[session] = _Block()
+        self.blocks[session] = _Block()
         self.changed.set()
 
     def rewrite(self, text: str) -> str:
@@ -289,7 +288,7 @@ class Turns(Gate):
             if self._over:
                 self._fail(f"a statement came after every client had ended: {_short(unit)}")
             return False  # what comes after an error in a transaction does nothing
-        block = self._blocks.setdefault(session, _Block())
+        block = self.blocks.setdefault(session, _Block())
         owner = self._alone(session) or block.owner or self._running()
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
             self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
@@ -359,7 +358,7 @@ class Turns(Gate):
 
     async def release_commit(self, unit: Unit) -> None:
         """Return when the commit of a split *unit* may go."""
-        block = self._blocks.get(unit.session)
+        block = self.blocks.get(unit.session)
         if not self._active or block is None or block.owner is None:
             return
         owner = block.owner
@@ -370,20 +369,20 @@ class Turns(Gate):
     async def release_answer(self, unit: Unit, state: bytes) -> None:
         """Return when the client may have the answer to *unit*."""
         session = unit.session
-        block = self._blocks.get(session)
+        block = self.blocks.get(session)
         owner = block.owner if block else None
         if state == IDLE:
-            self._blocks[session] = _Block()
+            self.blocks[session] = _Block()
             self._freed.set()
             if session.settings_may_differ:  # they were set in the transaction that ends here
                 self._levels.pop(session, None)
                 session.settings_may_differ = False
         elif not unit.kinds.isdisjoint({"begin", "end"}):  # another one has begun
             touched = frozenset({ANYTHING}) if len(unit.kinds) > 1 else NOTHING
-            self._blocks[session] = _Block("", touched, touched, owner=owner)
+            self.blocks[session] = _Block("", touched, touched, owner=owner)
         if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
             return
-        step = self.step_of(owner)
+        step = owner.step
         if step is not None and step.name != "COMMIT":
             self._record(owner, unit)
         if step is not None and unit.answer.sqlstate is not None:
@@ -401,7 +400,7 @@ class Turns(Gate):
 
     def closed(self, session: Session) -> None:
         """Forget a connection that has gone; what its transaction held is free now."""
-        block = self._blocks.pop(session, None)
+        block = self.blocks.pop(session, None)
         self._levels.pop(session, None)
         owner = (block.owner if block else None) or self._alone(session)
         if self._active and block and owner and owner.place is not None:
@@ -430,7 +429,7 @@ class Turns(Gate):
     def _require_no_timer(self, owner: ClientTurn, unit: Unit) -> None:
         """Refuse to go on where a time limit has decided, or commits came where none is held."""
         sqlstate, message = unit.answer.sqlstate, unit.answer.message
-        step = self.step_of(owner)
+        step = owner.step
         waited = step is not None and step.waited_for
         if sqlstate == "57014" or (sqlstate == "55P03" and (waited or "timeout" in message)):
             self._fail(f"a time limit decided, not the schedule: {owner.name}: {message}")

@@ -17,11 +17,16 @@ from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
 from ticketsvc.lab.explore.causes import Act, Cause, cause_of
-from ticketsvc.lab.explore.effects import NOTHING, overlap
-from ticketsvc.lab.explore.lock_watch import LockOrderChanged, acyclic, require_lock_order
-from ticketsvc.lab.explore.schedules import Step, is_serial, schedule_id
+from ticketsvc.lab.explore.effects import NOTHING
+from ticketsvc.lab.explore.lock_watch import (
+    CouldNotTell,
+    LockOrderChanged,
+    LockWatch,
+    repeated,
+)
+from ticketsvc.lab.explore.schedules import Run, Step
 from ticketsvc.lab.explore.strategies import Strategy
-from ticketsvc.lab.explore.turns import ClientTurn, CouldNotTell, Phase, Turns
+from ticketsvc.lab.explore.turns import ClientTurn, Phase, Turns
 from ticketsvc.lab.scenarios.clients import ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
@@ -36,11 +41,6 @@ _LEAVE_S = 1.0
 """How long a client that has ended may need to end its transaction."""
 
 
-_STATEMENT_S = 60.0
-_LOOK_SOON_S, _LOOK_LATE_S = 0.0005, 0.02
-# A session that waits and holds locks looks for a deadlock itself first; by then it has looked.
-_LOOK_IS_OVER_S = 0.003
-_TRIES = 50
 WRITES = re.compile(
     r"\b(insert\s+into|(?<!for )update\s|delete\s+from|merge\s+into)", re.IGNORECASE
 )
@@ -68,18 +68,12 @@ class Ways:
 
 
 @dataclass(frozen=True)
-class ScenarioRun:
-    """One schedule of a scenario, executed: its steps, how clients ended, what is violated.
+class ScenarioRun(Run):
+    """One schedule of a scenario: how clients ended, what is violated."""
 
-    *represents*: how many schedules differ from it only in the order of independent steps.
-    """
-
-    names: tuple[str, ...]
-    steps: tuple[Step, ...] = field(repr=False)
     results: tuple[ClientResult, ...]
     violated: tuple[ViolatedInvariant, ...]
     acts: tuple[Act, ...] = field(default=(), repr=False)
-    represents: int = 1
 
     @cached_property
     def causes(self) -> tuple[Cause | None, ...]:
@@ -92,52 +86,9 @@ class ScenarioRun:
         return next(filter(None, self.causes), None)
 
     @property
-    def choices(self) -> tuple[int, ...]:
-        """The clients in the order of their steps."""
-        return tuple(step.session for step in self.steps)
-
-    @property
-    def id(self) -> str:
-        """The schedule's short name."""
-        return schedule_id(self.choices, len(self.names))
-
-    @property
-    def serial(self) -> bool:
-        """Whether each client ended before the next one began."""
-        return is_serial(self.choices)
-
-    @property
     def clean(self) -> bool:
         """Whether every invariant holds."""
         return not self.violated
-
-    @property
-    def kind(self) -> str:
-        """The first invariant that is violated, or clean."""
-        return self.violated[0].name if self.violated else "clean"
-
-    @property
-    def refused(self) -> bool:
-        """Whether a client did not succeed."""
-        return any(result.ending != "success" for result in self.results)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether a step had to wait for another client's lock."""
-        return any(step.waited_for for step in self.steps)
-
-    @property
-    def retries(self) -> int:
-        """How many steps failed after which their client went on."""
-        last = {step.session: place for place, step in enumerate(self.steps)}
-        return sum(
-            step.error is not None
-            and any(
-                later.session == step.session and later.name not in ("ROLLBACK",)
-                for later in self.steps[place + 1 : last[step.session] + 1]
-            )
-            for place, step in enumerate(self.steps)
-        )
 
     @property
     def outcome(self) -> tuple[object, ...]:
@@ -163,27 +114,22 @@ class WireScheduler:
         self._ways = ways
         self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
         self._statements = load("scenarios")
-        self.replayed = 0
-        """How many runs were started again because the server changed the order of waiters."""
+        self._watch = LockWatch(sandbox.control, turns.clients, turns.changed, turns.index_of)
 
     async def run(self, strategy: Strategy) -> ScenarioRun | None:
         """Run one schedule as *strategy* chooses; None when it ends early.
 
         Raise `CouldNotTell` when the clients cannot be driven or seen.
         """
-        for _ in range(_TRIES):
-            strategy.begin()
-            with contextlib.suppress(LockOrderChanged):
-                complete, results = await self._perform(strategy)
-                break
-            self.replayed += 1
-        else:
-            raise CouldNotTell(f"the server took the same steps another way, {_TRIES} times")
+        names = tuple(client.name for client in self._turns.clients)
+        complete, results = await repeated(
+            strategy, lambda: self._perform(strategy), ", ".join(names)
+        )
         represents = strategy.learn(self._turns.steps)
         if not complete:
             return None
         return ScenarioRun(
-            names=tuple(client.name for client in self._turns.clients),
+            names=names,
             steps=tuple(self._turns.steps),
             results=results,
             violated=await self._judge(results),
@@ -343,7 +289,7 @@ class WireScheduler:
         answers = tuple(
             (one.session, f"{one.rows} rows, {one.error or 'no error'}") for one in steps
         )
-        asked = tuple((c.index, step.text) for c in ready if (step := self._turns.step_of(c)))
+        asked = tuple((c.index, step.text) for c in ready if (step := c.step))
         before = self._seen.setdefault(path, (answers, asked))
         if [index for index, _ in before[1]] != [index for index, _ in asked]:
             raise LockOrderChanged
@@ -356,100 +302,49 @@ class WireScheduler:
                         f"first {_short(one)!r}, then {_short(other)!r}"
                     )
 
-    # Waiting until a step has had its effect
-
     async def _settle(self, mover: ClientTurn) -> None:
-        waiting = {c for c in self._turns.clients if self._is_blocked(c)}
-        since: dict[ClientTurn, float] = {}
+        """Wait until a step has had its effect: each client asks, has ended, or waits for a lock.
+
+        Answers go to one client at a time, first to *mover*.
+        """
+        turns = self._turns
+        waiting = {
+            client.index
+            for client in turns.clients
+            if client.phase is Phase.AT_SERVER and client.step and client.step.waited_for
+        }
+        since: dict[int, float] = {}
         while True:
-            if self._turns.problem:
-                raise self._turns.problem
-            for client in [c for c in waiting if c.phase is not Phase.AT_SERVER]:
-                waiting.discard(client)
-                self._turns.released(client)
-            if any(c.phase is Phase.RUNS for c in self._turns.clients):
+            if turns.problem:
+                raise turns.problem
+            for client in turns.clients:
+                if client.index in waiting and client.phase is not Phase.AT_SERVER:
+                    waiting.discard(client.index)
+                    turns.released(client)
+            if any(client.phase is Phase.RUNS for client in turns.clients):
                 await self._until_seen()
                 continue
-            at_server = [c for c in self._turns.clients if c.phase is Phase.AT_SERVER]
-            if at_server and not await self._all_blocked(at_server, waiting, since):
-                continue
-            answered = [c for c in self._turns.clients if c.phase is Phase.ANSWERED]
+            if at_server := [c for c in turns.clients if c.phase is Phase.AT_SERVER]:
+                waits = await self._watch.waits(turns.steps, at_server, waiting, since)
+                if not waits:
+                    continue
+                for client in at_server:
+                    turns.waits(client, waits[client.index])
+                    waiting.add(client.index)
+            answered = [c for c in turns.clients if c.phase is Phase.ANSWERED]
             if not answered:
                 return
-            self._turns.go(mover if mover in answered else answered[0])
-
-    def _is_blocked(self, client: ClientTurn) -> bool:
-        step = self._turns.step_of(client)
-        return client.phase is Phase.AT_SERVER and step is not None and bool(step.waited_for)
+            turns.go(mover if mover in answered else answered[0])
 
     async def _until_seen(self) -> None:
         """Wait for a client whose own code runs; where it does nothing visible, say so."""
-        if not await self._change(SETTLE_S):
+        if not await self._watch.change(SETTLE_S):
             names = [c.name for c in self._turns.clients if c.phase is Phase.RUNS]
             raise CouldNotTell(
                 f"{', '.join(names)} waits for something that PostgreSQL does not know of, such as "
                 "a pool without a free connection, a lock elsewhere, or another service: give the "
                 "service a connection for each client, or look at that lock"
             )
-
-    async def _all_blocked(
-        self,
-        at_server: Sequence[ClientTurn],
-        waiting: set[ClientTurn],
-        since: dict[ClientTurn, float],
-    ) -> bool:
-        """Wait a moment for answers; return whether all of *at_server* wait for locks."""
-        now = asyncio.get_running_loop().time()
-        fresh = [client for client in at_server if client not in waiting]
-        if fresh and await self._change(_LOOK_SOON_S if self._may_block(fresh) else _LOOK_LATE_S):
-            return False
-        pids = [client.pid for client in at_server]
-        cursor = await self._statements["blockers"].execute(self._sandbox.control, pids=pids)
-        by_pid = {client.pid: client for client in at_server}
-        blocked: dict[int, tuple[int, ...]] = {}
-        for pid, blockers in await cursor.fetchall():
-            owners = [self._turns.owner_of(blocker) for blocker in blockers]
-            if not owners or any(owner is None for owner in owners):
-                self._require_time(by_pid[pid], since, now)
-                return False
-            blocked[by_pid[pid].index] = tuple(sorted({o.index for o in owners if o}))
-        if not acyclic(blocked):
-            return False  # a cycle: the server will end it
-        for client in fresh:
-            began = since.setdefault(client, now)
-            if self._turns.locked_by(client) and now - began < _LOOK_IS_OVER_S:
-                return False
-        require_lock_order(self._turns.steps, blocked)
-        for client in at_server:
-            self._turns.waits(client, blocked[client.index])
-            waiting.add(client)
-        return True
-
-    def _may_block(self, fresh: Sequence[ClientTurn]) -> bool:
-        return any(
-            step and overlap(step.effect.locks, self._turns.locked_by(other))
-            for client in fresh
-            for step in [self._turns.step_of(client)]
-            for other in self._turns.clients
-            if other is not client
-        )
-
-    def _require_time(self, client: ClientTurn, since: dict[ClientTurn, float], now: float) -> None:
-        if now - since.setdefault(client, now) > _STATEMENT_S:
-            raise CouldNotTell(
-                f"{client.name}: a statement has not ended after {_STATEMENT_S:.0f} s, and "
-                "waits for no other client"
-            )
-
-    async def _change(self, timeout_s: float) -> bool:
-        """Wait until a client asks, is answered or ends; return False when none did in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._turns.changed.wait()
-        except TimeoutError:
-            return False
-        self._turns.changed.clear()
-        return True
 
 
 def _commits(step: Step) -> bool:
