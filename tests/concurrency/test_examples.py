@@ -11,7 +11,6 @@ import pytest
 from tests.support.programs import missing, require_program
 from ticketsvc.lab.explore import fixes
 from ticketsvc.lab.explore.scenario import explore_scenario
-from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 from ticketsvc.settings import ROOT
 
@@ -84,9 +83,7 @@ FIXES = {
 
 
 async def explored(server, file, **options):
-    return await explore_scenario(
-        server.server.url, read_scenario(EXAMPLES / file), find_psql(), **options
-    )
+    return await explore_scenario(server.server.url, read_scenario(EXAMPLES / file), **options)
 
 
 def require_runtime(example):

@@ -7,7 +7,6 @@ from ticketsvc.database.schemas import ddl
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.explorer import explore
 from ticketsvc.lab.explore.scenario import explore_scenario
-from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 
 # A pool would send statements of its own on a new connection.
@@ -85,7 +84,7 @@ async def test_both_ways_agree_on_counts(server, tmp_path, name, hold_commits):
     url = server.server.url
     here = await explore(url, Case(name, schema, hold_commits=hold_commits))
     scenario = read_scenario(write_scenario(tmp_path, name, schema))
-    wire = await explore_scenario(url, scenario, find_psql(), hold_commits=hold_commits)
+    wire = await explore_scenario(url, scenario, hold_commits=hold_commits)
     assert wire.reasons == []
     # The classes may be more: of what is checked as late as at COMMIT the wire assumes the worst.
     assert (wire.schedules, wire.clean, wire.blocked, wire.refused) == (

@@ -13,7 +13,6 @@ from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
 from ticketsvc.lab.explore.scenario_transcripts import as_text
 from ticketsvc.lab.explore.strategies import Fixed
 from ticketsvc.lab.explore.turns import Turns
-from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 
 SCHEMA = "CREATE TABLE stock (n int PRIMARY KEY, v int); INSERT INTO stock VALUES (1, 0);"
@@ -122,7 +121,7 @@ def scenario_in(folder, mode=""):
 
 
 async def found_in(server, scenario, **options):
-    found = await explore_scenario(server.server.url, scenario, find_psql(), **options)
+    found = await explore_scenario(server.server.url, scenario, **options)
     return found.schedules, found.clean, found.reasons
 
 
@@ -180,7 +179,7 @@ async def test_what_cannot_be_seen_is_never_clean(server, tmp_path, monkeypatch,
 
 async def test_a_replay_is_the_same_ten_times(server, tmp_path):
     async with open_scheduler(
-        server.server.url, scenario_in(tmp_path), find_psql(), hold_commits=True
+        server.server.url, scenario_in(tmp_path), hold_commits=True
     ) as scheduler:
         runs = [await scheduler.run(Fixed((0, 1, 0, 0, 1, 1))) for _ in range(10)]
     assert len({as_text(run) for run in runs}) == 1

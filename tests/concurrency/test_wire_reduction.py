@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from ticketsvc.lab.explore.scenario import explore_scenario
-from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import read_scenario
 
 CLIENTS = """
@@ -194,7 +193,7 @@ async def test_reduced_and_full_have_the_same_outcomes(server, tmp_path, case):
     (tmp_path / "scenario.toml").write_text(SCENARIO)
     scenario = read_scenario(tmp_path / "scenario.toml")
     full, reduced = [
-        await explore_scenario(server.server.url, scenario, find_psql(), full=full, keep=True)
+        await explore_scenario(server.server.url, scenario, full=full, keep=True)
         for full in (True, False)
     ]
     assert (full.reasons, reduced.reasons) == ([], [])

@@ -65,7 +65,6 @@ def explore_file(
     from ticketsvc.database.locate import kept_database
     from ticketsvc.lab.explore.lock_watch import CouldNotTell
     from ticketsvc.lab.explore.scenario import explore_scenario
-    from ticketsvc.lab.scenarios.psql import find_psql
 
     if replay is not None and (try_fixes or compare):
         raise UsageError("--replay shows one schedule: leave out --try-fixes and --compare")
@@ -73,12 +72,11 @@ def explore_file(
         raise UsageError("--try-fixes needs every schedule: leave out --sample")
     scenario = open_scenario(file, counts, isolation)
     other = open_scenario(compare, counts, isolation) if compare else None
-    psql = find_psql()
     options: dict[str, Any] = {"hold_commits": hold_commits}
     with kept_database(load_settings()) as url:
         if replay is not None:
             try:
-                _replay(url, scenario, psql, replay, hold_commits, as_json)
+                _replay(url, scenario, replay, hold_commits, as_json)
             except CouldNotTell as problem:
                 could_not_tell(str(problem), as_json)
         options |= {"full": full, "sample": sample, "seed": seed, "limit": limit}
@@ -89,7 +87,6 @@ def explore_file(
                     explore_scenario(
                         url,
                         chosen,
-                        psql,
                         keep=try_fixes,
                         on_run=lambda run: advance(run.represents),
                         **options,
@@ -98,7 +95,7 @@ def explore_file(
 
         found = explore(scenario)
         rival = explore(other) if other else None
-        tried = _try_fixes(url, scenario, psql, found, options) if try_fixes else []
+        tried = _try_fixes(url, scenario, found, options) if try_fixes else []
     if as_json:
         told = found.as_dict()
         if try_fixes:
@@ -125,7 +122,6 @@ def exit_code(found: "ScenarioExploration") -> int:
 def _try_fixes(
     url: str,
     scenario: "Scenario",
-    psql: str,
     found: "ScenarioExploration",
     options: Mapping[str, Any],
 ) -> "list[TriedFix]":
@@ -140,7 +136,6 @@ def _try_fixes(
                 lambda ways, sql: explore_scenario(
                     url,
                     scenario,
-                    psql,
                     ways=ways,
                     fixes=sql,
                     keep=True,
@@ -153,7 +148,7 @@ def _try_fixes(
 
 
 def _replay(
-    url: str, scenario: "Scenario", psql: str, word: str, hold_commits: bool, as_json: bool
+    url: str, scenario: "Scenario", word: str, hold_commits: bool, as_json: bool
 ) -> NoReturn:
     from ticketsvc.lab.explore.scenario import replay_scenario
     from ticketsvc.lab.explore.scenario_transcripts import COLUMNS, as_text, endings, rows
@@ -161,7 +156,7 @@ def _replay(
     from ticketsvc.lab.scenarios.clients import actors_of
 
     choices = choices_of(word, len(actors_of(scenario)))
-    run = run_async(replay_scenario(url, scenario, psql, choices, hold_commits=hold_commits))
+    run = run_async(replay_scenario(url, scenario, choices, hold_commits=hold_commits))
     if run is None:
         raise UsageError(
             f"--replay {word}: no schedule of this scenario; give the --count, --isolation and "
@@ -182,14 +177,13 @@ def stress_file(file: Path, *, clients: int | None, repeat: int, as_json: bool) 
     """
     from ticketsvc.database.locate import kept_database
     from ticketsvc.lab.scenarios.burst import run_bursts
-    from ticketsvc.lab.scenarios.psql import find_psql
 
     scenario = open_scenario(file)
     if clients is not None:
         first = scenario.client[0].model_copy(update={"count": clients})
         scenario = scenario.model_copy(update={"client": (first, *scenario.client[1:])})
     with kept_database(load_settings()) as url, progress("bursts", repeat) as advance:
-        bursts = run_async(run_bursts(url, scenario, find_psql(), repeat=repeat, on_burst=advance))
+        bursts = run_async(run_bursts(url, scenario, repeat=repeat, on_burst=advance))
     if as_json:
         print(json.dumps([burst.as_dict() for burst in bursts]))
     else:

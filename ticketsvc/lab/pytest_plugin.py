@@ -50,11 +50,10 @@ class RaceTest(pytest.Item):
 
         from ticketsvc.lab.explore.scenario import explore_scenario
         from ticketsvc.lab.explore.scenario_transcripts import as_text
-        from ticketsvc.lab.scenarios.psql import find_psql
         from ticketsvc.lab.scenarios.spec import read_scenario
 
         scenario = read_scenario(self.path)
-        found = asyncio.run(explore_scenario(_database(self.config), scenario, find_psql()))
+        found = asyncio.run(explore_scenario(_database(self.config), scenario))
         if found.smallest is not None:
             raise RaceFailed(
                 f"{found.violating:,} of {found.schedules:,} schedules violate an invariant; the "

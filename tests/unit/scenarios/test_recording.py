@@ -17,9 +17,7 @@ def recorded(*told):
     for place, (text, pid, *more) in enumerate(told):
         event, client = (*more, *("E1", "")[len(more) :])
         values = (event,) if "$1" in text else ()
-        found.append(
-            RecordedStatement(client, pid, text, values, place, place + 0.5, (), None, 1, None)
-        )
+        found.append(RecordedStatement(client, pid, text, values, place, place + 0.5, None))
     return found
 
 

@@ -9,7 +9,7 @@ from tests.support import sample_runs
 from tests.support.claims import unfalsified
 from ticketsvc.lab.explore.scenario import ScenarioExploration
 from ticketsvc.lab.scenarios.burst import ScenarioBurst
-from ticketsvc.lab.scenarios.clients import ClientResult, actors_of
+from ticketsvc.lab.scenarios.clients import ClientResult
 from ticketsvc.lab.scenarios.spec import read_scenario
 from ticketsvc.lab.story import is_it_in_your_service as story
 from ticketsvc.settings import ROOT
@@ -28,8 +28,7 @@ def explored(*runs, **more):
 
 
 def burst(*violated, before=()):
-    actors = tuple(actors_of(SCENARIO))
-    return ScenarioBurst(actors, (ClientResult("success"),), before, violated, ())
+    return ScenarioBurst((ClientResult("success"),), before, violated, ())
 
 
 @pytest.mark.parametrize(

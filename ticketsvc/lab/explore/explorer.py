@@ -21,7 +21,7 @@ from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, CouldNotTell
 from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
-from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
 from ticketsvc.service.event_loop import new_event_loop
 
 DEFAULT_LIMIT = 250_000
@@ -68,7 +68,15 @@ class Explorer:
         Raise `CouldNotTell` when the same schedule keeps going another way.
         """
         scheduler = await self._scheduler(case, allocator, changes)
-        strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed, alike=alike)
+        buyers = case.buyers
+        strategy = await choose_strategy(
+            scheduler.run,
+            buyers,
+            full=full,
+            sample=sample,
+            seed=seed,
+            alike=buyers if alike else 1,
+        )
         found = Exploration(case, sampled=sample > 0)
         began = time.perf_counter()
         while not strategy.finished and found.classes < limit:
@@ -181,16 +189,6 @@ async def explore(url: str, case: Case, **options: Any) -> Exploration:
 def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
     """Return the DDL that *mechanism* needs beyond *schema*."""
     return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
-
-
-async def _strategy(
-    scheduler: Scheduler, *, full: bool, sample: int, seed: int, alike: bool
-) -> Strategy:
-    if sample:
-        serial = await scheduler.run(Exhaustive())
-        alone = serial.choices.count(0) if serial else 1
-        return Sampled(sample, seed, [alone] * scheduler.case.buyers)
-    return Exhaustive() if full else Reduced(scheduler.case.buyers if alike else 1)
 
 
 def _require_sound(run: ScheduleRun, strategy: Reduced) -> None:

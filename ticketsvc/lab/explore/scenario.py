@@ -15,7 +15,7 @@ from ticketsvc.lab.explore.exploration import Counts
 from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.rewriting import locking_reads
 from ticketsvc.lab.explore.scenario_transcripts import in_words
-from ticketsvc.lab.explore.strategies import Exhaustive, Fixed, Reduced, Sampled, Strategy
+from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
 from ticketsvc.lab.explore.turns import Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
@@ -93,7 +93,6 @@ def _size(run: ScenarioRun) -> tuple[int, int]:
 async def explore_scenario(
     conninfo: str,
     scenario: Scenario,
-    psql: str,
     *,
     full: bool = False,
     sample: int = 0,
@@ -115,11 +114,13 @@ async def explore_scenario(
     found = ScenarioExploration(scenario, sampled=sample > 0)
     acted: set[int] = set()
     async with open_scheduler(
-        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes, ways=ways
+        conninfo, scenario, hold_commits=hold_commits, fixes=fixes, ways=ways
     ) as scheduler:
         began = time.perf_counter()
         try:
-            strategy = await _strategy(scheduler, full=full, sample=sample, seed=seed)
+            strategy = await choose_strategy(
+                scheduler.run, len(actors_of(scenario)), full=full, sample=sample, seed=seed
+            )
             assumed = scheduler.assumed
             while not strategy.finished and found.classes < limit:
                 run = await scheduler.run(strategy)
@@ -168,18 +169,10 @@ async def explore_scenario(
 
 
 async def replay_scenario(
-    conninfo: str,
-    scenario: Scenario,
-    psql: str,
-    choices: Sequence[int],
-    *,
-    hold_commits: bool = True,
-    fixes: Sequence[str] = (),
+    conninfo: str, scenario: Scenario, choices: Sequence[int], *, hold_commits: bool = True
 ) -> ScenarioRun | None:
     """Run one schedule again; return None when there is no such schedule."""
-    async with open_scheduler(
-        conninfo, scenario, psql, hold_commits=hold_commits, fixes=fixes
-    ) as scheduler:
+    async with open_scheduler(conninfo, scenario, hold_commits=hold_commits) as scheduler:
         strategy = Fixed(choices)
         run = await scheduler.run(strategy)
         return run if strategy.followed else None
@@ -189,7 +182,6 @@ async def replay_scenario(
 async def open_scheduler(
     conninfo: str,
     scenario: Scenario,
-    psql: str,
     *,
     hold_commits: bool,
     fixes: Sequence[str] = (),
@@ -215,16 +207,5 @@ async def open_scheduler(
             one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
-        async with open_runner(scenario, psql, sandbox.url, turns) as runner:
+        async with open_runner(scenario, sandbox.url, turns) as runner:
             yield WireScheduler(sandbox, runner, turns, ways)
-
-
-async def _strategy(scheduler: WireScheduler, *, full: bool, sample: int, seed: int) -> Strategy:
-    if not sample:
-        return Exhaustive() if full else Reduced()
-    serial = await scheduler.run(Exhaustive())
-    choices = serial.choices if serial else (0,)
-    lengths = [
-        max(1, choices.count(index)) for index in range(len(serial.names if serial else "a"))
-    ]
-    return Sampled(sample, seed, [max(lengths)] * len(lengths))

@@ -30,8 +30,8 @@ _KEEPS_SNAPSHOT = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 class Session:
     """One connection, used by one allocator, and the steps it takes.
 
-    A step is first `requested`, then, from `grant` on, `taking` (running, or blocked); `latest`
-    is the last granted one, complete with its result once `taking` is over. `locked` are the
+    A step is first `requested`; `latest` is the last granted one, complete with its result once it
+    has run. `locked` are the
     relations in which its open transaction holds locks. Others read these and do not set them.
     *hold_commits*: an autocommit statement that writes becomes two steps, the statement and its
     commit.
@@ -59,7 +59,6 @@ class Session:
         self.requested: Step | None = None
         self.latest: Step | None = None
         self._granted: asyncio.Future[None] | None = None
-        self.taking = False
         self._unheld = True
         self._touched = self.locked = NOTHING
         self._begun = False
@@ -93,7 +92,7 @@ class Session:
         step, granted = self.requested, self._granted
         if step is None or granted is None:
             raise RuntimeError(f"session {self.name} requests no step")
-        self.requested, self.latest, self.taking = None, step, True
+        self.requested, self.latest = None, step
         granted.set_result(None)
         return step
 
@@ -168,8 +167,6 @@ class Session:
         except psycopg.Error as problem:
             self._update(error=problem.sqlstate or type(problem).__name__)
             raise
-        finally:
-            self.taking = False
 
     async def _keep_result(self, cursor: AsyncCursor[Any]) -> None:
         read = await _first_row(cursor) if cursor.description else None

@@ -5,12 +5,12 @@ learns the steps (`learn`); it ends when no schedule is left (`finished`). It kn
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ticketsvc.lab.explore.classes import Classes, Occurrences
 from ticketsvc.lab.explore.orders import count_orders, orderings, races
-from ticketsvc.lab.explore.schedules import Step
+from ticketsvc.lab.explore.schedules import Run, Step
 
 
 class Strategy(Protocol):
@@ -171,3 +171,23 @@ class Fixed:
         self.finished = True
         self.followed = self.followed and len(steps) == len(self._choices)
         return 1
+
+
+async def choose_strategy(
+    run: Callable[[Strategy], Awaitable[Run | None]],
+    sessions: int,
+    *,
+    full: bool,
+    sample: int,
+    seed: int,
+    alike: int = 1,
+) -> Strategy:
+    """Return the strategy for every schedule (*full*), a *sample*, or one of each class.
+
+    A sample needs the number of steps of a session, so one schedule is *run* for it.
+    """
+    if not sample:
+        return Exhaustive() if full else Reduced(alike)
+    serial = await run(Exhaustive())
+    most = max(map(serial.choices.count, range(sessions))) if serial else 1
+    return Sampled(sample, seed, [most] * sessions)

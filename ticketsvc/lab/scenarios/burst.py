@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticketsvc.lab.scenarios.clients import Actor, ClientResult, actors_of, open_runner
+from ticketsvc.lab.scenarios.clients import ClientResult, actors_of, open_runner
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant, open_sandbox
 from ticketsvc.lab.scenarios.spec import Scenario
 from ticketsvc.lab.wire.session import Gate, Unit
@@ -26,9 +26,6 @@ class RecordedStatement:
     values: tuple[str | None, ...]
     began_s: float
     ended_s: float
-    columns: tuple[str, ...]
-    first_row: tuple[str | None, ...] | None
-    rows: int
     sqlstate: str | None
 
 
@@ -36,7 +33,6 @@ class RecordedStatement:
 class ScenarioBurst:
     """One burst: how clients ended, what was violated before and after it, what was sent."""
 
-    actors: tuple[Actor, ...]
     results: tuple[ClientResult, ...]
     before: tuple[ViolatedInvariant, ...]
     after: tuple[ViolatedInvariant, ...]
@@ -88,8 +84,7 @@ class Recorder(Gate):
 
     async def release_answer(self, unit: Unit, state: bytes) -> None:
         """Note the answer to *unit*."""
-        answer, session = unit.answer, unit.session
-        now = time.monotonic()
+        session, now = unit.session, time.monotonic()
         self.statements.append(
             RecordedStatement(
                 "" if session.owner is None else self._names[session.owner],
@@ -98,10 +93,7 @@ class Recorder(Gate):
                 unit.values,
                 self._began.pop(id(unit), now),
                 now,
-                answer.columns,
-                answer.first_row,
-                answer.rows,
-                answer.sqlstate,
+                unit.answer.sqlstate,
             )
         )
 
@@ -109,7 +101,6 @@ class Recorder(Gate):
 async def run_bursts(
     conninfo: str,
     scenario: Scenario,
-    psql: str,
     *,
     repeat: int = 1,
     on_burst: Callable[[], object] = lambda: None,
@@ -120,7 +111,7 @@ async def run_bursts(
     bursts = []
     async with (
         open_sandbox(conninfo, scenario) as sandbox,
-        open_runner(scenario, psql, sandbox.url, recorder) as runner,
+        open_runner(scenario, sandbox.url, recorder) as runner,
     ):
         for _ in range(repeat):
             await sandbox.reset()
@@ -129,8 +120,6 @@ async def run_bursts(
             results = await asyncio.gather(*map(runner.run, range(len(actors))))
             statements = sorted(recorder.statements, key=lambda one: one.began_s)
             after = await sandbox.judge()
-            bursts.append(
-                ScenarioBurst(tuple(actors), tuple(results), before, after, tuple(statements))
-            )
+            bursts.append(ScenarioBurst(tuple(results), before, after, tuple(statements)))
             on_burst()
     return bursts

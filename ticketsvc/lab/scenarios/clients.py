@@ -28,6 +28,7 @@ from ticketsvc.lab.scenarios.filling import (
     server_of,
     through,
 )
+from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.service import RunningService, running_service
 from ticketsvc.lab.scenarios.spec import Client, Scenario
 from ticketsvc.lab.wire.proxy import open_proxy
@@ -72,12 +73,11 @@ def actors_of(scenario: Scenario) -> list[Actor]:
 class Runner:
     """Runs the clients of one scenario."""
 
-    def __init__(self, scenario: Scenario, psql: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, scenario: Scenario, session: aiohttp.ClientSession) -> None:
         self._scenario = scenario
         self.actors = actors_of(scenario)
         self.words: list[dict[str, str]] = []
         """Of each actor, what it has for what the scenario leaves open."""
-        self._psql = psql
         self._http = session
         self._functions: dict[str, Callable[..., Any]] = {}
         self.processes: set[asyncio.subprocess.Process] = set()
@@ -90,7 +90,11 @@ class Runner:
     async def run(self, number: int) -> ClientResult:
         """Let this one of the actors act; return how it ended."""
         words = self.words[number]
-        result = await self._run(self.actors[number], words)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLIENT_TIMEOUT_S) as limit:
+                result = await self._run(self.actors[number], words)
+        if limit.expired():
+            result = ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
         return replace(result, message=masked(result.message, words["password"]))
 
     async def _run(self, actor: Actor, words: Mapping[str, str]) -> ClientResult:
@@ -102,7 +106,7 @@ class Runner:
             return await self._call(client.python, words["database_url"], actor.n)
         if client.sql is not None:
             script = self._scenario.sql_of(client.sql)
-            command = [self._psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"n={actor.n}"]
+            command = [find_psql(), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"n={actor.n}"]
             return await self._process(command, words["database_url"], script)
         command = list(fill_in(client.command or (), filled))
         return await self._process(command, words["database_url"])
@@ -122,15 +126,10 @@ class Runner:
         if body is not None and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
         try:
-            async with (
-                asyncio.timeout(CLIENT_TIMEOUT_S),
-                self._http.request(
-                    asked.method, url, data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
+            async with self._http.request(
+                asked.method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 text = await response.text(errors="replace")
-        except TimeoutError:
-            return ClientResult("unknown", f"no answer in {CLIENT_TIMEOUT_S:g} s")
         except aiohttp.ClientError as problem:
             return ClientResult("unknown", await self.service.epitaph() or _one_line(problem))
         try:
@@ -140,16 +139,13 @@ class Runner:
 
     async def _call(self, name: str, url: str, n: int) -> ClientResult:
         function = self._functions[name]
+        raised: BaseException | None = None
         try:
-            async with asyncio.timeout(CLIENT_TIMEOUT_S) as limit:
-                raised: BaseException | None = None
-                if inspect.iscoroutinefunction(function):
-                    await function(url, n)
-                else:
-                    raised = await _in_own_thread(function, url, n)
+            if inspect.iscoroutinefunction(function):
+                await function(url, n)
+            else:
+                raised = await _in_own_thread(function, url, n)
         except Exception as problem:  # whatever a foreign function raises is how it ended
-            if limit.expired():
-                return ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
             raised = problem
         return ClientResult("failed", _one_line(raised)) if raised else ClientResult("success")
 
@@ -170,10 +166,7 @@ class Runner:
             ) from None
         self.processes.add(process)
         try:
-            async with asyncio.timeout(CLIENT_TIMEOUT_S):
-                said, complained = await process.communicate(told.encode() or None)
-        except TimeoutError:
-            return ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
+            said, complained = await process.communicate(told.encode() or None)
         finally:
             _kill(process)
             self.processes.discard(process)
@@ -214,7 +207,7 @@ def numbers_in(text: str, path: str) -> tuple[str, ...] | None:
 
 
 @contextlib.asynccontextmanager
-async def open_runner(scenario: Scenario, psql: str, url: str, gate: Gate) -> AsyncIterator[Runner]:
+async def open_runner(scenario: Scenario, url: str, gate: Gate) -> AsyncIterator[Runner]:
     """Start the service and make a runner, all of whose connections to *url* pass *gate*.
 
     What they have started ends with them.
@@ -228,7 +221,7 @@ async def open_runner(scenario: Scenario, psql: str, url: str, gate: Gate) -> As
 
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        runner = Runner(scenario, psql, session)
+        runner = Runner(scenario, session)
         stack.callback(runner.end)
         if scenario.service is not None:
             service = running_service(scenario, await behind_proxy(None))

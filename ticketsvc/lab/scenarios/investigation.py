@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
 from IPython.display import HTML, Code, Markdown
@@ -19,7 +18,6 @@ from ticketsvc.lab.explore.scenario import (
 from ticketsvc.lab.explore.scenario_transcripts import transcript_of
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
 from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
-from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.spec import Scenario, read_scenario
 from ticketsvc.lab.widgets.schedule_grid import schedule_grid
 from ticketsvc.lab.widgets.step_through import step_through
@@ -38,10 +36,6 @@ class Investigation:
     fixed: Scenario | None
     limit: int
 
-    @cached_property
-    def _psql(self) -> str:
-        return find_psql()
-
     def show(self) -> Code:
         """Return the scenario's file as it is written."""
         return Code(self.scenario.file.read_text(encoding="utf-8"), language="toml")
@@ -52,14 +46,14 @@ class Investigation:
         first = first.model_copy(update={"count": clients or first.count})
         chosen = self.scenario.model_copy(update={"client": (first, *others)})
         with counted("bursts", repeat) as count:
-            return await run_bursts(self.url, chosen, self._psql, repeat=repeat, on_burst=count)
+            return await run_bursts(self.url, chosen, repeat=repeat, on_burst=count)
 
     async def run_one_client(self) -> ScenarioBurst:
         """Let the first client act alone."""
         first, *others = self.scenario.client
         nobody = {other.name: 0 for other in others}
         alone = self.scenario.with_counts({first.name: 1, **nobody}, None)
-        [burst] = await run_bursts(self.url, alone, self._psql)
+        [burst] = await run_bursts(self.url, alone)
         return burst
 
     async def explore(self) -> ScenarioExploration:
@@ -79,7 +73,7 @@ class Investigation:
         smallest = found.smallest
         if smallest is None:
             return None
-        return await replay_scenario(self.url, self.scenario, self._psql, smallest.choices)
+        return await replay_scenario(self.url, self.scenario, smallest.choices)
 
     async def try_fixes(self, found: ScenarioExploration, limit: int) -> list[TriedFix]:
         """Explore each candidate, at most *limit* classes of it; nothing where nothing is wrong."""
@@ -107,7 +101,6 @@ class Investigation:
         return await explore_scenario(
             self.url,
             scenario,
-            self._psql,
             ways=ways,
             fixes=fixes,
             limit=limit or self.limit,

@@ -21,8 +21,6 @@ class Proxy:
         self._target = host, port
         self._gate, self._owner = gate, owner
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refused: list[str] = []
-        """Why connections were refused: what this proxy cannot pass honestly."""
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Serve one connection until it ends."""
@@ -33,11 +31,9 @@ class Proxy:
         try:
             await self._serve((client, to_client))
         except frames.ProtocolError as problem:
-            self._refuse(to_client, str(problem))
+            _refuse(to_client, str(problem))
         except (struct.error, ValueError, LookupError):
-            self._refuse(
-                to_client, "a message has not the form that PostgreSQL's protocol gives it"
-            )
+            _refuse(to_client, "a message has not the form that PostgreSQL's protocol gives it")
         except (OSError, EOFError, asyncio.CancelledError):
             pass  # one side has gone, or the proxy ends: the other is told so
         finally:
@@ -86,10 +82,10 @@ class Proxy:
         finally:
             writer.close()
 
-    def _refuse(self, to_client: asyncio.StreamWriter, reason: str) -> None:
-        self.refused.append(reason)
-        with contextlib.suppress(OSError):
-            to_client.write(frames.error_response("0A000", reason))
+
+def _refuse(to_client: asyncio.StreamWriter, reason: str) -> None:
+    with contextlib.suppress(OSError):
+        to_client.write(frames.error_response("0A000", reason))
 
 
 @contextlib.asynccontextmanager
