@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from ticketsvc.cli.root import (
     schema_of,
     ticketsvc,
 )
+from ticketsvc.cli.scenario_output import print_counts
 from ticketsvc.errors import UsageError
 from ticketsvc.purchases import QUANTITY_RULE, is_quantity
 from ticketsvc.settings import load_settings
@@ -118,6 +119,7 @@ def explore(
     """
     if sum((full, sample is not None, replay is not None)) > 1:
         raise UsageError("--full, --sample and --replay exclude each other")
+    search: dict[str, Any] = {"full": full, "sample": sample or 0, "seed": seed}
     if scenario is not None:
         from ticketsvc.cli.scenarios import explore_file
 
@@ -126,15 +128,13 @@ def explore(
             scenario,
             counts=count,
             isolation=isolation,
-            full=full,
-            sample=sample or 0,
-            seed=seed,
-            limit=limit or _SCENARIO_LIMIT,
             hold_commits=hold_commits is not False,
             try_fixes=try_fixes,
             compare=compare,
             replay=replay,
             as_json=as_json,
+            limit=limit or _SCENARIO_LIMIT,
+            **search,
         )
     refuse_options(_OF_SCENARIOS, "belongs to a scenario: name its file")
     from ticketsvc.allocators import ALLOCATORS
@@ -160,12 +160,10 @@ def explore(
                     run_exploration(
                         url,
                         case,
-                        full=full,
-                        sample=sample or 0,
-                        seed=seed,
                         limit=limit or _LIMIT,
                         alike=True,
                         on_run=lambda run: advance(run.represents),
+                        **search,
                     )
                 )
             except CouldNotTell as problem:
@@ -205,34 +203,11 @@ def _print(found: "Exploration") -> None:
         f"{case.allocator} on {case.schema}: {case.buyers * case.together} purchases of "
         f"{case.quantity} tickets, {case.total} tickets in all"
     )
-    print_table(("schedules", "what they have in common"), _counts(found))
+    refused = "a buyer was refused although enough tickets were left"
+    print_counts(found, [(found.refused_with_stock, refused)])
     for kind, ids in found.ids.items():
         print(f"{kind}: --replay {ids[0]}{_more(ids)}")
     print(_conclusion(found))
-
-
-def _counts(found: "Exploration") -> list[tuple[str, str]]:
-    violations = (f"violation: {kind}" for kind in found.violations)
-    states = (f"a statement failed with SQLSTATE {state}" for state in found.sqlstates)
-    executed = f"{found.classes:,} of them executed, {_rate(found)} per second"
-    if found.classes < found.schedules:
-        executed += "; each of the others ends like one of these"
-    counts = [
-        (found.schedules, f"covered; {executed}"),
-        (found.clean, "clean"),
-        *zip(found.violations.values(), violations, strict=True),
-        (found.succeeded, "a buyer got tickets"),
-        (found.refused, "a buyer was refused"),
-        (found.refused_with_stock, "a buyer was refused although enough tickets were left"),
-        (found.blocked, "a step waited for a lock"),
-        (found.retries, "a purchase was retried"),
-        *zip(found.sqlstates.values(), states, strict=True),
-    ]
-    return [(f"{count:,}", meaning) for count, meaning in counts]
-
-
-def _rate(found: "Exploration") -> str:
-    return f"{found.classes / found.seconds:,.0f}" if found.seconds else "-"
 
 
 def _more(ids: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""How `explore` and `stress` print what came of a scenario."""
+"""How `explore` and `stress` print what they have found."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ticketsvc.cli.console import print_table
 
 if TYPE_CHECKING:
+    from ticketsvc.lab.explore.exploration import Counts
     from ticketsvc.lab.explore.fixes import TriedFix
     from ticketsvc.lab.explore.scenario import ScenarioExploration
     from ticketsvc.lab.scenarios.burst import ScenarioBurst
@@ -53,7 +54,7 @@ def print_exploration(
         f"{scenario.file}: {names}; {scenario.database.isolation}; a statement and its commit are "
         f"{commits}"
     )
-    print_table(("schedules", "what they have in common"), _counts(found))
+    print_counts(found, unsure=_unsure(found))
     if found.smallest is not None:
         print(f"The smallest schedule that violates, {found.smallest.id}:\n")
         print(as_text(found.smallest) + "\n")
@@ -72,7 +73,10 @@ def _unsure(found: "ScenarioExploration") -> bool:
     return bool(found.reasons) and not found.violating
 
 
-def _counts(found: "ScenarioExploration") -> list[tuple[str, str]]:
+def print_counts(
+    found: "Counts", more: "Sequence[tuple[int, str]]" = (), *, unsure: bool = False
+) -> None:
+    """Print how many schedules have what in common, and *more* of it; *unsure*: none is clean."""
     from ticketsvc.lab.explore.transcripts import error_in_words
 
     rate = f", {found.classes / found.seconds:,.0f} per second" if found.seconds else ""
@@ -82,14 +86,16 @@ def _counts(found: "ScenarioExploration") -> list[tuple[str, str]]:
     errors = sorted(found.sqlstates.items())
     counts = [
         (found.schedules, f"covered; {executed}"),
-        *([] if _unsure(found) else [(found.clean, "clean")]),
+        *([] if unsure else [(found.clean, "clean")]),
         *((times, f"violate {name!r}") for name, times in found.violations.items()),
         (found.refused, "a client did not succeed: it was refused, or failed"),
+        *more,
         (found.blocked, "a step waited for another client's lock"),
         (found.retries, "a client went on after a statement that failed"),
         *((times, f"a statement failed with {error_in_words(code)}") for code, times in errors),
     ]
-    return [(f"{count:,}", meaning) for count, meaning in counts if count or meaning == "clean"]
+    shown = [(f"{count:,}", meaning) for count, meaning in counts if count or meaning == "clean"]
+    print_table(("schedules", "what they have in common"), shown)
 
 
 def _conclusion(found: "ScenarioExploration", hold_commits: bool) -> str:

@@ -1,7 +1,7 @@
 """What `explore`, `stress` and `audit` do with a scenario file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +23,7 @@ from ticketsvc.settings import load_settings
 if TYPE_CHECKING:
     from ticketsvc.lab.explore.fixes import TriedFix
     from ticketsvc.lab.explore.scenario import ScenarioExploration
+    from ticketsvc.lab.explore.wire_scheduler import Ways
     from ticketsvc.lab.scenarios.spec import Scenario
 
 
@@ -51,35 +52,36 @@ def explore_file(
     *,
     counts: Sequence[str],
     isolation: str | None,
-    full: bool,
-    sample: int,
-    seed: int,
-    limit: int,
     hold_commits: bool,
     try_fixes: bool,
     compare: Path | None,
     replay: str | None,
     as_json: bool,
+    **search: Any,
 ) -> NoReturn:
-    """Explore the scenario in *file*, print what was found, and end the command."""
+    """Explore the scenario in *file*, print what was found, and end the command.
+
+    *search*: which schedules are executed, as `explore_scenario` takes it.
+    """
     from ticketsvc.database.locate import kept_database
+    from ticketsvc.lab.explore import fixes
     from ticketsvc.lab.explore.lock_watch import CouldNotTell
     from ticketsvc.lab.explore.scenario import explore_scenario
 
     if replay is not None and (try_fixes or compare):
         raise UsageError("--replay shows one schedule: leave out --try-fixes and --compare")
-    if sample and try_fixes:
+    if search["sample"] and try_fixes:
         raise UsageError("--try-fixes needs every schedule: leave out --sample")
     scenario = open_scenario(file, counts, isolation)
     other = open_scenario(compare, counts, isolation) if compare else None
-    options: dict[str, Any] = {"hold_commits": hold_commits}
+    search["hold_commits"] = hold_commits
+    tried: list[TriedFix] = []
     with kept_database(load_settings()) as url:
         if replay is not None:
             try:
                 _replay(url, scenario, replay, hold_commits, as_json)
             except CouldNotTell as problem:
                 could_not_tell(str(problem), as_json)
-        options |= {"full": full, "sample": sample, "seed": seed, "limit": limit}
 
         def explore(chosen: "Scenario") -> "ScenarioExploration":
             with counter("schedules") as advance:
@@ -89,13 +91,22 @@ def explore_file(
                         chosen,
                         keep=try_fixes,
                         on_run=lambda run: advance(run.represents),
-                        **options,
+                        **search,
                     )
                 )
 
+        def with_fix(ways: "Ways", sql: tuple[str, ...]) -> "Awaitable[ScenarioExploration]":
+            stop = not search["full"]
+            return explore_scenario(
+                url, scenario, ways=ways, fixes=sql, keep=True, stop_at_violation=stop, **search
+            )
+
         found = explore(scenario)
         rival = explore(other) if other else None
-        tried = _try_fixes(url, scenario, found, options) if try_fixes else []
+        if try_fixes:
+            with progress("fixes", len(fixes.candidates(scenario, found))) as advance:
+                trying = fixes.try_fixes(scenario, found, with_fix, lambda _: advance())
+                tried = run_async(trying)
     if as_json:
         told = found.as_dict()
         if try_fixes:
@@ -107,44 +118,12 @@ def explore_file(
         print_exploration(scenario, found, hold_commits, tried_fixes=try_fixes)
     if tried and not as_json:
         print_fixes(tried)
-    for remark in remarks(rival or found):
+    last = rival or found
+    for remark in remarks(last):
         complain(remark)
-    raise click.exceptions.Exit(exit_code(rival or found))
-
-
-def exit_code(found: "ScenarioExploration") -> int:
-    """Return 1 when a schedule violates, 3 when nothing can be told, 0 when all is clean."""
-    if found.violating:
-        return VIOLATION
-    return COULD_NOT_TELL if found.reasons or not found.complete else CLEAN
-
-
-def _try_fixes(
-    url: str,
-    scenario: "Scenario",
-    found: "ScenarioExploration",
-    options: Mapping[str, Any],
-) -> "list[TriedFix]":
-    from ticketsvc.lab.explore.fixes import candidates, try_fixes
-    from ticketsvc.lab.explore.scenario import explore_scenario
-
-    with progress("fixes", len(candidates(scenario, found))) as advance:
-        return run_async(
-            try_fixes(
-                scenario,
-                found,
-                lambda ways, sql: explore_scenario(
-                    url,
-                    scenario,
-                    ways=ways,
-                    fixes=sql,
-                    keep=True,
-                    stop_at_violation=not options["full"],
-                    **options,
-                ),
-                on_fix=lambda _: advance(),
-            )
-        )
+    unsure = last.reasons or not last.complete
+    code = VIOLATION if last.violating else COULD_NOT_TELL if unsure else CLEAN
+    raise click.exceptions.Exit(code)
 
 
 def _replay(
