@@ -89,7 +89,7 @@ def overlapping(*parts):
     for place, (client, end, reads, changes) in enumerate(parts):
         seen, published = (data if touched else frozenset() for touched in (reads, changes))
         steps.append(Step(client, "", "", Effect(sees=seen, publishes=published)))
-        acts.append(Act(place, client, "", (), seen, published, end))
+        acts.append(Act(place, client, "AB"[client], "", (), seen, published, end))
     results = (ClientResult("success"), ClientResult("success"))
     return ScenarioRun(("A", "B"), tuple(steps), results, (OVERSOLD,), tuple(acts))
 

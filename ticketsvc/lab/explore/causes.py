@@ -44,14 +44,15 @@ _READS = r"(?<!delete )\b(?:from|join|using)\s+(?:only\s+)?(?:\"?\w+\"?\.)?\"?{}
 class Act:
     """One step as the search for a cause sees it.
 
-    *place*: which step, from 0. *committed*: the place of the step that made its changes visible;
-    None: they were rolled back. *snapshot*: the place of the step that fixed what it sees, where
-    that is an earlier one of its transaction. *row*: the first row it returned, *rows*: how many
-    it returned or changed. *waited_for*: clients whose lock it waited for.
+    *place*: which step, from 0. *name*: of its client. *committed*: the place of the step that made
+    its changes visible; None: they were rolled back. *snapshot*: the place of the step that fixed
+    what it sees, where that is an earlier one of its transaction. *row*: the first row it returned,
+    *rows*: how many it returned or changed. *waited_for*: clients whose lock it waited for.
     """
 
     place: int
     client: int
+    name: str
     text: str
     values: tuple[str | None, ...]
     reads: Relations
@@ -93,7 +94,7 @@ class _Miss:
     more: tuple[Act, ...]
 
 
-def cause_of(acts: Sequence[Act], names: Sequence[str], about: str = "") -> Cause | None:
+def cause_of(acts: Sequence[Act], about: str = "") -> Cause | None:
     """Return the cause that the evidence in *acts* shows; None when it shows none.
 
     *about*: the SQL of an invariant. Only who changed what it looks at can have violated it.
@@ -105,11 +106,11 @@ def cause_of(acts: Sequence[Act], names: Sequence[str], about: str = "") -> Caus
     direct = [miss for miss in misses if not miss.more]
     theirs = [act for act in acts if any(act.client == one.client for one in guilty)]
     return (
-        _early_unlock(acts, misses, names)
-        or _stale(direct, names)
-        or _changed_late(acts, guilty, names)
-        or _stale(misses, names)
-        or _unguarded(theirs, names)
+        _early_unlock(acts, misses)
+        or _stale(direct)
+        or _changed_late(acts, guilty)
+        or _stale(misses)
+        or _unguarded(theirs)
     )
 
 
@@ -171,42 +172,40 @@ def _waited_and_saw(read: Act, change: Act) -> bool:
     )
 
 
-def _stale(misses: Sequence[_Miss], names: Sequence[str]) -> Cause | None:
+def _stale(misses: Sequence[_Miss]) -> Cause | None:
     """Return what came of a read that missed a change which was committed before its own act."""
     found = [miss for miss in misses if _place(miss.change) < _place(miss.act)]
+    if not found:
+        return None
     # A read that waited first says most: what it waited for, it did not see.
-    found.sort(key=lambda miss: (not miss.read.waited_for, not _came_back(miss, misses)))
-    for miss in found:
-        waited = bool(miss.read.waited_for)
-        actor = names[miss.act.client]
-        if _both_insert(miss) and not waited:
-            return _say(
-                "phantom",
-                miss,
-                names,
-                "the row that would have been in the way was not there yet, so nothing could "
-                "lock it",
-            )
-        if _writes_back(miss.act, miss) and _writes_back(miss.change, miss):
-            return _say(
-                "lost update",
-                miss,
-                names,
-                f"{actor} wrote back a value computed from what it had read, over the other's",
-            )
-        if not waited and _came_back(miss, misses) and _different_rows(miss):
-            return _say(
-                "write skew",
-                miss,
-                names,
-                "they changed different rows: each kept to what it had read, and both together "
-                "break the rule",
-            )
-        more = f"{actor} acted on what it had read all the same"
-        if miss.act is miss.read:
-            more = f"{actor} decided by what was no longer so"
-        return _say("check-then-act on a stale read", miss, names, more)
-    return None
+    miss = min(found, key=lambda miss: (not miss.read.waited_for, not _came_back(miss, misses)))
+    waited = bool(miss.read.waited_for)
+    name: CauseName = "check-then-act on a stale read"
+    if _both_insert(miss) and not waited:
+        name = "phantom"
+        more = "the row that would have been in the way was not there yet, so nothing could lock it"
+    elif _writes_back(miss.act, miss) and _writes_back(miss.change, miss):
+        name = "lost update"
+        more = (
+            f"{miss.act.name} wrote back a value computed from what it had read, over the other's"
+        )
+    elif not waited and _came_back(miss, misses) and _different_rows(miss):
+        name = "write skew"
+        more = (
+            "they changed different rows: each kept to what it had read, and both together break "
+            "the rule"
+        )
+    elif miss.act is miss.read:
+        more = f"{miss.act.name} decided by what was no longer so"
+    else:
+        more = f"{miss.act.name} acted on what it had read all the same"
+    clauses = [*_reading(miss), *_changing(miss.change, miss.relation)]
+    for act in (miss.act, *miss.more):
+        if act is not miss.read:
+            begun, *committed = _changing(act, miss.relation)
+            # When it committed matters where it came first.
+            clauses += [begun, *(committed if act.place < _place(miss.change) else ())]
+    return _cause(name, clauses, more)
 
 
 def _came_back(miss: _Miss, misses: Sequence[_Miss]) -> bool:
@@ -215,39 +214,29 @@ def _came_back(miss: _Miss, misses: Sequence[_Miss]) -> bool:
     return any((other.read.client, other.change.client) == pair for other in misses)
 
 
-_Clause = tuple[int, int, str]
+_Clause = tuple[int, str, str]
 """At which place which client did what."""
 
 
-def _say(name: CauseName, miss: _Miss, names: Sequence[str], more: str) -> Cause:
-    clauses = [*_reading(miss, names), *_changing(miss.change, miss.relation)]
-    for act in (miss.act, *miss.more):
-        if act is not miss.read:
-            begun, *committed = _changing(act, miss.relation)
-            # When it committed matters where it came first.
-            clauses += [begun, *(committed if act.place < _place(miss.change) else ())]
-    return _cause(name, clauses, names, more)
-
-
-def _reading(miss: _Miss, names: Sequence[str]) -> Iterator[_Clause]:
+def _reading(miss: _Miss) -> Iterator[_Clause]:
     read, table = miss.read, short_name(miss.relation)
     did, when = f"read {table}{_row(read)}", ""
     if read.seen < read.place:
-        yield read.seen, read.client, "took the snapshot of its transaction"
+        yield read.seen, read.name, "took the snapshot of its transaction"
         when = " in that snapshot"
     if read is miss.act:
         did = f"read {table} and changed {_table(read, miss.relation)} in one statement"
         if read.waited_for:
-            lock = f"waited for the lock of {names[miss.change.client]}"
+            lock = f"waited for the lock of {miss.change.name}"
             did = f"{lock}, but read {table} as it was before the wait,"
-    yield read.place, read.client, did + when
+    yield read.place, read.name, did + when
 
 
 def _changing(act: Act, relation: str) -> Iterator[_Clause]:
     verb = "inserted into" if _INSERT.search(act.text) else "changed"
-    yield act.place, act.client, f"{verb} {_table(act, relation)}"
+    yield act.place, act.name, f"{verb} {_table(act, relation)}"
     if _place(act) != act.place:
-        yield _place(act), act.client, "committed"
+        yield _place(act), act.name, "committed"
 
 
 def _table(act: Act, relation: str) -> str:
@@ -256,43 +245,38 @@ def _table(act: Act, relation: str) -> str:
     return short_name(relation if relation in act.changes else next(iter(named), "data"))
 
 
-def _cause(
-    name: CauseName, clauses: Sequence[_Clause], names: Sequence[str], more: str = ""
-) -> Cause:
-    """Return a cause whose sentence tells *clauses* in the order of their steps."""
+def _cause(name: CauseName, clauses: Sequence[_Clause], more: str) -> Cause:
+    """Return a cause whose sentence tells *clauses* in the order of their steps, then *more*."""
     told: list[str] = []
-    last = None
+    last = ""
     for place, client, did in sorted(set(clauses)):
         what = f"{did} at step {place + 1}"
         if client == last:
             told[-1] += f" and {what}"
         else:
-            told.append(f"{names[client]} {what}")
+            told.append(f"{client} {what}")
         last = client
-    sentence = f"{name}: {'; '.join([*told, *[more] * bool(more)])}"
+    sentence = f"{name}: {'; '.join([*told, more])}"
     return Cause(name, sentence, tuple(sorted({place for place, _, _ in clauses})))
 
 
-def _early_unlock(
-    acts: Sequence[Act], misses: Sequence[_Miss], names: Sequence[str]
-) -> Cause | None:
+def _early_unlock(acts: Sequence[Act], misses: Sequence[_Miss]) -> Cause | None:
     """A lock that was given back while the changes under it could not be seen yet."""
-    for miss in misses:
-        for unlock in acts:
-            change = miss.change
-            if (
-                unlock.client == change.client
-                and _UNLOCKS.search(unlock.text)
-                and change.place < unlock.place < miss.read.seen < _place(change)
-            ):
-                back = unlock.place, unlock.client, "gave its lock back"
-                clauses = [*_reading(miss, names), *_changing(change, miss.relation), back]
-                more = "what the lock protected could be read while it was not committed"
-                return _cause("lock released before commit", clauses, names, more)
+    for miss, unlock in itertools.product(misses, acts):
+        change = miss.change
+        if (
+            unlock.client == change.client
+            and _UNLOCKS.search(unlock.text)
+            and change.place < unlock.place < miss.read.seen < _place(change)
+        ):
+            back = unlock.place, unlock.name, "gave its lock back"
+            clauses = [*_reading(miss), *_changing(change, miss.relation), back]
+            more = "what the lock protected could be read while it was not committed"
+            return _cause("lock released before commit", clauses, more)
     return None
 
 
-def _changed_late(acts: Sequence[Act], guilty: Sequence[Act], names: Sequence[str]) -> Cause | None:
+def _changed_late(acts: Sequence[Act], guilty: Sequence[Act]) -> Cause | None:
     """Two clients that acted on what both had read, before either changed it."""
     for one, other in itertools.combinations(acts, 2):
         pair = {one.client, other.client}
@@ -312,44 +296,40 @@ def _changed_late(acts: Sequence[Act], guilty: Sequence[Act], names: Sequence[st
             if told and pair == {act.client for act in changes} == {act.client for act in acted}:
                 table = short_name(relation)
                 clauses = [
-                    (read.place, read.client, f"read {table}{_row(read)}") for read in (one, other)
+                    (read.place, read.name, f"read {table}{_row(read)}") for read in (one, other)
                 ]
                 for act in (*acted, *told):
                     clauses += [*_changing(act, relation)][:1]
                 more = f"both acted on {table} as it was before either had changed it"
-                return _cause("check-then-act on a stale read", clauses, names, more)
+                return _cause("check-then-act on a stale read", clauses, more)
     return None
 
 
-def _unguarded(acts: Sequence[Act], names: Sequence[str]) -> Cause | None:
+def _unguarded(acts: Sequence[Act]) -> Cause | None:
     """Two clients that changed the same rows without asking what they were."""
-    for one in acts:
-        for other in acts:
-            if one.client == other.client or one.place > other.place:
-                continue
-            if not (_took_effect(one) and _took_effect(other)):
-                continue
-            if not (_same_rows(one, other) and _asks_nothing(one)):
-                continue
-            mine = [(act.text, act.values) for act in acts if act.client == one.client]
-            theirs = [(act.text, act.values) for act in acts if act.client == other.client]
-            both = (
-                f"{names[one.client]} (step {one.place + 1}) and "
-                f"{names[other.client]} (step {other.place + 1})"
-            )
-            table = short_name(min(one.changes))
-            places = tuple(sorted((one.place, other.place)))
-            if mine == theirs:
-                sentence = (
-                    f"repeated request: {both} sent the same statements with the same values, "
-                    f"and both changed {table}: nothing asks whether it was done before"
-                )
-                return Cause("repeated request", sentence, places)
+    for one, other in itertools.product(filter(_took_effect, acts), repeat=2):
+        if one.client == other.client or one.place > other.place:
+            continue
+        if not (_same_rows(one, other) and _asks_nothing(one)):
+            continue
+        mine, theirs = (
+            [(act.text, act.values) for act in acts if act.client == client]
+            for client in (one.client, other.client)
+        )
+        both = f"{one.name} (step {one.place + 1}) and {other.name} (step {other.place + 1})"
+        table = short_name(min(one.changes))
+        name: CauseName = "unguarded update"
+        sentence = (
+            f"{both} changed the same rows of {table} by the same statement, which does not ask "
+            "what they were: the second wrote over the first"
+        )
+        if mine == theirs:
+            name = "repeated request"
             sentence = (
-                f"unguarded update: {both} changed the same rows of {table} by the same "
-                "statement, which does not ask what they were: the second wrote over the first"
+                f"{both} sent the same statements with the same values, and both changed {table}: "
+                "nothing asks whether it was done before"
             )
-            return Cause("unguarded update", sentence, places)
+        return Cause(name, f"{name}: {sentence}", (one.place, other.place))
     return None
 
 

@@ -78,7 +78,7 @@ class ScenarioRun(Run):
     @cached_property
     def causes(self) -> tuple[Cause | None, ...]:
         """The cause of each violation, where the evidence shows one."""
-        return tuple(cause_of(self.acts, self.names, one.sql) for one in self.violated)
+        return tuple(cause_of(self.acts, one.sql) for one in self.violated)
 
     @property
     def cause(self) -> Cause | None:
@@ -171,6 +171,7 @@ class WireScheduler:
             yield Act(
                 place,
                 step.session,
+                self._turns.clients[step.session].name,
                 step.text,
                 note.values,
                 note.footprint.reads,
