@@ -17,23 +17,6 @@ from ticketsvc.cli.root import (
 )
 from ticketsvc.errors import UsageError
 
-_SHOWN = {
-    "fault": "fault",
-    "injections": "injections",
-    "keys": "keys",
-    "durable": "durable",
-    "acknowledged": "sold",
-    "unknown": "no answer",
-    "refused": "refused",
-    "unresolved": "unresolved",
-    "sold_twice": "sold twice",
-    "lost": "lost",
-    "oversold": "oversold",
-    "duplicates": "duplicates",
-    "audit": "audit",
-    "recovery_s": "longest recovery s",
-}
-
 
 @ticketsvc.command()
 @click.option(
@@ -78,7 +61,7 @@ def faults(
     from ticketsvc.allocators import DEFAULT_ALLOCATOR
     from ticketsvc.lab.faults.experiment import run_fault_experiments
     from ticketsvc.lab.faults.failover import KINDS
-    from ticketsvc.lab.faults.records import FaultExperiment, NotRecovered
+    from ticketsvc.lab.faults.records import SHOWN, FaultExperiment, NotRecovered
 
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -108,7 +91,8 @@ def faults(
     if as_json:
         print(json.dumps(rows))
     else:
-        print_table(list(_SHOWN.values()), [[_cell(row[name]) for name in _SHOWN] for row in rows])
+        titles = [name.replace("_", " ") for name in SHOWN]
+        print_table(titles, [[_cell(row[name]) for name in SHOWN] for row in rows])
     return CLEAN if all(result.nothing_lost for result in results) else VIOLATION
 
 

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from ticketsvc.lab.scenarios.spec import Scenario
 
 _WIDTH = 100
-# Short, so that on 80 columns only the names of fixes have to be wrapped.
-_FIX_COLUMNS = {
-    "fix": "fix",
-    "holds": "holds",
-    "schedules": "schedules",
-    "violating": "violating",
-    "refused_needlessly": "needless",
-    "errors": "errors",
-    "waits": "waits",
-}
 _FIX_LEGEND = (
     "Numbers are schedules. A candidate is given up at its first violation (--full runs on). "
     "Needless: a client was refused that would have been served one after the other. "
@@ -126,15 +116,17 @@ def _conclusion(found: "ScenarioExploration", hold_commits: bool) -> str:
 
 def print_fixes(tried: "Sequence[TriedFix]") -> None:
     """Print what cannot help, then the table of what was tried, then why each holds or not."""
-    from ticketsvc.lab.explore.fixes import not_tried
+    from ticketsvc.lab.explore.fixes import SHOWN, not_tried
     from ticketsvc.lab.explore.scenario_transcripts import in_one_line
 
     if useless := not_tried(tried):
         print("\n" + filled(useless))
     tried = [one for one in tried if one.explored]
     print("\nFixes, the best first:")
-    rows = [[one.shown()[name] for name in _FIX_COLUMNS] for one in tried]
-    print_table(list(_FIX_COLUMNS.values()), rows, _WIDTH)
+    rows = [[one.shown()[name] for name in SHOWN] for one in tried]
+    # Short, so that on 80 columns only the names of fixes have to be wrapped.
+    titles = [name.removeprefix("refused_").replace("needlessly", "needless") for name in SHOWN]
+    print_table(titles, rows, _WIDTH)
     print(textwrap.fill(_FIX_LEGEND, _WIDTH) + "\n")
     for one in tried:
         print(filled(f"{one.candidate.name}: {one.shown()['why']}"))

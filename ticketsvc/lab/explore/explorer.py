@@ -11,7 +11,6 @@ from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row, tuple_row
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
-from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case
@@ -34,10 +33,12 @@ _OPTIONS = (
 class Explorer:
     """Explores cases, one after the other, on the connections of one scratch database."""
 
-    def __init__(self, url: str, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, url: str, control: AsyncConnection[Any], stack: contextlib.AsyncExitStack
+    ) -> None:
         self._url = url
+        self._control = control
         self._stack = stack
-        self._control: AsyncConnection[Any] | None = None
         self._connections: list[SteppedConnection] = []
         self._ddl: tuple[str, ...] = ()
         self._footprints: Footprints | None = None
@@ -102,21 +103,12 @@ class Explorer:
         run = await scheduler.run(strategy, snapshots=True)
         return run if strategy.followed else None
 
-    def restore_schemas(self) -> None:
-        """Undo the changes that a case made to the schemas."""
-        self._change_schemas(())
-
     async def _scheduler(
         self, case: Case, allocator: type[Allocator] | None, changes: Sequence[str]
     ) -> Scheduler:
         used = allocator or ALLOCATORS[case.allocator]
-        self._change_schemas((*_relied_upon(used.mechanism, case.schema), *changes))
-        control = self._control
-        if control is None:
-            control = self._control = await AsyncConnection.connect(
-                self._url, autocommit=True, options=_OPTIONS, row_factory=tuple_row
-            )
-            await self._stack.enter_async_context(control)
+        constraint = used.mechanism.constraint.replace("{schema}", case.schema)
+        self.change_schemas((*[constraint] * bool(constraint), *changes))
         while len(self._connections) < case.buyers:
             connection = await SteppedConnection.connect(
                 self._url,
@@ -128,11 +120,11 @@ class Explorer:
                 prepare_threshold=None,
             )
             self._connections.append(await self._stack.enter_async_context(connection))
-        footprints = self._footprints = self._footprints or Footprints(control)
-        return Scheduler(case, used, control, self._connections[: case.buyers], footprints)
+        footprints = self._footprints = self._footprints or Footprints(self._control)
+        return Scheduler(case, used, self._control, self._connections[: case.buyers], footprints)
 
-    def _change_schemas(self, ddl: tuple[str, ...]) -> None:
-        """Bring both schemas to their state after *ddl*."""
+    def change_schemas(self, ddl: tuple[str, ...]) -> None:
+        """Bring both schemas to their state after *ddl*, which a case needs."""
         if ddl == self._ddl:
             return
         with psycopg.connect(self._url, autocommit=True) as connection:
@@ -147,9 +139,12 @@ class Explorer:
 async def explorer_in(scratch: str) -> AsyncIterator[Explorer]:
     """Return an explorer in the database *scratch*, which nothing else may use meanwhile."""
     async with contextlib.AsyncExitStack() as stack:
-        explorer = Explorer(scratch, stack)
+        control = await AsyncConnection.connect(
+            scratch, autocommit=True, options=_OPTIONS, row_factory=tuple_row
+        )
+        explorer = Explorer(scratch, await stack.enter_async_context(control), stack)
         yield explorer
-        explorer.restore_schemas()
+        explorer.change_schemas(())
 
 
 @contextlib.asynccontextmanager
@@ -184,11 +179,6 @@ async def explore(url: str, case: Case, **options: Any) -> Exploration:
     """Explore one case beside *url*, as `Explorer.explore` does."""
     async with open_explorer(url) as explorer:
         return await explorer.explore(case, **options)
-
-
-def _relied_upon(mechanism: Mechanism, schema: str) -> list[str]:
-    """Return the DDL that *mechanism* needs beyond *schema*."""
-    return [mechanism.constraint.replace("{schema}", schema)] if mechanism.constraint else []
 
 
 def _require_sound(run: ScheduleRun, strategy: Reduced) -> None:

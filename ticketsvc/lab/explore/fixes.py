@@ -18,6 +18,9 @@ from ticketsvc.lab.scenarios.spec import Scenario
 Explore = Callable[[Ways, tuple[str, ...]], Awaitable[ScenarioExploration]]
 
 
+SHOWN = ("fix", "holds", "schedules", "violating", "refused_needlessly", "errors", "waits")
+"""What of a tried fix a table shows, besides why it holds or not."""
+
 BARE = Ways(one_transaction=True)
 """A transaction around what a client sends, and nothing else."""
 

@@ -32,10 +32,11 @@ SHOWN = [
 """The columns that a reader is shown."""
 
 
-class NotRecovered(TicketsvcError):
-    """The service did not sell again after a fault, or never began to."""
+_BIN_S = 0.1
 
-    code = "not_recovered"
+
+class NotRecovered(TicketsvcError, code="not_recovered"):
+    """The service did not sell again after a fault, or never began to."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,13 @@ def fault_table(results: Sequence[FaultResult]) -> pd.DataFrame:
     return pd.DataFrame([result.row() for result in results])
 
 
-def side_by_side(rows: pd.DataFrame, name: str = "fault") -> pd.DataFrame:
-    """Return a fault table turned by 90 degrees: one column per value of *name*."""
-    shown = rows.round(2).astype(object).set_index(name)
-    return shown[[column for column in SHOWN if column != name]].T
+def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a fault table turned by 90 degrees: one column per fault."""
+    return rows.round(2).astype(object)[SHOWN].set_index("fault").T
 
 
-def answers_over_time(results: Sequence[FaultResult], bin_s: float = 0.1) -> pd.DataFrame:
-    """Count the answers in bins of *bin_s* seconds, from the first answer on.
+def answers_over_time(results: Sequence[FaultResult]) -> pd.DataFrame:
+    """Count the answers in bins of a tenth of a second, from the first answer on.
 
     One row per fault and bin: fault, at_s, sold, unknown, and later (told to try again later, or
     not connected).
@@ -167,12 +167,12 @@ def answers_over_time(results: Sequence[FaultResult], bin_s: float = 0.1) -> pd.
         counts: dict[int, Counter[str]] = defaultdict(Counter)
         for one in result.history:
             kind = {"ok": "sold", "unknown": "unknown"}.get(one.outcome, "later")
-            counts[int((one.answered_s - start) / bin_s)][kind] += 1
-        for place in range(int((last - start) / bin_s) + 1):
+            counts[int((one.answered_s - start) / _BIN_S)][kind] += 1
+        for place in range(int((last - start) / _BIN_S) + 1):
             rows.append(
                 {
                     "fault": result.experiment.fault,
-                    "at_s": place * bin_s,
+                    "at_s": place * _BIN_S,
                     **{kind: counts[place][kind] for kind in ("sold", "unknown", "later")},
                 }
             )

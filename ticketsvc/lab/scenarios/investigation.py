@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import HTML, Code, Markdown
 
 from ticketsvc.lab.cell_progress import counted
-from ticketsvc.lab.explore.fixes import TriedFix, try_fixes
+from ticketsvc.lab.explore.fixes import SHOWN, TriedFix, try_fixes
 from ticketsvc.lab.explore.scenario import (
     AS_IT_IS,
     ScenarioExploration,
@@ -184,18 +184,8 @@ def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
 
 def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
     """Return the candidates that were explored as a table, the best first."""
-    names = {
-        "fix": "fix",
-        "holds": "holds",
-        "schedules": "schedules",
-        "violating": "violating",
-        "refused_needlessly": "needless refusals",
-        "errors": "errors",
-        "waits": "waits",
-        "why": "why",
-    }
-    table = pd.DataFrame([one.shown() for one in tried if one.explored], columns=list(names))
-    return _numbered(table.rename(columns=names), "rank")
+    table = pd.DataFrame([one.shown() for one in tried if one.explored], columns=[*SHOWN, "why"])
+    return _numbered(table.rename(columns={"refused_needlessly": "needless refusals"}), "rank")
 
 
 def _numbered(table: pd.DataFrame, number: str) -> pd.DataFrame:

@@ -110,22 +110,31 @@ def read_bind(content: bytes) -> Bound:
     name, rest = cut_string(rest)
     (formats,) = struct.unpack_from("!H", rest)
     codes = struct.unpack_from(f"!{formats}H", rest, 2)
-    place = 2 + 2 * formats
-    (number,) = struct.unpack_from("!H", rest, place)
-    place += 2
-    values: list[str | None] = []
-    for index in range(number):
-        (size,) = struct.unpack_from("!i", rest, place)
-        place += 4
-        if size < 0:
-            values.append(None)
-            continue
-        value = rest[place : place + size]
-        place += size
-        code = codes[index if len(codes) > 1 else 0] if codes else 0
-        values.append(_as_text(value, binary=bool(code)))
+    found, place = _cut_values(rest, 2 + 2 * formats)
+    values = tuple(
+        None if value is None else _as_text(value, binary=bool(_of(codes, index, 0)))
+        for index, value in enumerate(found)
+    )
     (wanted,) = struct.unpack_from("!H", rest, place)
-    return Bound(name, tuple(values), struct.unpack_from(f"!{wanted}H", rest, place + 2))
+    return Bound(name, values, struct.unpack_from(f"!{wanted}H", rest, place + 2))
+
+
+def _cut_values(content: bytes, place: int) -> tuple[list[bytes | None], int]:
+    """Return the counted values at *place*, None for NULL, and the place after them."""
+    (number,) = struct.unpack_from("!H", content, place)
+    place += 2
+    values: list[bytes | None] = []
+    for _ in range(number):
+        (size,) = struct.unpack_from("!i", content, place)
+        place += 4
+        values.append(None if size < 0 else content[place : place + size])
+        place += max(0, size)
+    return values, place
+
+
+def _of(formats: Sequence[int], index: int, default: int) -> int:
+    """Return the format of a value: one for all, or one for each; *default*: none is given."""
+    return formats[index if index < len(formats) else 0] if formats else default
 
 
 def _as_text(value: bytes, *, binary: bool) -> str:
@@ -188,21 +197,11 @@ def row_values(
 
     *formats*: what a Bind asked for, one for all columns or one for each; () is what *columns* say.
     """
-    (number,) = struct.unpack_from("!H", content)
-    place = 2
-    for index in range(number):
-        (size,) = struct.unpack_from("!i", content, place)
-        place += 4
-        if size < 0:
-            yield None
-            continue
-        if formats:
-            in_binary = bool(formats[index if index < len(formats) else 0])
-        else:
-            in_binary = columns.binary[index] if index < len(columns.binary) else False
-        kind = columns.types[index] if index < len(columns.types) else 0
-        yield _row_text(content[place : place + size], kind if in_binary else 0)
-        place += size
+    for index, value in enumerate(_cut_values(content, 0)[0]):
+        known = index < len(columns.types)
+        in_binary = _of(formats, index, known and columns.binary[index])
+        kind = columns.types[index] if known and in_binary else 0
+        yield None if value is None else _row_text(value, kind)
 
 
 _BOOLEAN, _INTEGERS, _TEXTS = 16, (20, 21, 23, 26), (0, 18, 19, 25, 1042, 1043)
