@@ -25,14 +25,7 @@ SCENARIO = """
 [database]
 schema = ["schema.sql"]
 
-[[client]]
-name = "one"
-python = "clients:one"
-
-[[client]]
-name = "two"
-python = "clients:two"
-
+{clients}
 [[invariant]]
 name = "the data"
 sql = '''
@@ -184,19 +177,37 @@ def outcomes(found):
     return counted
 
 
-@pytest.mark.parametrize("case", CASES)
-async def test_reduced_and_full_have_the_same_outcomes(server, tmp_path, case):
-    more, one, two = CASES[case]
-    (tmp_path / "schema.sql").write_text(TABLES + more)
-    functions = [f"def {n}(url, _): play(url, {s!r})" for n, s in (("one", one), ("two", two))]
-    (tmp_path / "clients.py").write_text("\n".join([CLIENTS, *functions]))
-    (tmp_path / "scenario.toml").write_text(SCENARIO)
-    scenario = read_scenario(tmp_path / "scenario.toml")
-    full, reduced = [
-        await explore_scenario(server.server.url, scenario, full=full, keep=True)
+async def explore_both_ways(server, folder, tables, clients, **options):
+    """Return what is found in full and reduced."""
+    (folder / "schema.sql").write_text(tables)
+    functions = [f"def do{n}(url, _): play(url, {sent!r})" for n, sent in enumerate(clients)]
+    (folder / "clients.py").write_text("\n".join([CLIENTS, *functions]))
+    acting = [
+        f'[[client]]\nname = "{n}"\npython = "clients:do{n}"\n' for n, _ in enumerate(clients)
+    ]
+    (folder / "scenario.toml").write_text(SCENARIO.format(clients="".join(acting)))
+    scenario = read_scenario(folder / "scenario.toml")
+    return [
+        await explore_scenario(server.server.url, scenario, full=full, keep=True, **options)
         for full in (True, False)
     ]
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_reduced_and_full_have_the_same_outcomes(server, tmp_path, case):
+    more, *clients = CASES[case]
+    full, reduced = await explore_both_ways(server, tmp_path, TABLES + more, clients)
     assert (full.reasons, reduced.reasons) == ([], [])
     assert outcomes(reduced) == outcomes(full)
     assert len(outcomes(full)) > 1, "the order does not matter: this case shows nothing"
     assert reduced.classes <= full.classes == full.schedules
+
+
+async def test_what_a_blocked_statement_does_is_seen_once_it_is_released(server, tmp_path):
+    clients = [
+        ["BEGIN", "UPDATE a SET v = 3 WHERE n = 1", "COMMIT"],
+        ["WITH x AS (UPDATE a SET v = v * 2 WHERE n = 1) INSERT INTO b VALUES (7, 7)"],
+        ["SELECT count(*) FROM b"],
+    ]
+    full, reduced = await explore_both_ways(server, tmp_path, TABLES, clients, hold_commits=False)
+    assert outcomes(reduced) == outcomes(full)

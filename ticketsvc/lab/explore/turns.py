@@ -235,7 +235,10 @@ class Turns(Gate):
         self._update(client, waited_for=blockers)
 
     def released(self, client: ClientTurn) -> None:
-        """Note that the last step let *client*'s step go on."""
+        """Note that the last step let *client*'s step go on, and so made visible what that does."""
+        last, step = self.steps[-1], client.step
+        published = last.effect.publishes | (step.effect.publishes if step else NOTHING)
+        self.steps[-1] = replace(last, effect=replace(last.effect, publishes=published))
         self._update(client, released_by=len(self.steps) - 1)
 
     def _update(self, client: ClientTurn, **changes: Any) -> None:
