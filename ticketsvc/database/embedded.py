@@ -169,7 +169,10 @@ def run_program(binaries: Binaries, folder: Path, name: str, *arguments: str) ->
     finally:
         _end(process)
     if code:
-        raise NoDatabase(f"{name} failed: {_last_line(_log(folder))}")
+        reason = _last_line(_log(folder))
+        if reason.endswith("Permission denied"):
+            reason += "; the user that runs the server must be able to enter the folder"
+        raise NoDatabase(f"{name} failed: {reason}")
 
 
 def launch(
