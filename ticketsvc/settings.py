@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ticketsvc.errors import UsageError
 
@@ -14,24 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 Pooler = Literal["none", "transaction"]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings that the environment gives. Command-line options override them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TICKETSVC_", env_ignore_empty=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
 
-    database_url: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("database_url", "DATABASE_URL")
-    )
+    database_url: SecretStr | None = None
     """Where the database is; None: the embedded server."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """The address `serve` listens on."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        default=3000, validation_alias=AliasChoices("port", "PORT", "TICKETSVC_PORT")
-    )
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
     """The port `serve` listens on; 0 takes any free one."""
 
     pooler: Pooler = "none"
@@ -65,15 +58,27 @@ class Settings(BaseSettings):
     """Folder of the server's programs (initdb, postgres); None: the embedded ones."""
 
 
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    name: (f"TICKETSVC_{name.upper()}",) for name in Settings.model_fields
+}
+_VARIABLES |= {"database_url": ("DATABASE_URL",), "port": ("PORT", "TICKETSVC_PORT")}
+
+
 def load_settings() -> Settings:
-    """Read the environment; raise `UsageError` that names the variable and its fault."""
+    """Read the environment, in which an empty variable counts as unset.
+
+    Raise `UsageError` that names the variable and its fault.
+    """
+    found = {
+        name: variable
+        for name, variables in _VARIABLES.items()
+        for variable in reversed(variables)  # the first of them counts
+        if os.environ.get(variable)
+    }
     try:
-        return Settings()
+        return Settings.model_validate({name: os.environ[found[name]] for name in found})
     except ValidationError as problem:
         fault = problem.errors(include_url=False, include_input=False)[0]
-        name = str(fault["loc"][0]).upper().removeprefix("TICKETSVC_")
-        set_plainly = name in {variable.upper() for variable in os.environ}
-        if name != "DATABASE_URL" and not (name == "PORT" and set_plainly):
-            name = f"TICKETSVC_{name}"
         reason = fault["msg"].replace("Input should", "must").partition(",")[0]
-        raise UsageError(f"environment variable {name}: {reason}") from None
+        variable = found[str(fault["loc"][0])]
+        raise UsageError(f"environment variable {variable}: {reason}") from None
