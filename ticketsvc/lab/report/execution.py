@@ -23,6 +23,8 @@ from ticketsvc.lab.report.notebooks import read_notebook
 
 _ERROR_MARKER_TAG = "papermill-error-cell-tag"
 _STOP_TIMEOUT_S = 5
+# What every notebook imports first: done before its first cell, while the page before is written.
+_PRELOAD = "--IPKernelApp.exec_lines=import ticketsvc.lab.charts, ticketsvc.lab.notebook"
 
 
 class Execution:
@@ -136,7 +138,7 @@ class _Kernel(AsyncKernelManager):  # type: ignore[misc]
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(resource_dir="", **get_kernel_dict())
+        return KernelSpec(resource_dir="", **get_kernel_dict([_PRELOAD]))
 
     async def start_kernel(self, **options: Any) -> None:
         """Start it in a folder of its own; what it prints beside the notebook is dropped."""
