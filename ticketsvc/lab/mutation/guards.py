@@ -16,8 +16,8 @@ class AllocatorMutant:
     base: str
     schema: SchemaName
     mutant: type[Allocator]
-    total: int = 8
     changes: tuple[str, ...] = ()
+    total: int = 8
     hold_commits: bool = False
     together: int = 1
 
@@ -47,23 +47,13 @@ def allocator_mutants() -> list[AllocatorMutant]:
         "%(event)s::text",
     )
     condition, transaction = "the condition available >=", "the transaction"
+    alone = f"{condition}, and its checks"
+    unique, numbers = "the unique constraint", removal("drop_unique_number")
     return [
         AllocatorMutant(condition, "ticket_rows", "fixed", rows_anyway),
-        AllocatorMutant(
-            f"{condition}, and its checks",
-            "ticket_rows",
-            "fixed",
-            rows_anyway,
-            changes=unguarded_rows,
-        ),
+        AllocatorMutant(alone, "ticket_rows", "fixed", rows_anyway, unguarded_rows),
         AllocatorMutant(condition, "range", "fixed", ranges_anyway),
-        AllocatorMutant(
-            f"{condition}, and its checks",
-            "range",
-            "fixed",
-            ranges_anyway,
-            changes=unguarded_ranges,
-        ),
+        AllocatorMutant(alone, "range", "fixed", ranges_anyway, unguarded_ranges),
         AllocatorMutant(transaction, "ticket_rows", "fixed", mutants.without_transaction(rows)),
         AllocatorMutant(transaction, "row_lock", "original", mutants.without_transaction(lock)),
         AllocatorMutant(
@@ -77,13 +67,7 @@ def allocator_mutants() -> list[AllocatorMutant]:
         AllocatorMutant(
             "the retry", "serializable", "original", mutants.SerializableWithoutRetry, total=16
         ),
-        AllocatorMutant(
-            "the unique constraint",
-            "unique_only",
-            "original",
-            ALLOCATORS["unique_only"],
-            changes=removal("drop_unique_number"),
-        ),
+        AllocatorMutant(unique, "unique_only", "original", ALLOCATORS["unique_only"], numbers),
         *_batch_mutants(unguarded_ranges),
     ]
 
@@ -110,16 +94,10 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
             (row_free, *all_unguarded, *removal("drop_allocations_key")),
         ),
     )
+    base = ALLOCATORS["group_commit"]
     return [
         AllocatorMutant(
-            guard,
-            "group_commit",
-            "fixed",
-            ALLOCATORS["group_commit"],
-            total=total,
-            changes=changes,
-            hold_commits=True,
-            together=2,
+            guard, "group_commit", "fixed", base, changes, total, hold_commits=True, together=2
         )
         for guard, total, changes in parts
     ]
