@@ -6,6 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.support import sample_runs as samples
+from tests.support.contrast import contrast
 from ticketsvc.lab.explore import scenario_transcripts, transcripts
 from ticketsvc.lab.explore.transcripts import ledger_words, rows
 from ticketsvc.lab.outcome_looks import KINDS, LOOKS, SCENARIO_LOOKS, look_of
@@ -261,11 +262,4 @@ def test_every_outcome_has_a_mark_and_a_colour_of_its_own():
 @pytest.mark.parametrize("look", [*LOOKS, *SCENARIO_LOOKS.values()], ids=lambda one: one.kind)
 def test_marks_are_legible_on_their_colour(look):
     """At 19 px and bold a mark is large text: WCAG asks for 3 to 1."""
-    lighter, darker = sorted(map(luminance, (look.colour, look.ink)), reverse=True)
-    assert (lighter + 0.05) / (darker + 0.05) >= 3
-
-
-def luminance(colour):
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    assert contrast(look.colour, look.ink) >= 3
