@@ -1,4 +1,4 @@
-"""Charts: a table in, a labelled figure out. No database, no clock, nothing shown.
+"""Charts: a table in, a labelled chart out. No database, no clock, nothing shown.
 
 Every title states what is to be seen, from the data themselves.
 """

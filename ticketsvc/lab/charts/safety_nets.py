@@ -1,4 +1,4 @@
-"""What each constraint costs, as charts: a table in, a labelled figure out."""
+"""What each constraint costs, as charts: a table in, a labelled chart out."""
 
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Charts of schedules: from a table to a labelled figure."""
+"""Charts of schedules: from a table to a labelled chart."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Charts of throughput: a table in, a labelled figure out."""
+"""Charts of throughput: a table in, a labelled chart out."""
 
 import pandas as pd
 from matplotlib.axes import Axes

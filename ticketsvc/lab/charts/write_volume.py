@@ -1,4 +1,4 @@
-"""Charts of write volume: a table in, a labelled figure out."""
+"""Charts of write volume: a table in, a labelled chart out."""
 
 import pandas as pd
 from matplotlib.figure import Figure
