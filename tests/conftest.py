@@ -18,6 +18,8 @@ pytest.register_assert_rewrite("tests.support")
 # Without bytecode each of the hundreds of processes that tests start compiles the package again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What nbformat imports reads a grammar of addresses, for seconds, if it is there; nobody asks it.
+sys.modules["rfc3987_syntax"] = None
 
 import aiohttp  # noqa: E402
 import hypothesis  # noqa: E402

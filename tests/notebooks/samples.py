@@ -33,7 +33,6 @@ CHART = (
     "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"
 )
 SECTION = "say('## Many numbers')\npd.DataFrame({'number': range(20)})"
-ANSWER = "answer('Why?', 'Because `1 < 2`, & so on.')"
 ANSWERS = "answer('Why?', 'Because `1 < 2` & so on.')"
 HOLDS = "verdict('Yes: it <holds>.', {'one is one': 1 == 1, 'two is two': 2 == 2})"
 FAILS = "verdict('Yes: it holds.', {'one is one': 1 == 1, 'one is two': 1 == 2})"

@@ -33,7 +33,7 @@ FIX: Sizes = {
 LOAD: Sizes = {
     "08-throughput": {"connections": [1, 32], "at": 32, "repetitions": 1, "probes": 30},
     "09-what-survives": {
-        **{"times": 1, "between": 10, "buyers": 4},
+        **{"times": 1, "between": 10, "buyers": 4, "processes": 1},
         **{"overload_s": 1.0, "peak_s": 0.5, "max_waiting": 20},
     },
     "11-more-than-one-machine": {"purchases": 100, "repetitions": 5, "arrivals": 300},
