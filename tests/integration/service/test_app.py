@@ -1,5 +1,6 @@
 """The HTTP contract, of real server processes."""
 
+import contextlib
 import io
 import json
 
@@ -11,12 +12,16 @@ from yarl import URL
 from tests.support.buying import read_metrics
 from tests.support.malformed import MALFORMED
 from tests.support.raw_http import BODY, BUY, connect
+from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.answers import MAX_BODY_BYTES
+from ticketsvc.service.app import create_app
 from ticketsvc.service.openapi import document
+from ticketsvc.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 
@@ -77,6 +82,14 @@ def shop(request, server):
         start_service(url, request.param) as service,
     ):
         yield Shop(service.url, request.param, connection)
+
+
+@contextlib.asynccontextmanager
+async def open_shop(database):
+    """Serve in this process, by `range`."""
+    pool = make_pool(database, Settings(pool_size=2))
+    async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
+        yield Shop(url, "range", None)
 
 
 @pytest.fixture(autouse=True)
@@ -284,17 +297,17 @@ async def test_a_metric_is_not_made_of_what_clients_send(shop, http):
     ]
 
 
-async def test_text_the_database_cannot_hold_is_the_clients_fault(server, serve, http):
+async def test_text_the_database_cannot_hold_is_the_clients_fault(server, http):
     """A database in another encoding than UTF-8 must not turn an input into a 500."""
     other = "template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'"
-    with server.clone(other) as url, psycopg.connect(url, autocommit=True) as connection:
+    with server.clone(other) as database, psycopg.connect(database, autocommit=True) as connection:
         ensure_schemas(connection)
         reset_event(connection, "fixed", "E", 80)
-        shop = Shop(serve(url, "range").url, "range", connection)
-        assert (await shop.buy(http, user="é"))[0] == 200
-        assert (await shop.buy(http, user="Ω"))[0] == 400
-        assert (await shop.buy(http, event="Ω"))[0] == 400
-        assert (await shop.ask(http, "GET", "/events/%CE%A9"))[0] == 400
+        async with open_shop(database) as shop:
+            assert (await shop.buy(http, user="é"))[0] == 200
+            assert (await shop.buy(http, user="Ω"))[0] == 400
+            assert (await shop.buy(http, event="Ω"))[0] == 400
+            assert (await shop.ask(http, "GET", "/events/%CE%A9"))[0] == 400
         assert read_ledger(connection, "fixed")[0].available == 72
 
 
@@ -307,11 +320,11 @@ async def test_half_a_request_disturbs_nobody(shop, http):
     assert shop.ledgers() == before
 
 
-async def test_a_database_without_events_is_not_ready_and_says_why(database, serve, http):
-    shop = Shop(serve(database, "range").url, "range", None)
-    status, answer, headers = await shop.ask(http, "GET", "/readyz")
-    assert (status, answer["code"]) == (503, "nothing_to_sell")
-    assert "no event" in answer["error"]
-    assert "Retry-After" in headers
-    assert (await shop.ask(http, "GET", "/events"))[1] == {"events": []}
-    assert (await shop.buy(http))[1]["error"] == "event 'E' not found"
+async def test_a_database_without_events_is_not_ready_and_says_why(database, http):
+    async with open_shop(database) as shop:
+        status, answer, headers = await shop.ask(http, "GET", "/readyz")
+        assert (status, answer["code"]) == (503, "nothing_to_sell")
+        assert "no event" in answer["error"]
+        assert "Retry-After" in headers
+        assert (await shop.ask(http, "GET", "/events"))[1] == {"events": []}
+        assert (await shop.buy(http))[1]["error"] == "event 'E' not found"

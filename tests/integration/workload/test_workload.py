@@ -8,10 +8,14 @@ import pytest
 from aiohttp import web
 
 from tests.support.web_servers import serve_app
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.pool import make_pool
 from ticketsvc.lab.workload.burst import run_workload, takes_keys
 from ticketsvc.lab.workload.gate import Gate, GatedBody
 from ticketsvc.lab.workload.history import summarise
 from ticketsvc.lab.workload.plan import Workload
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -192,9 +196,11 @@ async def test_no_purchase_is_begun_once_there_are_enough():
     assert 10 <= len(history) <= 12
 
 
-async def test_a_service_says_whether_it_takes_keys(database, serve):
-    assert await takes_keys(serve(database, "range").url)
-    assert not await takes_keys(serve(database, "naive").url)
+async def test_a_service_says_whether_it_takes_keys(database):
+    for name, keys in (("range", True), ("naive", False)):
+        pool = make_pool(database, Settings(pool_size=1))
+        async with serve_app(create_app(pool, ALLOCATORS[name], "fixed", max_waiting=9)) as url:
+            assert await takes_keys(url) is keys
     assert await takes_keys(NOBODY) is None
     async with service(sell) as url:
         assert await takes_keys(url) is False
