@@ -30,7 +30,7 @@ def command(cli_here, tmp_path, database, connection):
     assert psutil.Process().children() == before
 
 
-def test_a_race_for_machines(command):
+def test_a_race_for_machines_whose_examples_can_be_replayed(command):
     ended = command("explore", by_python("naive"), "--json")
     found = json_of(ended, code=1)
     assert ended.stderr == ""
@@ -43,7 +43,12 @@ def test_a_race_for_machines(command):
         2,
         {"no seat twice": 22},
     )
-    assert found["examples"].keys() == {"clean", "no seat twice"}
+    examples = found["examples"]
+    assert examples.keys() == {"clean", "no seat twice"}
+    replayed = command("explore", by_python("naive"), "--replay", examples["no seat twice"])
+    assert "no seat twice" in replayed.stdout
+    replayed = command("explore", by_python("naive"), "--json", "--replay", examples["clean"])
+    assert json_of(replayed)["id"] == examples["clean"]
 
 
 def test_a_race_for_people(command):
@@ -57,6 +62,8 @@ def test_a_race_for_people(command):
         "Next: --try-fixes",
     ):
         assert words in ended.stdout
+    (shown,) = re.findall(r"that violates, (\w+):", ended.stdout)
+    assert f"violates 'no seat twice': --replay {shown}\n" in ended.stdout
     _, _, transcript = ended.stdout.partition("The smallest")
     assert max(map(len, transcript.splitlines())) <= 100
 
@@ -69,16 +76,6 @@ def test_a_script_of_psql_branches(command):
         \\\\endif
     """
     assert json_of(command("explore", by_psql(script), "--json"), code=1)["schedules"] == 20
-
-
-def test_every_example_can_be_replayed(command):
-    examples = json_of(command("explore", by_python("naive"), "--json"), code=1)["examples"]
-    assert (
-        "no seat twice"
-        in command("explore", by_python("naive"), "--replay", examples.pop("no seat twice")).stdout
-    )
-    replayed = command("explore", by_python("naive"), "--json", "--replay", examples["clean"])
-    assert json_of(replayed)["id"] == examples["clean"]
 
 
 def test_a_fixed_one_is_exit_0(command):
@@ -127,6 +124,8 @@ def test_a_sample_and_a_limit_prove_nothing(command):
         ended = command("explore", by_python("fixed"), option, "2")
         assert ended.returncode == 3
         assert words in ended.stdout
+    assert "could not tell: the search stopped at its limit" in error_line(ended, code=3)
+    assert "clean" not in ended.stdout
 
 
 def test_a_limit_reached_after_a_violation_says_that_there_may_be_more(command):
@@ -136,34 +135,18 @@ def test_a_limit_reached_after_a_violation_says_that_there_may_be_more(command):
     assert "violations found; the search stopped at its limit of 3, so the counts are" in line
 
 
-def test_where_nothing_can_be_told_nothing_is_called_clean(command):
-    ended = command("explore", by_python("fixed"), "--limit", "2")
-    assert "could not tell: the search stopped at its limit" in error_line(ended, code=3)
-    assert "clean" not in ended.stdout
-
-
-def test_the_smallest_schedule_has_one_id(command):
-    ended = command("explore", by_python("naive"))
-    (shown,) = re.findall(r"that violates, (\w+):", ended.stdout)
-    assert f"violates 'no seat twice': --replay {shown}\n" in ended.stdout
-
-
 def test_the_only_schedule(command):
     text = by_python("fixed").replace("count = 2", "count = 1")
     assert "The only schedule is covered, and it is clean." in command("explore", text).stdout
 
 
-def test_a_burst(command):
-    ended = command("stress", by_python("naive"), "--clients", "3", "--repeat", "2", "--json")
-    bursts = json_of(ended, code=ended.returncode)
-    assert [burst["clients"] for burst in bursts] == [3, 3]
-    assert ended.returncode == (0 if all(burst["clean"] for burst in bursts) else 1)
-
-
-def test_a_burst_that_is_sure_to_violate(command):
-    ended = command("stress", by_python("book"))
+def test_bursts_that_are_sure_to_violate(command):
+    burst = ("--clients", "3", "--repeat", "2")
+    bursts = json_of(command("stress", by_python("book"), *burst, "--json"), code=1)
+    assert [(each["clients"], each["clean"]) for each in bursts] == [(3, False)] * 2
+    ended = command("stress", by_python("book"), *burst)
     assert ended.returncode == 1
-    assert "after burst 1: violated: no seat twice: seat = 1, count = 2" in ended.stdout
+    assert "after burst 2: violated: no seat twice: seat = 1, count = 3" in ended.stdout
 
 
 def test_a_burst_in_which_nobody_succeeds_shows_nothing(command):
