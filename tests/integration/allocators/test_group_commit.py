@@ -36,24 +36,24 @@ def commits(connection, event="E"):
     ).fetchone()[0]
 
 
-def test_any_text_comes_back_from_an_array_as_it_was(any_connection):
+def test_any_text_comes_back_from_an_array_as_it_was(connection):
     texts = ["", "NULL", "null", " ", "a,b", "{}", '"', "\\", '\\"', "\n", "%s", "é🎫", "'"]
-    [back] = any_connection.execute("SELECT %s::varchar[]", [array_literal(texts)]).fetchone()
+    [back] = connection.execute("SELECT %s::varchar[]", [array_literal(texts)]).fetchone()
     assert back == texts
-    [numbers] = any_connection.execute("SELECT %s::int[]", [array_literal([8, -8])]).fetchone()
+    [numbers] = connection.execute("SELECT %s::int[]", [array_literal([8, -8])]).fetchone()
     assert numbers == [8, -8]
 
 
 # Batches
 
 
-async def test_purchases_that_wait_all_commit_together(any_database, any_connection):
-    reset_event(any_connection, "fixed", "E", 800)
-    async with open_allocator(any_database, "group_commit") as seller:
+async def test_purchases_that_wait_all_commit_together(database, connection):
+    reset_event(connection, "fixed", "E", 800)
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(user=f"u{n}") for n in range(100)])
     assert outcomes == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(100)]
-    assert commits(any_connection) == 1
-    assert is_clean(any_connection)
+    assert commits(connection) == 1
+    assert is_clean(connection)
 
 
 async def test_a_batch_is_bounded(database, connection, monkeypatch):
@@ -129,31 +129,29 @@ async def test_a_blocked_event_does_not_hold_up_another(database, connection, so
 # Order of arrival, each as if alone
 
 
-async def test_stock_that_runs_out_in_a_batch_is_granted_in_order_of_arrival(
-    any_database, any_connection
-):
-    reset_event(any_connection, "fixed", "E", 32)
-    async with open_allocator(any_database, "group_commit") as seller:
+async def test_stock_that_runs_out_in_a_batch_is_granted_in_order_of_arrival(database, connection):
+    reset_event(connection, "fixed", "E", 32)
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(q) for q in (16, 8, 16, 8, 8)])
     first, second, too_much, last, nothing_left = outcomes
     assert (first, second, last) == (TicketRange(1, 16), TicketRange(17, 24), TicketRange(25, 32))
     assert isinstance(too_much, SoldOut)
     assert isinstance(nothing_left, SoldOut)
-    assert commits(any_connection) == 1
-    assert is_clean(any_connection)
+    assert commits(connection) == 1
+    assert is_clean(connection)
 
 
-async def test_nothing_is_written_when_nobody_can_be_sold_to(any_database, any_connection):
-    reset_event(any_connection, "fixed", "E", 8)
+async def test_nothing_is_written_when_nobody_can_be_sold_to(database, connection):
+    reset_event(connection, "fixed", "E", 8)
     written = "SELECT xmin::text, available FROM fixed.ticket_pools"
-    before = any_connection.execute(written).fetchone()
-    async with open_allocator(any_database, "group_commit") as seller:
+    before = connection.execute(written).fetchone()
+    async with open_allocator(database, "group_commit") as seller:
         outcomes = await together(seller, *[buy(16)] * 3)
         strangers = await together(seller, *[buy(event="F")] * 3)
     assert all(isinstance(each, SoldOut) for each in outcomes)
     assert all(isinstance(each, EventNotFound) for each in strangers)
     assert len({id(each) for each in outcomes}) == 3
-    assert any_connection.execute(written).fetchone() == before
+    assert connection.execute(written).fetchone() == before
 
 
 # Neighbours
@@ -167,13 +165,13 @@ REFUSED_ALONE = [
 ]
 
 
-async def test_who_breaks_a_rule_is_refused_alone(any_database, any_connection):
-    reset_event(any_connection, "fixed", "E", 800)
-    any_connection.execute(
+async def test_who_breaks_a_rule_is_refused_alone(database, connection):
+    reset_event(connection, "fixed", "E", 800)
+    connection.execute(
         "ALTER TABLE fixed.ticket_allocations ADD CONSTRAINT no_mallory "
         "CHECK (user_id <> 'mallory')"
     )
-    async with open_allocator(any_database, "group_commit") as seller:
+    async with open_allocator(database, "group_commit") as seller:
         for sold, (error, wrong) in enumerate(REFUSED_ALONE):
             before, bad, after = await together(seller, buy(), buy(**wrong), buy())
             first = 16 * sold + 1
@@ -183,7 +181,7 @@ async def test_who_breaks_a_rule_is_refused_alone(any_database, any_connection):
             )
             assert isinstance(bad, error)
     assert "no_mallory" in str(bad)
-    assert is_clean(any_connection)
+    assert is_clean(connection)
 
 
 async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database, connection):
@@ -212,20 +210,20 @@ async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database
 
 
 async def test_a_connection_cut_in_flight_is_an_unknown_outcome_for_each(
-    any_database, any_connection, soon
+    database, connection, soon
 ):
-    reset_event(any_connection, "fixed", "E", 80)
-    async with open_allocator(any_database, "group_commit") as seller:
-        with hold_pool(any_database, event="E") as holder:
+    reset_event(connection, "fixed", "E", 80)
+    async with open_allocator(database, "group_commit") as seller:
+        with hold_pool(database, event="E") as holder:
             in_flight = asyncio.ensure_future(together(seller, *[buy()] * 4))
-            [victim] = await soon(lambda: blocked_by(any_connection, holder))
+            [victim] = await soon(lambda: blocked_by(connection, holder))
             waiting = asyncio.ensure_future(together(seller, *[buy()] * 3))
             await asyncio.sleep(0)
-            any_connection.execute("SELECT pg_terminate_backend(%s)", [victim])
+            connection.execute("SELECT pg_terminate_backend(%s)", [victim])
             assert [type(each) for each in await in_flight] == [OutcomeUnknown] * 4
         # A purchase that still waited goes with the next batch, on another connection.
         assert await waiting == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(3)]
-    assert is_clean(any_connection)
+    assert is_clean(connection)
 
 
 async def test_without_a_connection_nothing_was_sent(database, connection, monkeypatch):

@@ -126,11 +126,12 @@ def test_audit_of_the_fault(fault, database, cli_here):
     assert f"shown by {', '.join(row['violations'][0]['purchases'])}; cause: race" in words.stdout
 
 
-def test_stress_of_several_services_and_a_clean_audit(
+def test_stress_of_several_addresses_and_a_clean_audit(
     database, connection, serve, cli_here, tmp_path
 ):
     reset_event(connection, "fixed", "E", 80)
-    urls = [part for _ in range(2) for part in ("--url", serve(database, "range").url)]
+    url = serve(database, "range").url
+    urls = ("--url", url, "--url", url.replace("127.0.0.1", "localhost"))
     history = tmp_path / "h"
     answer = json_of(cli_here("stress", *urls, "--event", "E", "--history", str(history), "--json"))
     assert (answer["successes"], answer["refused"], answer["tickets"]) == (10, 20, 80)

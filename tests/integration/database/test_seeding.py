@@ -17,9 +17,9 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_six_events(any_connection, schema):
-    seed_six_events(any_connection, schema)
-    ledgers = read_ledger(any_connection, schema)
+def test_six_events(connection, schema):
+    seed_six_events(connection, schema)
+    ledgers = read_ledger(connection, schema)
     assert {ledger.event: (ledger.total, ledger.available) for ledger in ledgers} == FIGURES
     assert all(verdict.clean for verdict in check(ledgers))
 

@@ -24,12 +24,12 @@ FILL = """INSERT INTO issued_tickets (event_id, user_id, ticket_number)
     SELECT 'E', 'u', n FROM generate_series(1, 8) AS n"""
 
 
-def test_the_originals_tables_elsewhere(any_connection):
-    any_connection.execute(POOLS)
-    any_connection.execute(TICKETS)
-    any_connection.execute("INSERT INTO ticket_pools VALUES ('E', 16, 8), ('F', 8, 8)")
-    any_connection.execute(FILL)
-    ledgers = read_ledger(any_connection, "public")
+def test_the_originals_tables_elsewhere(connection):
+    connection.execute(POOLS)
+    connection.execute(TICKETS)
+    connection.execute("INSERT INTO ticket_pools VALUES ('E', 16, 8), ('F', 8, 8)")
+    connection.execute(FILL)
+    ledgers = read_ledger(connection, "public")
     assert ledgers == [
         EventLedger("E", 16, 8, None, [Issue("u", n, n) for n in range(1, 9)]),
         EventLedger("F", 8, 8, None, []),

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,10 +15,15 @@ from tests.support.locks import hold_pool
 from tests.support.programs import require_program
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from tests.support.waiting import TIMEOUT_S, eventually, soon
+from tests.support.web_servers import serve_app
+from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.embedded import free_port
+from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
 
 CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "nginx.conf"
 MOST_REQUESTS = 5
@@ -67,11 +72,11 @@ class Proxy:
 
 
 @contextmanager
-def in_front_of(services, folder, changes):
+def in_front_of(urls, folder, changes):
     """Run nginx with *changes* to the configuration until the block ends; return its address."""
     program = require_program("nginx")
     port = free_port()
-    servers = "".join("server {}:{};".format(*address_of(each.url)) for each in services)
+    servers = "".join("server {}:{};".format(*address_of(each)) for each in urls)
     text = CONFIGURATION.read_text("utf-8")
     own = {"listen 80 ": f"listen 127.0.0.1:{port} ", "server 127.0.0.1:3000;": servers}
     for there, here in {**own, **changes}.items():
@@ -95,7 +100,7 @@ def proxy(server, tmp_path_factory):
         server.clone() as database,
         psycopg.connect(database, autocommit=True) as connection,
         start_service(database, "group_commit") as service,
-        in_front_of([service], tmp_path_factory.mktemp("nginx"), SMALLER) as url,
+        in_front_of([service.url], tmp_path_factory.mktemp("nginx"), SMALLER) as url,
     ):
         reset_event(connection, "fixed", "E", 8000)
         yield Proxy(url, service, database, connection)
@@ -115,17 +120,21 @@ async def test_purchases_share_a_kept_upstream_connection(proxy):
 
 
 async def test_several_services_sell_one_event_by_rows_ranges_and_batches(
-    database, connection, serve, http, tmp_path
+    database, connection, http, tmp_path
 ):
     reset_event(connection, "fixed", "E", 8 * 40)
-    names = ("ticket_rows", "range", "group_commit")
-    services = [serve(database, name) for name in names]
-    with in_front_of(services, tmp_path, {}) as url:
-        answers = await asyncio.gather(*(post_purchase(http, url) for _ in range(45)))
+    urls = {}
+    async with AsyncExitStack() as stack:
+        for name in ("ticket_rows", "range", "group_commit"):
+            pool = make_pool(database, Settings(pool_size=4))
+            app = create_app(pool, ALLOCATORS[name], "fixed", max_waiting=100)
+            urls[name] = await stack.enter_async_context(serve_app(app))
+        with in_front_of(urls.values(), tmp_path, {}) as url:
+            answers = await asyncio.gather(*(post_purchase(http, url) for _ in range(45)))
+        for name, url in urls.items():
+            sold = f'ticketsvc_tickets_sold_total{{allocator="{name}"}}'
+            assert (await read_metrics(http, url))[sold] > 0
     assert sorted(status for status, *_ in answers) == [200] * 40 + [409] * 5
-    for name, service in zip(names, services, strict=True):
-        sold = f'ticketsvc_tickets_sold_total{{allocator="{name}"}}'
-        assert (await read_metrics(http, service.url))[sold] > 0
     verdict = verdict_of(connection)
     assert (verdict.issued, verdict.clean) == (8 * 40, True)
 
