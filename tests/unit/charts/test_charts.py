@@ -79,20 +79,6 @@ def test_damage_by_purchases_tells_the_worst_pool() -> None:
     assert labelled(figure)
 
 
-def test_damage_by_gap_compares_near_with_far() -> None:
-    rows = probabilities(gap_ms=[0, 2, 10, 20], damaged=[10, 8, 1, 0])
-    assert "90% of pairs do damage; as far apart or further, 5%" in title(
-        charts.damage_by_gap(rows, 5.0)
-    )
-
-
-def test_damage_by_gap_says_nothing_of_pairs_that_there_are_not() -> None:
-    rows = probabilities(gap_ms=[10, 20], damaged=[10, 8])
-    near, far = (title(charts.damage_by_gap(rows, duration)) for duration in (50.0, 5.0))
-    assert near == "Closer together than one purchase takes, 90% of pairs do damage"
-    assert far == "Further apart than one purchase takes, 90% of pairs do damage"
-
-
 def test_timeline_counts_early_and_stale_reads() -> None:
     steps = pd.DataFrame(
         {

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from ticketsvc.lab.charts.style import (
     COLOURS,
@@ -125,33 +125,6 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     share = predictions["measured_per_s"] / predictions["predicted_per_s"]
     say_finding(rates, f"Sold {share.min():.1f} to {share.max():.1f} times what is predicted")
     rates.set(xlabel="purchases per second (hatched: predicted)", ylabel="allocator")
-    return figure
-
-
-def batch_sizes(batches: pd.DataFrame, connections: int) -> Figure:
-    """Draw the share of purchases by the number of purchases in their commit.
-
-    *batches*: allocator, purchases, commits.
-    """
-    figure, [axes] = new_figure()
-    means = {}
-    for name, rows in batches.groupby("allocator", sort=False):
-        purchases = rows["purchases"] * rows["commits"]
-        means[name] = purchases.sum() / rows["commits"].sum()
-        axes.bar(
-            rows["purchases"],
-            100 * purchases / purchases.sum(),
-            width=0.9,
-            color=COLOURS[str(name)],
-            label=f"{name}: {int(rows['commits'].sum()):,} commits",
-        )
-    axes.axvline(connections, color=NEUTRAL, linestyle="--", linewidth=1)
-    words = ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
-    say_finding(axes, f"Purchases per commit on average: {words} (dashed: all clients)")
-    axes.set(xlabel="purchases in one commit", ylabel="share of purchases (%)", yscale="log")
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, 1)
     return figure
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
-from statistics import median
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from ticketsvc.lab.confidence import wilson_interval
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_each, running_services
+from ticketsvc.lab.workload.services import running_each
 
 _CONFIDENCE = 0.95
 
@@ -58,28 +57,6 @@ async def by_purchases(
     with running_each(lab.url, wanted) as urls, counted("kinds of burst", kinds) as count:
         found = await asyncio.gather(*map(with_pool, pool_sizes, [[url] for url in urls]))
     return pd.DataFrame([row for rows in found for row in rows])
-
-
-async def by_gap(
-    lab: Lab, *, event: str, gaps: Sequence[float], repetitions: int
-) -> tuple[pd.DataFrame, float]:
-    """Measure how often two purchases do damage when the second is sent a gap later.
-
-    A gap is given in lengths of one purchase alone. Return one row per gap: gap_ms, repetitions,
-    damaged, probability and its 95 % interval (Wilson); and how long one purchase alone takes, in
-    ms: the median of *repetitions*.
-    """
-    rows = []
-    with running_services(lab.url, "naive") as urls, counted("gaps", len(gaps)) as count:
-        workload = Workload(event, purchases=1, concurrency=1, arrivals_s=(0.0,))
-        trial = Trial("naive", "original", workload.quantity, workload)
-        alone = [await run_trial(lab, urls, trial) for _ in range(repetitions)]
-        alone_s = median(one.answered_s - one.sent_s for burst in alone for one in burst.history)
-        for gap_s in [gap * alone_s for gap in gaps]:
-            damaged = await _count_damaged(lab, urls, event, [(0.0, gap_s)] * repetitions)
-            count()
-            rows.append({"gap_ms": 1000 * gap_s, **_probability(damaged, repetitions)})
-    return pd.DataFrame(rows), 1000 * alone_s
 
 
 async def _count_damaged(

@@ -18,8 +18,8 @@ def a_rewritten_ticket_counts_once(one: pd.DataFrame) -> str:
     before, after = one.loc["as a range"], one.loc["expanded"]
     return (
         f"**What this shows.** {before['tickets']} tickets in {before['rows']} row before, "
-        f"{after['tickets']} tickets in {after['rows']} rows after. The range is deleted in the "
-        "statement that inserts its tickets, so at no moment are there two of one ticket."
+        f"{after['tickets']} tickets in {after['rows']} rows after. One statement deletes the "
+        "range and inserts its tickets, so at no moment are there two of one ticket."
     )
 
 
@@ -75,7 +75,7 @@ def requests_break_first(plans: pd.DataFrame) -> str:
         f"{stadium['seconds to sell, batched']:.2f} s batched. The largest on-sale's take "
         f"{largest['seconds to sell all on one PostgreSQL']:.1f} s on one PostgreSQL. Its requests "
         f"need {largest['cores for requests']:,.0f} cores. So requests break first: a waiting room "
-        "in front, and more instances, help before more databases do. See `docs/scale.md`."
+        "in front, and more instances, help before more databases do."
     )
 
 

@@ -14,10 +14,6 @@ TIMELINE = (
 BY_PURCHASES = (
     "Probability of damage against the number of purchases in the window, a line per pool size"
 )
-BY_GAP = (
-    "Probability of damage of two purchases against the time between them, with the length of "
-    "one purchase as a dashed line"
-)
 
 
 def the_order_decides(by_hand: ByHand) -> str:
@@ -71,19 +67,6 @@ def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
         f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
         "once never finds the bug. A smaller connection pool does not help: even with one "
         "connection, purchases take turns *between their statements*, not one after another."
-    )
-
-
-def how_long_it_is_dangerous(by_gap: pd.DataFrame, alone_ms: float) -> str:
-    """Say how the time between two purchases compares with the length of one."""
-    pairs = "; ".join(
-        f"{row['gap_ms']:.1f} ms apart: {row['damaged']:.0f} of {row['repetitions']:.0f}"
-        for _, row in by_gap.iterrows()
-    )
-    return (
-        f"**What this shows.** A purchase alone takes {alone_ms:.1f} ms here (median; nothing else "
-        f"runs, in notebook 04 other services do). Pairs that do damage, {pairs}. The length of "
-        "one purchase is no safe distance: two that overlap slow each other down."
     )
 
 

@@ -39,9 +39,9 @@ def fewer_are_told_sold_and_none_twice(last: pd.DataFrame) -> str:
     before, rows, ranges, caught = last["successes"]
     return (
         f"**What this shows.** Of {last['purchases'].iloc[0]} buyers, {before} were told *sold* "
-        f"before, {rows} and {ranges} after. The others get a refusal with a reason. On the fixed "
-        f"schema the naive code sells {caught}: the primary key refuses its copies. Those buyers "
-        "are refused for the wrong reason, but nobody holds a ticket twice."
+        f"before, {rows} and {ranges} after. On the fixed schema the naive code sells "
+        f"{caught}: the primary key refuses its copies. Those buyers are refused for the wrong "
+        "reason, but nobody holds a ticket twice."
     )
 
 

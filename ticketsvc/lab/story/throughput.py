@@ -19,10 +19,6 @@ LOCK_HOLD = (
     "Two panels of bars per allocator: the time under the lock in round trips, work and flush; "
     "and the purchases per second predicted from it beside those measured"
 )
-BATCH_SIZES = (
-    "Bars: share of the purchases against the number of purchases in one commit, for one row "
-    "per purchase, all at one, and group commit, spread up to the number of connections"
-)
 DURABILITY = (
     "Two panels of bars per allocator, durable and not: purchases sold per second, and the most "
     "purchases that were in the log and not yet on disk"
@@ -44,16 +40,15 @@ def sharing_a_commit_sells_more(measured: Throughput) -> str:
         index="connections", columns="name", values="goodput_per_s"
     )
     times = rates[["group_commit"]].to_numpy() / rates[["range", "ticket_rows"]]
-    each = "; ".join(
-        f"with {at} client{'s' if at > 1 else ''} {row['range']:.1f} times what `range` sells and "
-        f"{row['ticket_rows']:.1f} times what `ticket_rows` does"
-        for at, row in times.iterrows()
+    each = ", ".join(
+        f"{row['range']:.1f} and {row['ticket_rows']:.1f} with {at}" for at, row in times.iterrows()
     )
     most = rates.iloc[-1]
     return (
-        f"**What this shows.** Group commit sells, {each}. The more clients wait, the more share a "
-        "commit: that is why notebook 04, with fewer of them, found less. With "
-        f"{rates.index.max()} it sells {most['group_commit']:,.0f} purchases a second, "
+        "**What this shows.** What group commit sells, as a multiple of `range` and of "
+        f"`ticket_rows`: {each} clients. The more wait, the more share a commit; so notebook 04, "
+        f"with fewer, found less. With {rates.index.max()} it sells "
+        f"{most['group_commit']:,.0f} purchases a second, "
         f"{most['group_commit'] / most['noop']:.0%} of the no-op."
     )
 
@@ -66,8 +61,8 @@ def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
     return (
         f"**What this shows.** Predicted for `range`: {single['predicted_per_s']:,.0f} purchases "
         f"a second, measured {single['measured_per_s']:,.0f}; for `ticket_rows` "
-        f"{rows['predicted_per_s']:,.0f} and {rows['measured_per_s']:,.0f}. The parts were "
-        "measured without load, so the model tells which is the fastest, and not by how much. "
+        f"{rows['predicted_per_s']:,.0f} and {rows['measured_per_s']:,.0f}. The model "
+        "tells which is the fastest, and not by how much: its parts were measured without load. "
         "Group commit holds the row "
         f"{group[['trips_ms', 'work_ms', 'flush_ms']].sum():.1f} ms for "
         f"{group['purchases_per_commit']:.0f} purchases, which allows "
@@ -80,9 +75,10 @@ def nobody_waits_for_a_batch(measured: Throughput, at: int, few: int) -> str:
     """Say how many purchases a commit carries with many clients and with *few*."""
     alone = 1 / measured.per_purchase("transactions", "group_commit", few)
     return (
-        f"**What this shows.** With {at} clients a commit carries "
-        f"{mean_batch(measured.batches, 'group_commit'):.1f} purchases on average. With {few} it "
-        f"carries {alone:.2f}: a single purchase does not wait for others."
+        "Group commit never waits for a batch to fill. While one commit is in progress, further "
+        "purchases arrive; the next commit takes all of them: with "
+        f"{at} clients {mean_batch(measured.batches, 'group_commit'):.1f} on average, with {few} "
+        f"{alone:.2f}."
     )
 
 
@@ -93,21 +89,8 @@ def not_durable_is_a_risk(measured: Throughput) -> str:
     return (
         f"**What this shows.** Not waiting for the flush: `range` {effects['range']}, "
         f"`group_commit` {effects['group_commit']}. It leaves up to {risk[False]:,.0f} purchases "
-        "of `range` in the log that a crash would lose, nearly all of them confirmed. Durable, at "
-        f"most {risk[True]:,.0f} are in the log and not on disk; no buyer has been told of them."
-    )
-
-
-def ranges_write_less(measured: Throughput, at: int) -> str:
-    """Say how many bytes of WAL a purchase writes in each form."""
-    rows, single, group = (
-        f"{measured.per_purchase('wal_bytes', name, at):,.0f}"
-        for name in ("ticket_rows", "range", "group_commit")
-    )
-    return (
-        f"**What this shows.** A purchase of 8 tickets writes {rows} bytes of WAL as rows, "
-        f"{single} as a range, and {group} as a range in a shared commit: the pool's row and the "
-        "commit record are written once for the batch."
+        "of `range` in the log that a crash would lose, nearly all confirmed. Durable, it is "
+        f"{risk[True]:,.0f} at most, and no buyer has been told of them."
     )
 
 

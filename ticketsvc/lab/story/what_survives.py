@@ -70,8 +70,8 @@ def only_the_flush_keeps_what_was_said(crashed: pd.DataFrame) -> str:
     return (
         f"**What this shows.** {crashes[False]} crashes without the flush lost {lost[False]} "
         f"acknowledged purchases, {crashes[True]} with it {lost[True]}. The ledger holds no "
-        "number twice either way. But buyers hold confirmations of tickets that were then sold to "
-        "others. No key helps, since it is lost with the purchase."
+        "number twice either way. But buyers hold tickets that were then sold to others. No key "
+        "helps, since it is lost with the purchase."
     )
 
 

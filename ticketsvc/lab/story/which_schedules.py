@@ -48,8 +48,8 @@ def only_serial_orders_are_clean(explored: Mapping[str, BothWays]) -> str:
         f"{_clean(bulk):,} are clean: the serial ones. `naive` has {_schedules(naive):,}, of which "
         f"{_clean(naive):,} are clean. Of a safe allocator every cell is clean: where the second "
         "buyer would read too early, it waits for a lock, or the database makes it try again. "
-        "`repeatable_read` is clean too, and not safe: without a retry it refuses buyers who could "
-        "have been served, as the next section counts."
+        "`repeatable_read` is clean too, and not safe: it refuses buyers who could have been "
+        "served."
     )
 
 
@@ -119,9 +119,9 @@ def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
         f"{table['buyers'].min()} and {table['buyers'].max()} purchases were run through every "
         "order of their statements that can end differently. "
         f"{bad or 'None'} of these orders oversold or issued a number twice, for "
-        f"{len(safe)} right ways to sell. Apart from that, a safeguard was taken out of the code "
-        f"or the database {len(mutants)} times: {missed or 'none'} of these went unnoticed by "
-        "the explorer, the database and the checker together."
+        f"{len(safe)} right ways to sell. And {len(mutants)} times a safeguard was taken out of "
+        f"the code or the database: {missed or 'none'} of these went unnoticed by the explorer, "
+        "the database and the checker together."
     )
 
 
