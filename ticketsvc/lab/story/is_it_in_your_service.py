@@ -70,7 +70,7 @@ def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
         held = f"None of {len(tried)} candidates holds in every schedule."
     else:
         names = "; ".join(good)
-        held = f"{len(good)} of {len(tried)} candidates hold in every schedule: {names}."
+        held = f"Candidates that hold in every schedule, {len(good)} of {len(tried)}: {names}."
     return f"**What this shows.** {held} {not_tried(tried)}"
 
 
@@ -120,7 +120,7 @@ def claims(
         )
     if tried:
         good = sum(one.holds for one in tried)
-        made[f"{good} of {len(tried)} candidates hold, and each other one has its reason"] = all(
+        made[f"candidates that hold: {good} of {len(tried)}; the others have their reasons"] = all(
             one.holds or one.why for one in tried
         )
     return made

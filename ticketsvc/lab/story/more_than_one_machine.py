@@ -93,7 +93,7 @@ def claims_of_the_run(
         "every ticket that could be sold was sold once": (
             mixed.sold["tickets"].sum() == could_be_sold
         ),
-        "the ledger is clean, and agrees with what every buyer was told": mixed.verdict.clean,
+        "the ledger is clean and agrees with every buyer": mixed.verdict.clean,
         "no range is left: each of its tickets has a row": (
             mixed.expanded > 0 and not mixed.after.ranges_left
         ),
@@ -111,10 +111,10 @@ def claims_of_the_calculation(
             cost.per_s(batch) >= 3 * cost.per_s(1)
         ),
         "simulation and measurement agree within a factor of 3": ratio.between(1 / 3, 3).all(),
-        "calculated: the requests of the largest on-sale need more than one machine's cores": (
+        "calculated: the largest on-sale's requests need more than one machine": (
             largest["cores for requests"] > 32
         ),
-        "calculated: its sales take one PostgreSQL less than a hundredth of the time it lasts": (
+        "calculated: its sales take one PostgreSQL less than a hundredth of its time": (
             largest["seconds to sell all on one PostgreSQL"] < LARGEST.within_s / 100
         ),
     }

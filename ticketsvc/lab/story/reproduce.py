@@ -55,10 +55,10 @@ def claims(
     wanted = every["purchases"] * every["quantity"]
     kinds = every.groupby(["purchases", "total"])["duplicates"]
     return {
-        "by hand: two sessions sell one ticket twice, and the stock ends below zero": (
+        "by hand: one ticket is sold twice, and the stock ends below zero": (
             by_hand.tickets["number"].tolist() == [1, 1] and by_hand.available < 0
         ),
-        "no line waits or fails: a plain SELECT takes no row lock": not any(
+        "by hand: no line waits or fails": not any(
             result.startswith(("waits", "refused")) for result in by_hand.results
         ),
         "no purchase was left without an answer": (every["unknown"] == 0).all(),
@@ -78,7 +78,7 @@ def claims(
         "the checker names the duplicates, and a race as their cause": (
             (violations["kind"] == "duplicate") & (violations["cause"] == "race")
         ).any(),
-        "a burst oversells exactly when it wants more tickets than there are": (
+        "a burst oversells exactly when it wants more than there is": (
             every["oversold"] == (wanted > every["total"])
         ).all(),
         "every burst of every kind has duplicates": (every["duplicates"] > 0).all(),

@@ -77,11 +77,11 @@ def claims(
     reads, subtractions = _reads(steps), _subtractions(steps)
     found = by_purchases.pivot(index="purchases", columns="pool_size", values="damaged")
     return {
-        "by hand, one purchase after the other: one ticket, and none left": (
+        "by hand, one after the other: one ticket, and none left": (
             by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0
         ),
         "the burst was damaged": burst.duplicates > 0,
-        "every purchase had read the stock before the first subtraction": (
+        "all had read before the first subtraction": (
             reads["ended_ms"].max() <= subtractions["ended_ms"].min()
         ),
         "all read the same stock": reads["read_available"].nunique() == 1,

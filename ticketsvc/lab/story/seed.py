@@ -33,12 +33,12 @@ def claims(pools: pd.DataFrame, same_tickets: bool) -> Claims:
     return {
         "both schemas hold six events": len(original) == len(fixed) == 6,
         "every number is issued once": (pools["issued"] == pools["unique"]).all(),
-        "as many tickets are issued as the pools say are sold": (
+        "as many are issued as the pools say": (
             pools["issued"] == pools["total"] - pools["available"]
         ).all(),
         "the audit finds every event clean": pools["clean"].all(),
         "both schemas hold the same stock": (
             original["available"].tolist() == fixed["available"].tolist()
         ),
-        "the view returns the tickets of the original, row for row": same_tickets,
+        "the view returns the original's tickets, row for row": same_tickets,
     }

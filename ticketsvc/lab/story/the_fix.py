@@ -98,20 +98,20 @@ def claims_of_the_statement(by_hand: ByHand, before: pd.DataFrame, after: pd.Dat
     one = after.iloc[0]
     sold = one["total"] // one["quantity"]
     return {
-        "by hand: the second UPDATE waits for the first, and then changes no row": (
+        "by hand: the second UPDATE waits, and then changes no row": (
             {"waits for A", "goes on: no row"} <= {*by_hand.results}
         ),
         "by hand: one ticket, and none left": (
             by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0
         ),
-        "before: every burst is oversold and has duplicates": (
+        "before: every burst oversells, with duplicates": (
             before["oversold"] & (before["duplicates"] > 0)
         ).all(),
         f"after: as many successes as the stock allows, {sold} in every burst": (
             after["successes"] == sold
         ).all(),
         "after: all other buyers are refused": (after["refused"] == one["purchases"] - sold).all(),
-        "after: no duplicate, nothing oversold, the ledger is clean": after["clean"].all(),
+        "after: every ledger is clean": after["clean"].all(),
         "after: the stock ends where it should": (
             after["available"] == one["total"] % one["quantity"]
         ).all(),
@@ -123,12 +123,12 @@ def claims_of_the_choice(fixes: pd.DataFrame, costs: pd.DataFrame) -> Claims:
     tested = fixes["a buyer waits"] + fixes["a buyer tries again"]
     sold = costs.drop(index="naive")
     return {
-        "each fix: two purchases at once are clean in every schedule": (
+        "each fix: clean in every schedule of two purchases": (
             fixes["clean"] == fixes["schedules"]
         ).all(),
-        "each fix: in some schedule a buyer waits or tries again": (tested > 0).all(),
-        "with tickets for all, no fix refuses a buyer": (sold["refused"] == 0).all(),
-        "and the ledger of each is clean": sold["clean"].all(),
+        "each fix: in some of them a buyer waits or tries again": (tested > 0).all(),
+        "each fix: no buyer refused with tickets for all": (sold["refused"] == 0).all(),
+        "each fix: clean after all sales": sold["clean"].all(),
     }
 
 
@@ -138,18 +138,18 @@ def claims_of_the_schema(
     """Claim what the fixed schema refuses: the naive code's copies, and writes by hand."""
     allowed, refused = tried["allowed"], tried["refused"]
     return {
-        "the naive code on the fixed schema: no duplicate, nothing oversold": (
+        "naive on the fixed schema: no duplicate, no oversell": (
             (caught["duplicates"] == 0)
             & ~caught["oversold"]
             & (caught["issued"] <= caught["total"])
         ).all(),
-        "and what refuses its copies is the primary key": (
+        "the primary key refuses its copies": (
             answers["message"].str.contains("issued_tickets_pkey").any()
         ),
-        "every forbidden write is refused, by a constraint that has a name": (
+        "every forbidden write is refused, by a constraint with a name": (
             refused & (tried["constraint"] != "")
         )[~allowed].all(),
-        "the control and half a sale are accepted, and nothing else": (refused == ~allowed).all(),
+        "only the control and half a sale are accepted": (refused == ~allowed).all(),
     }
 
 
@@ -160,11 +160,9 @@ def claims_of_the_repair(repaired: Repair) -> Claims:
             repaired.after.clean and not repaired.before.clean
         ),
         "every constraint is valid": repaired.guards["valid"].eq("t").all(),
-        "purchases were sold while it was repaired, and none got an error": (
+        "meanwhile purchases were sold, and none got an error": (
             len(repaired.during) > 0 and repaired.errors == 0
         ),
         "every holder of a shared number is in the plan": not repaired.unplanned,
-        "no ticket was lost: all that were sold are issued": (
-            repaired.tickets_sold == repaired.after.issued
-        ),
+        "all tickets that were sold are issued": (repaired.tickets_sold == repaired.after.issued),
     }

@@ -110,22 +110,22 @@ def claims_of_keys(
         "asked twice, one purchase with a key, two without": (
             2 * held["with a key"] == held["without"]
         ),
-        "each fault interrupted purchases, whose buyers tried again": (keyed["retried"] > 0).all(),
+        "each fault made buyers try again": (keyed["retried"] > 0).all(),
         "each fault was injected as often as asked": (keyed["injections"] >= times).all(),
-        "with keys nothing is oversold": not keyed["oversold"].any(),
-        "with keys no number is issued twice": not keyed["duplicates"].any(),
-        "with keys no purchase is sold twice": not keyed["sold_twice"].any(),
-        "with keys no acknowledged purchase is lost": not keyed["lost"].any(),
-        "with keys every buyer gets an answer": not keyed["unresolved"].any(),
-        "with keys no purchase is refused for good": not keyed["refused"].any(),
-        "with keys every ledger is clean and agrees with what the buyers were told": (
+        "with keys: nothing oversold": not keyed["oversold"].any(),
+        "with keys: no number issued twice": not keyed["duplicates"].any(),
+        "with keys: no purchase sold twice": not keyed["sold_twice"].any(),
+        "with keys: no acknowledged purchase lost": not keyed["lost"].any(),
+        "with keys: an answer for every buyer": not keyed["unresolved"].any(),
+        "with keys: no purchase refused for good": not keyed["refused"].any(),
+        "with keys: every ledger is clean and agrees with the buyers": (
             keyed["audit"] == "clean"
         ).all(),
-        "every killed server process was started again, and no other": (
+        "only killed server processes were started again, and all of them": (
             keyed["restarts"] == keyed["injections"].where(killed, 0)
         ).all(),
-        "without keys, dropped answers sell purchases twice": twice["answer_dropped"] > 0,
-        "without keys, a frozen database sells purchases twice": twice["database_freeze"] > 0,
+        "without keys: dropped answers sell twice": twice["answer_dropped"] > 0,
+        "without keys: a frozen database sells twice": twice["database_freeze"] > 0,
     }
 
 
@@ -133,9 +133,9 @@ def claims_of_the_flush(crashed: pd.DataFrame) -> Claims:
     """Return what is claimed of crashes, with the flush and without."""
     lost = crashed.set_index("durable")["lost"]
     return {
-        "with the flush, crashes lose no acknowledged purchase": lost[True] == 0,
-        "without the flush, they do": lost[False] > 0,
-        "even then the ledger holds no number twice": not crashed["duplicates"].any(),
+        "with the flush: crashes lose no acknowledged purchase": lost[True] == 0,
+        "without the flush: they do": lost[False] > 0,
+        "even then no number is held twice": not crashed["duplicates"].any(),
     }
 
 
@@ -143,14 +143,11 @@ def claims_of_overload(overloaded: OverloadResult) -> Claims:
     """Return what is claimed of the service under many times its load."""
     rate = overloaded.figures
     return {
-        "more purchases were refused than sold: the load was an overload": (
-            rate["refused"] > rate["sold"]
-        ),
-        "it sold more purchases than may wait at once: it went on selling": (
-            rate["sold"] > rate["max_waiting"]
-        ),
-        "a refusal took less time than a sale": rate["refused_p50_ms"] < rate["sold_p50_ms"],
-        "every refusal was a 503": [*overloaded.statuses] == [503],
-        "every purchase had an answer": not rate["unknown"],
-        "after the overload the ledger is clean": overloaded.verdict.clean,
+        "overload: more purchases were refused than sold": (rate["refused"] > rate["sold"]),
+        "overload: it went on selling": (rate["sold"] > rate["max_waiting"]),
+        "overload: a refusal took less time than a sale": rate["refused_p50_ms"]
+        < rate["sold_p50_ms"],
+        "overload: every refusal was a 503": [*overloaded.statuses] == [503],
+        "overload: every purchase had an answer": not rate["unknown"],
+        "overload: the ledger is clean": overloaded.verdict.clean,
     }
