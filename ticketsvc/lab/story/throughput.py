@@ -40,14 +40,14 @@ def sharing_a_commit_sells_more(measured: Throughput) -> str:
         index="connections", columns="name", values="goodput_per_s"
     )
     times = rates[["group_commit"]].to_numpy() / rates[["range", "ticket_rows"]]
-    each = ", ".join(
+    each = "; ".join(
         f"{row['range']:.1f} and {row['ticket_rows']:.1f} with {at}" for at, row in times.iterrows()
     )
     most = rates.iloc[-1]
     return (
         "**What this shows.** What group commit sells, as a multiple of `range` and of "
-        f"`ticket_rows`: {each} clients. The more wait, the more share a commit; so notebook 04, "
-        f"with fewer, found less. With {rates.index.max()} it sells "
+        f"`ticket_rows`, by the number of clients: {each}. The more wait, the more share a commit; "
+        f"so notebook 04, with fewer, found less. With {rates.index.max()} it sells "
         f"{most['group_commit']:,.0f} purchases a second, "
         f"{most['group_commit'] / most['noop']:.0%} of the no-op."
     )
