@@ -103,8 +103,8 @@ class GroupCommit:
         try:
             while self._ready and self._committer is me:
                 async with checkout(self._pool) as connection:
-                    # To check a connection out costs half as much as a purchase, and to make a
-                    # cursor as much as one: keep both.
+                    # To check a connection out, and to make a cursor, costs nearly half as much as
+                    # a purchase each: keep both.
                     cursor = connection.cursor()
                     await self._commit_ready(cursor)
                     while self._ready and self._committer is me and self._may_keep(connection):
