@@ -20,7 +20,7 @@ INK = "black"
 """Text, axes and reference lines: a report shows it in the colour of its own text."""
 LINE_COLOURS = ("#0080FF", "#B23B00", "#549999", "#8E9954")
 """For what is not an allocator, and for allocators that are not in the table below."""
-READS, CHANGES, *_ = LINE_COLOURS
+READS, CHANGES = LINE_COLOURS[:2]
 """Of the statements over time."""
 NEUTRAL = "#8A8F98"
 """For what is drawn to compare with: an upper bound, other statements."""

@@ -112,18 +112,15 @@ async def explore_matrix(
     return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
 
 
-async def explore_fixes(url: str, quantity: int = 8) -> pd.DataFrame:
-    """Explore two purchases, with stock for both, by each safe allocator; one row each.
+async def explore_fixes(url: str) -> pd.DataFrame:
+    """Explore two purchases of 8, with stock for both, by each safe allocator; one row each.
 
     *what you change*: in a service that checks and then acts. *steps*: what one purchase does when
     it is alone, its commit included.
     """
     fixes = {name: one.mechanism for name, one in ALLOCATORS.items() if one.mechanism.safe}
     async with open_explorer(url) as explorer:
-        found = [
-            await explorer.explore(matrix_case(name, 2, 2 * quantity, quantity), keep=True)
-            for name in fixes
-        ]
+        found = [await explorer.explore(matrix_case(name, 2, 16, 8), keep=True) for name in fixes]
     table = pd.DataFrame(
         {
             "what you change": fix.change or fix.summary,
