@@ -38,7 +38,7 @@ LOAD: Sizes = {
     },
     "11-more-than-one-machine": {"purchases": 100, "repetitions": 5, "arrivals": 300},
 }
-IN_A_BROWSER = "10-is-it-in-your-service"  # run by `tests/browser/test_your_service.py`
+IN_A_BROWSER = "10-is-it-in-your-service"  # run by `tests/browser/test_reports.py`
 
 
 def test_every_notebook_is_covered() -> None:

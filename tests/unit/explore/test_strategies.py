@@ -82,7 +82,7 @@ programs = st.lists(
 
 
 @given(programs)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 def test_exhaustive_runs_every_interleaving_once(program):
     chosen = [choices for choices, _ in explore(program, Exhaustive())]
     assert len(chosen) == len(set(chosen))
@@ -90,7 +90,7 @@ def test_exhaustive_runs_every_interleaving_once(program):
 
 
 @given(programs)
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_reduced_runs_one_of_each_class_and_knows_its_size(program):
     sizes = {}
     for choices in interleavings(program):
