@@ -6,31 +6,20 @@ handler on aiohttp and uvloop could reach at most.
 
 import asyncio
 import json
-import subprocess
 import sys
-import tempfile
 
 from aiohttp import web
 
-from ticketsvc.lab.workload.services import Service
+from ticketsvc.lab.workload.services import Service, spawn
 from ticketsvc.service.event_loop import new_event_loop
 from ticketsvc.service.stopping import stop_requests
 
 _ANSWER = json.dumps({"success": True, "tickets": list(range(1, 9))}).encode()
 
 
-def start_bare_noop() -> Service:
-    """Start the process and wait until it accepts requests. It ends when `stop` is called."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ticketsvc.lab.bench.bare_noop"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(errors := tempfile.TemporaryFile()),  # noqa: SIM115 - the service closes it
-        start_new_session=True,  # Ctrl-C reaches this process, which stops the other
-    )
-    service = Service(process, errors)
-    service.await_ready()
-    return service
+def spawn_bare_noop() -> Service:
+    """Start the process; call `await_ready` before it is used. It ends when `stop` is called."""
+    return spawn([sys.executable, "-m", "ticketsvc.lab.bench.bare_noop"], {})
 
 
 async def purchase(_: web.Request) -> web.Response:

@@ -4,7 +4,6 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
@@ -13,12 +12,12 @@ from ticketsvc.allocators import SERVABLE
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench.bare_noop import start_bare_noop
+from ticketsvc.lab.bench.bare_noop import spawn_bare_noop
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
 from ticketsvc.lab.bench.meter import family, listeners
 from ticketsvc.lab.bench.plan import Candidate
 from ticketsvc.lab.workload.plan import purchase_url
-from ticketsvc.lab.workload.services import Service, start_service
+from ticketsvc.lab.workload.services import Service, spawn_service
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,24 @@ def running(
     """
     databases: dict[tuple[str, SchemaName], BenchDatabase] = {}
     servers: dict[Candidate, Server] = {}
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as threads:
+    with contextlib.ExitStack() as stack:
         conninfos = {
             one: stack.enter_context(_database_of(one, conninfo)) for one in candidates if one.ours
         }
-        starting = {
-            one: threads.submit(_start, one, conninfos.get(one, ""))
+        services = {
+            one: stack.enter_context(_spawn(one, conninfos.get(one, "")))
             for one in candidates
             if one.kind != "peer"
         }
-        stack.callback(_stop_all, list(starting.values()))
+        for service in services.values():
+            stack.callback(service.ask_to_stop)  # all of them before the first is waited for
         for one in candidates:
             if one.kind == "peer":
                 processes = tuple(listeners(one.url))
                 url = str(purchase_url(one.url))
                 servers[one] = Server(url, processes, peer_database)
                 continue
-            service = starting[one].result()
+            url = services[one].await_ready()
             database = None
             if one.sells:
                 place = conninfos[one], _schema(one)
@@ -83,8 +83,8 @@ def running(
                     databases[place] = BenchDatabase(*place)
                     stack.callback(databases[place].close)
                 database = databases[place]
-            processes = tuple(family(service.process.pid))
-            servers[one] = Server(str(purchase_url(service.url)), processes, database)
+            processes = tuple(family(services[one].process.pid))
+            servers[one] = Server(str(purchase_url(url)), processes, database)
         yield servers
 
 
@@ -101,24 +101,16 @@ def _database_of(candidate: Candidate, conninfo: str) -> Iterator[str]:
         yield alone
 
 
-def _start(candidate: Candidate, conninfo: str) -> Service:
+def _spawn(candidate: Candidate, conninfo: str) -> Service:
     if candidate.kind == "bare_noop":
-        return start_bare_noop()
-    return start_service(
+        return spawn_bare_noop()
+    return spawn_service(
         with_durability(conninfo, candidate.durable),
         candidate.name,
         schema=_schema(candidate),
         workers=candidate.workers,
         access_log=True,  # as in production: the log is part of what a purchase costs
     )
-
-
-def _stop_all(starting: "Sequence[Future[Service]]") -> None:
-    services = [one.result() for one in starting if one.exception() is None]
-    for service in services:  # all of them first: they stop at the same time
-        service.ask_to_stop()
-    for service in services:
-        service.stop()
 
 
 def _schema(candidate: Candidate) -> SchemaName:

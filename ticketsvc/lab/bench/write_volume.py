@@ -1,8 +1,7 @@
 """Measure what a purchase makes the database write: rows, WAL, heap and index bytes."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import pandas as pd
@@ -15,7 +14,7 @@ from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import WAL, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import Service, start_service
+from ticketsvc.lab.workload.services import running_each
 
 _WARM_UP = 20
 _ATTEMPTS = 5
@@ -36,13 +35,13 @@ async def measure_write_volume(
     is repeated; *checkpoint* says whether the last repetition had one, too.
     """
     rows = []
+    wanted = [(name, {"schema": "fixed", "pool_size": 1}) for name in purchases]
     with (
         _autovacuum_off(lab),
-        _running(lab, list(purchases)) as services,
+        running_each(lab.url, wanted) as urls,
         counted("measurements", len(purchases) * len(quantities)) as count,
     ):
-        for allocator, number in purchases.items():
-            url = services[allocator].url
+        for (allocator, number), url in zip(purchases.items(), urls, strict=True):
             for quantity in quantities:
                 wal_bytes, checkpoint = await _wal_without_checkpoint(
                     lab, url, event, number, quantity
@@ -65,19 +64,6 @@ async def measure_write_volume(
                 )
                 count()
     return pd.DataFrame(rows)
-
-
-@contextlib.contextmanager
-def _running(lab: Lab, allocators: Sequence[str]) -> Iterator[Mapping[str, Service]]:
-    """Start one service per allocator, at the same time."""
-
-    def start(allocator: str) -> Service:
-        return start_service(lab.url, allocator, schema="fixed", pool_size=1)
-
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as threads:
-        started = [threads.submit(start, allocator) for allocator in allocators]
-        services = [stack.enter_context(one.result()) for one in started]
-        yield dict(zip(allocators, services, strict=True))
 
 
 @contextlib.contextmanager

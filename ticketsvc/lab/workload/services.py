@@ -70,7 +70,7 @@ class Service:
         self.stop()
 
 
-def _spawn(
+def spawn_service(
     database_url: str,
     allocator: str,
     *,
@@ -82,6 +82,7 @@ def _spawn(
     access_log: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Service:
+    """Start `ticketsvc serve`; call `await_ready` before it is used."""
     command = [sys.executable, "-m", "ticketsvc", "serve", "--json", "--end-with-input"]
     command += ["--allocator", allocator, "--port", str(port), "--pool-size", str(pool_size)]
     command += ["--access-log" if access_log else "--no-access-log"]
@@ -91,28 +92,33 @@ def _spawn(
         command += ["--schema", schema]
     if trace:
         command += ["--trace", str(trace)]
+    # The address goes through the environment: arguments can be read by everyone.
+    return spawn(command, {**(environment or {}), "DATABASE_URL": as_service(database_url)})
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Service:
+    """Start a process that announces its address and ends with its standard input."""
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - the service closes it
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        # The address goes through the environment: arguments can be read by everyone.
-        env={**os.environ, **(environment or {}), "DATABASE_URL": as_service(database_url)},
+        env={**os.environ, **environment},
         start_new_session=True,  # Ctrl-C reaches us, and we stop it
     )
     return Service(process, errors)
 
 
 def start_service(database_url: str, allocator: str, **options: Any) -> Service:
-    """Start `ticketsvc serve` and wait until it takes requests; *options*: as `_spawn` takes.
+    """Start `ticketsvc serve` and wait until it takes requests; *options*: of `spawn_service`.
 
     *database_url* is the owner's: the service gets the login that only sells and reads.
 
     It ends when `stop` is called or when this process ends, in whatever way. Port 0: any free
     one. Raise `UsageError` with its last error line when it does not start.
     """
-    service = _spawn(database_url, allocator, **options)
+    service = spawn_service(database_url, allocator, **options)
     service.await_ready()
     return service
 
@@ -120,7 +126,7 @@ def start_service(database_url: str, allocator: str, **options: Any) -> Service:
 def running_services(
     database_url: str, allocator: str, *, ports: Sequence[int] = (0,), **options: Any
 ) -> contextlib.AbstractContextManager[list[str]]:
-    """Run one server process per port, and return their addresses; *options*: as `_spawn` takes."""
+    """Run a server process per port, and return their addresses; *options*: of `spawn_service`."""
     return running_each(database_url, [(allocator, {**options, "port": port}) for port in ports])
 
 
@@ -137,7 +143,7 @@ def running_each(
         for allocator, options in wanted:
             port = options.get("port", 0)
             chosen = {**options, "port": port if _is_free(port) else 0}
-            services.append(stack.enter_context(_spawn(database_url, allocator, **chosen)))
+            services.append(stack.enter_context(spawn_service(database_url, allocator, **chosen)))
         try:
             yield [service.await_ready() for service in services]
         finally:
