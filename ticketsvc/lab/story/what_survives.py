@@ -34,8 +34,8 @@ def every_answer_is_kept(keyed: pd.DataFrame) -> str:
     crash_s = keyed.set_index("fault")["recovery_s"]["database_crash"]
     return (
         f"**What this shows.** After {total['injections']} injections {total['retried']} "
-        f"purchases took more than one attempt, and {total['unknown']} attempts had no answer. In "
-        f"the end, of {total['purchases']:,} purchases {total['unresolved']} had no answer, "
+        f"purchases took more than one attempt. In the end, of {total['purchases']:,} purchases "
+        f"{total['unresolved']} had no answer, "
         f"{total['sold_twice']} were sold twice and {total['lost']} lost. After a crash the first "
         f"sale came {crash_s:.2f} s or less after the database accepted connections again."
     )
