@@ -347,15 +347,6 @@ def test_wrong(cli_here, arguments, environment):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--event", "E", "--total", "-1"], ["--event", "E" * 51, "--total", "8"]],
-)
-def test_wrong_seeds(database, connection, cli_here, arguments):
-    error_line(cli_here("seed", *arguments, DATABASE_URL=database))
-    assert read_ledger(connection, "fixed") == []
-
-
 @pytest.mark.parametrize("command", [[], ["serve"], ["seed"], ["stress"], ["audit"], ["db"]])
 def test_help(cli_here, command):
     result = cli_here(*command, "--help")
