@@ -266,7 +266,8 @@ UNSEEN = {
 
 @pytest.mark.parametrize("how", UNSEEN)
 def test_a_service_that_misbehaves_is_never_clean(command, monkeypatch, how):
-    monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)
+    if how == "hangs":  # the others answer, however busy the machine is
+        monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)
     assert UNSEEN[how] in error_line(command("explore", by_service(how)), code=3)
 
 
