@@ -1,6 +1,5 @@
 """`audit`: check what a database holds, by our rules or by those of a scenario."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from ticketsvc.cli.root import (
     FILE,
     VIOLATION,
     as_json_option,
+    could_not_tell,
     refuse_options,
     scenario_argument,
     ticketsvc,
@@ -95,11 +95,7 @@ def audit(
         ):
             raise
         reason = str(problem) or type(problem).__name__
-        if as_json:
-            code = getattr(problem, "code", "could_not_tell")
-            print(json.dumps({"error": reason, "code": code}))
-        complain(f"could not tell: {reason}")
-        raise click.exceptions.Exit(COULD_NOT_TELL) from None
+        could_not_tell(reason, as_json, getattr(problem, "code", "could_not_tell"))
     print_verdicts(verdicts, as_json)
     if history is None and not as_json and any(row["violations"] for row in verdicts):
         complain(

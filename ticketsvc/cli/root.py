@@ -161,10 +161,10 @@ def refuse_options(names: Iterable[str], why: str) -> None:
             raise UsageError(f"{option.opts[0]} {why}")
 
 
-def could_not_tell(reason: str, as_json: bool) -> NoReturn:
+def could_not_tell(reason: str, as_json: bool, code: str = "could_not_tell") -> NoReturn:
     """Say that nothing could be told, and why; end the command."""
     if as_json:
-        print(json.dumps({"error": reason, "code": "could_not_tell"}))
+        print(json.dumps({"error": reason, "code": code}))
     complain(f"could not tell: {reason}")
     raise click.exceptions.Exit(COULD_NOT_TELL)
 

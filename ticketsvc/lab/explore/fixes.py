@@ -14,6 +14,7 @@ from ticketsvc.lab.explore.rewriting import LOCKING, LOCKS, locking_reads, reads
 from ticketsvc.lab.explore.scenario import AS_IT_IS, ScenarioExploration
 from ticketsvc.lab.explore.wire_scheduler import CONFLICTS, ScenarioRun, Ways
 from ticketsvc.lab.scenarios.spec import Scenario
+from ticketsvc.lab.wire.statements import shortened
 
 Explore = Callable[[Ways, tuple[str, ...]], Awaitable[ScenarioExploration]]
 
@@ -221,12 +222,8 @@ def _refusing(relations: frozenset[str], explored: Sequence[ScenarioExploration]
     is_read = reads_of(relations)
     texts = {act.text for found in explored for run in found.runs for act in run.acts}
     reads = [(text, refuses_lock(text)) for text in sorted(filter(is_read, texts))]
-    told = [f"with {why}: {_short(text)}" for text, why in reads if why]
+    told = [f"with {why}: {shortened(text)}" for text, why in reads if why]
     return f"PostgreSQL refuses FOR UPDATE {'; '.join(told)}" if told else ""
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:80]
 
 
 def _judge(candidate: Candidate, found: ScenarioExploration, before: int) -> TriedFix:
@@ -266,7 +263,7 @@ def why(tried: TriedFix) -> str:
     if candidate.ways.lock_reads_of and "0A000" in found.sqlstates:
         steps = itertools.chain.from_iterable(run.steps for run in found.runs)
         text = next((step.text for step in steps if step.error == "0A000"), "its reads")
-        return f"PostgreSQL refuses FOR UPDATE (0A000) on {_short(text.removesuffix(LOCKING))}"
+        return f"PostgreSQL refuses FOR UPDATE (0A000) on {shortened(text.removesuffix(LOCKING))}"
     if found.schedules and not found.succeeded:
         return f"no client succeeds in any schedule ({codes})"
     if found.smallest is not None:

@@ -121,13 +121,13 @@ async def explore_scenario(
             strategy = await choose_strategy(
                 scheduler.run, len(actors_of(scenario)), full=full, sample=sample, seed=seed
             )
-            assumed = scheduler.assumed
+            assumed = scheduler.turns.footprints.assumed
             while not strategy.finished and found.classes < limit:
                 run = await scheduler.run(strategy)
-                if isinstance(strategy, Reduced) and scheduler.assumed != assumed:
+                if isinstance(strategy, Reduced) and scheduler.turns.footprints.assumed != assumed:
                     # Steps that were taken for independent are not: nothing counts so far.
                     found = ScenarioExploration(scenario)
-                    strategy, assumed = Reduced(), scheduler.assumed
+                    strategy, assumed = Reduced(), scheduler.turns.footprints.assumed
                 elif run is not None:
                     acted |= set(run.choices)
                     found.count(run)

@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Sequence
 
 from ticketsvc.lab.explore.transcripts import Transcript, result_of, waiting
-from ticketsvc.lab.explore.turns import shown_values
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.outcome_looks import SCENARIO_LOOKS
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
+from ticketsvc.lab.wire.statements import shortened
 
 COLUMNS = ("step", "client", "statement", "result", "waited for")
 _SQL_LENGTH, _VALUES_LENGTH = 160, 60
@@ -125,9 +125,6 @@ def _table(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _sql(text: str, values: tuple[str | None, ...]) -> str:
-    shown = _cut(" ".join(text.split()), _SQL_LENGTH)
-    return f"{shown}  [{_cut(shown_values(values), _VALUES_LENGTH)}]" if values else shown
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    bound = ", ".join("NULL" if value is None else value for value in values)
+    shown = shortened(text, _SQL_LENGTH)
+    return f"{shown}  [{shortened(bound, _VALUES_LENGTH)}]" if values else shown

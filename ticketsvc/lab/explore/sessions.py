@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, IsolationLevel
@@ -181,9 +181,9 @@ class Session:
 
 
 class SteppedConnection(AsyncConnection[Any]):
-    """A connection that asks a session before each statement, once it has been given one."""
+    """A connection that asks its session before each statement."""
 
-    session: Session | None = None
+    session: Session
 
     async def run_unheld(self, query: str) -> None:
         """Run *query* without asking."""
@@ -204,17 +204,11 @@ class SteppedConnection(AsyncConnection[Any]):
             except BaseException as problem:
                 roll_back = partial(ending.__aexit__, type(problem), problem, problem.__traceback__)
                 if self.info.transaction_status == TransactionStatus.INTRANS:
-                    await self._end("ROLLBACK", roll_back)
+                    await self.session.end("ROLLBACK", roll_back)
                 else:
                     await roll_back()
                 raise
-            await self._end("COMMIT", lambda: ending.__aexit__(None, None, None))
-
-    async def _end(self, name: str, execute: Callable[[], Awaitable[object]]) -> None:
-        if self.session is None:
-            await execute()
-        else:
-            await self.session.end(name, execute)
+            await self.session.end("COMMIT", lambda: ending.__aexit__(None, None, None))
 
 
 class SteppedCursor(AsyncCursor[Any]):
@@ -226,12 +220,7 @@ class SteppedCursor(AsyncCursor[Any]):
         async def now() -> AsyncCursor[Any]:
             return await super(SteppedCursor, self).execute(query, params, **options)
 
-        connection = self.connection
-        if not isinstance(connection, SteppedConnection):
-            raise TypeError("a SteppedCursor belongs to a SteppedConnection")
-        if connection.session is None:
-            return await super().execute(query, params, **options)
-        await connection.session.run_statement(query, params, now)
+        await cast(SteppedConnection, self.connection).session.run_statement(query, params, now)
         return self
 
 

@@ -27,7 +27,7 @@ from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
 from ticketsvc.lab.wire.session import FAILED, IDLE, Gate, Session, Unit
-from ticketsvc.lab.wire.statements import without_comments
+from ticketsvc.lab.wire.statements import shortened, without_comments
 
 _KEEPS_SNAPSHOT = ("repeatable read", "serializable")
 _TAG_ROWS = re.compile(r"(\d+)$")
@@ -124,7 +124,7 @@ class Turns(Gate):
         rewrite: Callable[[str], str] = str,
     ) -> None:
         self.clients = [ClientTurn(self, index, name) for index, name in enumerate(names)]
-        self._footprints = footprints
+        self.footprints = footprints
         self._database = database
         self._hold_commits = hold_commits
         self._one_transaction = one_transaction
@@ -143,11 +143,6 @@ class Turns(Gate):
         """What is known beside each of them."""
 
     # What the scheduler does
-
-    @property
-    def assumed(self) -> tuple[bool, bool]:
-        """What the effects of steps depend on, as `WireFootprints.assumed`."""
-        return self._footprints.assumed
 
     def begin(self) -> None:
         """Hold statements from now on."""
@@ -289,17 +284,17 @@ class Turns(Gate):
         session = unit.session
         if not self._active or unit.state == FAILED:
             if self._over:
-                self._fail(f"a statement came after every client had ended: {_short(unit)}")
+                self._fail(f"a statement came after every client had ended: {shortened(unit.text)}")
             return False  # what comes after an error in a transaction does nothing
         block = self.blocks.setdefault(session, _Block())
         owner = self._alone(session) or block.owner or self._running()
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
-            self._fail(f"a statement cannot be attributed: {_why(owner)}: {_short(unit)}")
+            self._fail(f"a statement cannot be attributed: {_why(owner)}: {shortened(unit.text)}")
             return False
         if session.database != self._database:
             self._fail(
                 f"{owner.name} is connected to the database {session.database}, not to that of "
-                f"{{database_url}}: {_short(unit)}"
+                f"{{database_url}}: {shortened(unit.text)}"
             )
             return False
         if self._one_transaction and (why := self._why_not_one(owner, session, unit)):
@@ -313,7 +308,7 @@ class Turns(Gate):
             await self._ask(owner, step, Note(session, unit.values, ends=kinds == {"end"}))
             return False
         mixed = not kinds.isdisjoint({"begin", "end", "back"})
-        footprint = UNKNOWN if mixed else await self._footprints.of(unit.texts, path)
+        footprint = UNKNOWN if mixed else await self.footprints.of(unit.texts, path)
         if ANYTHING in footprint.writes:
             self._holding.add(session)
         session.wrapped |= self._one_transaction
@@ -321,8 +316,10 @@ class Turns(Gate):
         split = split and unit.splittable
         alone = unit.state == IDLE and not split and "begin" not in kinds
         if alone and unit.in_pieces and footprint.changes:
-            self._fail(f"{owner.name} reads an answer in pieces that changes data: {_short(unit)}")
-        effect = self._effect(block, self._footprints.locks_of(footprint), alone=alone, mixed=mixed)
+            self._fail(
+                f"{owner.name} reads an answer in pieces that changes data: {shortened(unit.text)}"
+            )
+        effect = self._effect(block, self.footprints.locks_of(footprint), alone=alone, mixed=mixed)
         step = Step(owner.index, name_of(unit), unit.text, effect)
         keeps = not alone and block.level in _KEEPS_SNAPSHOT
         note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
@@ -335,7 +332,11 @@ class Turns(Gate):
         if elsewhere or (session.wrapped and self._running() not in (owner, None)):
             return "its statements do not come on one connection that is its own"
         ours = not unit.messages or (session.wrapped and unit.kinds.isdisjoint({"end", "back"}))
-        return "" if ours or unit.splittable else f"it has transactions of its own: {_short(unit)}"
+        return (
+            ""
+            if ours or unit.splittable
+            else f"it has transactions of its own: {shortened(unit.text)}"
+        )
 
     def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:
         """Return the effect of a statement, and note what the open transaction has done by it."""
@@ -462,7 +463,7 @@ class Turns(Gate):
 
     def _end_effect(self, block: _Block) -> Effect:
         effect = end_of_transaction(block.touched, serializable=block.level == "serializable")
-        if self._footprints.checks_late and ANYTHING in block.touched:
+        if self.footprints.checks_late and ANYTHING in block.touched:
             return replace(effect, sees=effect.sees | block.touched, locks=block.touched)
         return effect
 
@@ -498,13 +499,3 @@ def _why(owner: ClientTurn | None) -> str:
 def _rows(tag: str) -> int:
     found = _TAG_ROWS.search(tag)
     return int(found[1]) if found else -1
-
-
-def _short(unit: Unit) -> str:
-    text = " ".join(unit.text.split())
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-def shown_values(values: tuple[Any, ...]) -> str:
-    """Return bound values as a transcript shows them."""
-    return ", ".join("NULL" if value is None else str(value) for value in values)

@@ -30,6 +30,7 @@ from ticketsvc.lab.explore.turns import ClientTurn, Phase, Turns
 from ticketsvc.lab.scenarios.clients import ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
+from ticketsvc.lab.wire.statements import shortened
 
 SETTLE_S = 20.0
 """How long a client may do nothing that could be seen, before that is called a wait elsewhere."""
@@ -110,7 +111,7 @@ class WireScheduler:
     def __init__(self, sandbox: Sandbox, runner: Runner, turns: Turns, ways: Ways) -> None:
         self._sandbox = sandbox
         self._runner = runner
-        self._turns = turns
+        self.turns = turns
         self._ways = ways
         self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
         self._statements = load("scenarios")
@@ -121,35 +122,30 @@ class WireScheduler:
 
         Raise `CouldNotTell` when the clients cannot be driven or seen.
         """
-        names = tuple(client.name for client in self._turns.clients)
+        names = tuple(client.name for client in self.turns.clients)
         complete, results = await repeated(
             strategy, lambda: self._perform(strategy), ", ".join(names)
         )
-        represents = strategy.learn(self._turns.steps)
+        represents = strategy.learn(self.turns.steps)
         if not complete:
             return None
         return ScenarioRun(
             names=names,
-            steps=tuple(self._turns.steps),
+            steps=tuple(self.turns.steps),
             results=results,
             violated=await self._judge(results),
             acts=tuple(self._acts()),
             represents=represents,
         )
 
-    @property
-    def assumed(self) -> tuple[bool, bool]:
-        """What all effects of steps depend on: where it changes, a reduction starts again."""
-        return self._turns.assumed
-
     async def end(self) -> None:
         """Raise `CouldNotTell` for what has come since the last schedule."""
-        await self._turns.rest(SETTLE_S)
+        await self.turns.rest(SETTLE_S)
 
     def _acts(self) -> Iterator[Act]:
-        notes = self._turns.notes
+        notes = self.turns.notes
         snapshots: dict[Session, int] = {}  # where those of open transactions were taken
-        for place, (step, note) in enumerate(zip(self._turns.steps, notes, strict=True)):
+        for place, (step, note) in enumerate(zip(self.turns.steps, notes, strict=True)):
             if note.ends:
                 snapshots.pop(note.session, None)
                 continue
@@ -162,16 +158,16 @@ class WireScheduler:
                         later
                         for later in range(place + 1, len(notes))
                         if notes[later].session is note.session
-                        and (notes[later].ends or self._turns.steps[later].error)
+                        and (notes[later].ends or self.turns.steps[later].error)
                     ),
                     None,
                 )
-                if end is not None and _commits(self._turns.steps[end]):
+                if end is not None and _commits(self.turns.steps[end]):
                     committed = end
             yield Act(
                 place,
                 step.session,
-                self._turns.clients[step.session].name,
+                self.turns.clients[step.session].name,
                 step.text,
                 note.values,
                 note.footprint.reads,
@@ -201,11 +197,11 @@ class WireScheduler:
             await self._sandbox.reset()
         except psycopg.errors.LockNotAvailable:
             raise CouldNotTell("the data cannot be put back: something still locks them") from None
-        self._turns.begin()
+        self.turns.begin()
         tasks: list[asyncio.Task[ClientResult]] = []
         try:
-            for client in self._turns.clients:
-                self._turns.started(client)
+            for client in self.turns.clients:
+                self.turns.started(client)
                 task = asyncio.create_task(self._act(client))
                 tasks.append(task)
                 task.add_done_callback(partial(self._ended, client))
@@ -218,16 +214,16 @@ class WireScheduler:
                 task.cancel()
             raise
         finally:  # whatever happened: nothing of it runs on into the next schedule
-            self._turns.let_run()
+            self.turns.let_run()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         told = tuple(one for one in results if isinstance(one, ClientResult))
-        for client, one in zip(self._turns.clients, told, strict=True):
+        for client, one in zip(self.turns.clients, told, strict=True):
             if one.ending == "unknown":  # after the last turn of a schedule that was cut short
                 raise CouldNotTell(f"{client.name} got no answer: {one.message}")
-        await self._turns.rest(SETTLE_S)
+        await self.turns.rest(SETTLE_S)
         return complete, told
 
     async def _act(self, client: ClientTurn) -> ClientResult:
@@ -238,16 +234,16 @@ class WireScheduler:
                 connection = await stack.enter_async_context(await AsyncConnection.connect(url))
                 await self._statements["take_lock"].execute(connection)
             for _ in range(MAX_RETRIES + 1 if self._ways.retry else 1):
-                place = len(self._turns.steps)
+                place = len(self.turns.steps)
                 result = await self._runner.run(client.index)
                 if self._ways.one_transaction:
-                    sqlstate = await self._turns.commit(client, SETTLE_S)
+                    sqlstate = await self.turns.commit(client, SETTLE_S)
                     if sqlstate:
                         result = ClientResult("failed", f"the commit failed ({sqlstate})")
-                mine = [step for step in self._turns.steps[place:] if step.session == client.index]
+                mine = [step for step in self.turns.steps[place:] if step.session == client.index]
                 if result.ending == "success" or not any(step.error in CONFLICTS for step in mine):
                     break
-        await self._turns.leave(client, _LEAVE_S)
+        await self.turns.leave(client, _LEAVE_S)
         return result
 
     def _ended(self, client: ClientTurn, task: "asyncio.Task[ClientResult]") -> None:
@@ -255,24 +251,24 @@ class WireScheduler:
             return
         waited = asyncio.get_running_loop().time() - client.since
         result = None if task.exception() else task.result()
-        self._turns.ended(
+        self.turns.ended(
             client,
             gave_up=waited > _GIVES_UP_S and not (result and result.ending == "success"),
             unanswered=result.message if result and result.ending == "unknown" else "",
         )
 
     async def _take_steps(self, strategy: Strategy) -> bool:
-        while ready := [c for c in self._turns.clients if c.phase is Phase.ASKS]:
+        while ready := [c for c in self.turns.clients if c.phase is Phase.ASKS]:
             self._require_same(ready)
-            chosen = strategy.choose(self._turns.steps, [client.index for client in ready])
+            chosen = strategy.choose(self.turns.steps, [client.index for client in ready])
             if chosen is None:
                 return False
-            client = self._turns.clients[chosen]
+            client = self.turns.clients[chosen]
             if client not in ready:
                 raise LockOrderChanged
-            self._turns.go(client)
+            self.turns.go(client)
             await self._settle(client)
-        stuck = [c.name for c in self._turns.clients if c.phase is not Phase.ENDED]
+        stuck = [c.name for c in self.turns.clients if c.phase is not Phase.ENDED]
         if stuck:
             raise CouldNotTell(
                 f"{', '.join(stuck)} waits for a lock that nobody who acts will give back: "
@@ -285,7 +281,7 @@ class WireScheduler:
 
         Where others are ready, the server has let waiting ones go on in another order.
         """
-        steps = self._turns.steps
+        steps = self.turns.steps
         path = tuple(step.session for step in steps)
         answers = tuple(
             (one.session, f"{one.rows} rows, {one.error or 'no error'}") for one in steps
@@ -299,8 +295,8 @@ class WireScheduler:
                 if one != other:
                     raise CouldNotTell(
                         f"not repeatable: in the same {len(path)} steps "
-                        f"{self._turns.clients[index].name} {verb} "
-                        f"first {_short(one)!r}, then {_short(other)!r}"
+                        f"{self.turns.clients[index].name} {verb} "
+                        f"first {shortened(one)!r}, then {shortened(other)!r}"
                     )
 
     async def _settle(self, mover: ClientTurn) -> None:
@@ -308,7 +304,7 @@ class WireScheduler:
 
         Answers go to one client at a time, first to *mover*.
         """
-        turns = self._turns
+        turns = self.turns
         waiting = {
             client.index
             for client in turns.clients
@@ -340,7 +336,7 @@ class WireScheduler:
     async def _until_seen(self) -> None:
         """Wait for a client whose own code runs; where it does nothing visible, say so."""
         if not await self._watch.change(SETTLE_S):
-            names = [c.name for c in self._turns.clients if c.phase is Phase.RUNS]
+            names = [c.name for c in self.turns.clients if c.phase is Phase.RUNS]
             raise CouldNotTell(
                 f"{', '.join(names)} waits for something that PostgreSQL does not know of, such as "
                 "a pool without a free connection, a lock elsewhere, or another service: give the "
@@ -350,8 +346,3 @@ class WireScheduler:
 
 def _commits(step: Step) -> bool:
     return step.error is None and not step.text.lstrip().lower().startswith(("rollback", "abort"))
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else line[:59] + "…"

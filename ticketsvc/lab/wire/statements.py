@@ -61,3 +61,9 @@ def parts(text: str) -> list[str]:
     cuts = [place for place, letter in enumerate(plain) if letter == ";"]
     pieces = [text[a + 1 : b] for a, b in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
     return [piece.strip() for piece in pieces if without_comments(piece).strip()]
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """Return *text* in one line of at most *length* characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
