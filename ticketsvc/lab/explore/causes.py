@@ -61,7 +61,6 @@ class Act:
     row: Mapping[str, object] | None = None
     rows: int = -1
     waited_for: tuple[int, ...] = ()
-    error: str | None = None
     snapshot: int | None = None
 
     @property

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 
 import pandas as pd
@@ -48,18 +46,6 @@ def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
     return Case(name, schema, buyers, total, quantity, hold_commits=mechanism.safe)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """One case of the matrix."""
-
-    stock: str
-    case: Case
-
-    @property
-    def mechanism(self) -> Mechanism:
-        return ALLOCATORS[self.case.allocator].mechanism
-
-
 async def explore_matrix(
     url: str,
     *,
@@ -76,40 +62,46 @@ async def explore_matrix(
     One row per case: mechanism, isolation, schema, safe, buyers, stock, the counts of
     `Exploration` (schedules, classes, clean, …), and whether every schedule is covered.
     """
-    cells = [
-        _cell(name, number, stock, quantity)
+    cases = [
+        (stock, matrix_case(name, number, total, quantity))
         for name in names
         for number in buyers
-        for stock in STOCKS
+        for stock, total in zip(STOCKS, (0, quantity, quantity * number), strict=True)
     ]
-    # The longest first, so that none of them is left to run alone at the end.
-    longest_first = sorted(
-        cells,
-        key=lambda cell: (cell.case.buyers, cell.mechanism.isolation, STOCKS.index(cell.stock)),
-        reverse=True,
-    )
-    waiting = deque(longest_first)
-    found: dict[_Cell, Exploration] = {}
+    found: dict[int, Exploration] = {}
     loop = asyncio.get_running_loop()
+
+    def length(place: int) -> tuple[int, str, int]:
+        case = cases[place][1]
+        return case.buyers, _mechanism(case).isolation, case.total
+
+    # The longest is taken first, so that none of them is left to run alone at the end.
+    waiting = sorted(range(len(cases)), key=length)
 
     async def work(process: ProcessPoolExecutor, scratch: str) -> None:
         while waiting:
-            cell = waiting.popleft()
-            found[cell] = await loop.run_in_executor(
-                process, explore_alone, scratch, cell.case, limit
+            place = waiting.pop()
+            found[place] = await loop.run_in_executor(
+                process, explore_alone, scratch, cases[place][1], limit
             )
             count()
 
     # Whatever ends this early: the databases are dropped first, which ends the processes' work.
-    with contextlib.ExitStack() as stack, counted("cases", len(cells)) as count:
+    with contextlib.ExitStack() as stack, counted("cases", len(cases)) as count:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(_PROCESSES, len(cells))):
+            for _ in range(min(_PROCESSES, len(cases))):
                 process = stack.enter_context(
                     ProcessPoolExecutor(1, mp_context=get_context("spawn"))
                 )
                 scratch = stack.enter_context(scratch_database(url, "explore"))
                 group.create_task(work(process, scratch))
-    return pd.DataFrame([_row(cell, found[cell]) for cell in cells])
+    return pd.DataFrame(
+        [_row(stock, case, found[place]) for place, (stock, case) in enumerate(cases)]
+    )
+
+
+def _mechanism(case: Case) -> Mechanism:
+    return ALLOCATORS[case.allocator].mechanism
 
 
 async def explore_fixes(url: str) -> pd.DataFrame:
@@ -136,19 +128,14 @@ async def explore_fixes(url: str) -> pd.DataFrame:
     return table.set_index("what you change")
 
 
-def _cell(name: str, buyers: int, stock: str, quantity: int) -> _Cell:
-    total = {"none": 0, "one": quantity, "all": quantity * buyers}[stock]
-    return _Cell(stock, matrix_case(name, buyers, total, quantity))
-
-
-def _row(cell: _Cell, found: Exploration) -> dict[str, object]:
+def _row(stock: str, case: Case, found: Exploration) -> dict[str, object]:
     return {
-        "mechanism": cell.case.allocator,
-        "isolation": cell.mechanism.isolation,
-        "schema": cell.case.schema,
-        "safe": cell.mechanism.safe,
-        "buyers": cell.case.buyers,
-        "stock": cell.stock,
+        "mechanism": case.allocator,
+        "isolation": _mechanism(case).isolation,
+        "schema": case.schema,
+        "safe": _mechanism(case).safe,
+        "buyers": case.buyers,
+        "stock": stock,
         **{name: getattr(found, name) for name in _COUNTS},
         "sqlstates": ", ".join(sorted(found.sqlstates)),
         "complete": found.complete,

@@ -176,7 +176,6 @@ class WireScheduler:
                 step.read,
                 step.rows,
                 step.waited_for,
-                step.error,
                 snapshots.get(note.session),
             )
             if step.error:
