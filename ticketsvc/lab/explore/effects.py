@@ -56,10 +56,11 @@ def statement(
     all that follow, whatever is committed by now.
     """
     sees = footprint.reads | footprint.writes
+    order = frozenset({_SERIAL_ORDER}) if ends and serializable else NOTHING
     return Effect(
-        sees=frozenset({ANYTHING}) if snapshot else sees,
+        sees=frozenset({ANYTHING}) if snapshot else sees | order,
         locks=footprint.writes,
-        publishes=footprint.changes if ends else NOTHING,
+        publishes=footprint.changes | order if ends else NOTHING,
         reads=footprint.reads if serializable else NOTHING,
         writes=footprint.changes if serializable else NOTHING,
     )

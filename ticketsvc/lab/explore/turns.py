@@ -340,20 +340,12 @@ class Turns(Gate):
 
     def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:
         """Return the effect of a statement, and note what the open transaction has done by it."""
-        serializable = block.level == "serializable"
         effect = statement(
             footprint,
             ends=alone or mixed,
             snapshot=not alone and block.level in _KEEPS_SNAPSHOT and not block.begun,
-            serializable=serializable,
+            serializable=block.level == "serializable",
         )
-        if alone and serializable:
-            order = end_of_transaction(NOTHING, serializable=True)
-            effect = replace(
-                effect,
-                sees=effect.sees | order.sees,
-                publishes=effect.publishes | order.publishes,
-            )
         if not alone:
             block.begun = True
             block.touched |= footprint.changes
