@@ -4,7 +4,7 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 
-from ticketsvc.lab.explore.transcripts import Transcript, result_of, waiting
+from ticketsvc.lab.explore.transcripts import Transcript, rows_of
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 from ticketsvc.lab.outcome_looks import SCENARIO_LOOKS
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant
@@ -21,16 +21,9 @@ _MOST = {"client": 14, "result": 26, "waited for": 16}
 def rows(run: ScenarioRun) -> list[tuple[str, ...]]:
     """Return one row per step, as `COLUMNS` names them."""
     values = {act.place: act.values for act in run.acts}
-    return [
-        (
-            str(place),
-            run.names[step.session],
-            _sql(step.text, values.get(place - 1, ())),
-            result_of(step),
-            waiting(step, run.names),
-        )
-        for place, step in enumerate(run.steps, start=1)
-    ]
+    return rows_of(
+        run, [_sql(step.text, values.get(place, ())) for place, step in enumerate(run.steps)]
+    )
 
 
 def transcript_of(run: ScenarioRun, *, seen: bool = True) -> Transcript:
@@ -47,9 +40,7 @@ def transcript_of(run: ScenarioRun, *, seen: bool = True) -> Transcript:
         names=run.names,
         steps=run.steps,
         columns=COLUMNS,
-        rows=tuple(
-            (*row[:2], step.name, *row[3:]) for row, step in zip(rows(run), run.steps, strict=True)
-        ),
+        rows=tuple(rows_of(run, [step.name for step in run.steps])),
         before=(f"{', '.join(run.names)}: all act at the same time.",),
         answers=tuple(answers(run)),
         findings=tuple(findings(run)),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticketsvc.lab.checker.verdicts import EventVerdict
-from ticketsvc.lab.explore.schedules import ScheduleRun, Step
+from ticketsvc.lab.explore.schedules import Run, ScheduleRun, Step
 from ticketsvc.lab.outcome_looks import Look, look_of
 
 COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
@@ -88,16 +88,16 @@ def rows(run: ScheduleRun) -> list[tuple[str, ...]]:
 
     The same schedule has the same rows whenever it is run.
     """
+    ledgers = [ledger_words(step.after) if step.after else "" for step in run.steps]
+    named = rows_of(run, [step.name for step in run.steps])
+    return [(*row, ledger) for row, ledger in zip(named, ledgers, strict=True)]
+
+
+def rows_of(run: Run, statements: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return one row per step: its number, its session, its statement as given, what came of it."""
     return [
-        (
-            str(place),
-            run.names[step.session],
-            step.name,
-            result_of(step),
-            waiting(step, run.names),
-            ledger_words(step.after) if step.after else "",
-        )
-        for place, step in enumerate(run.steps, start=1)
+        (str(place), run.names[step.session], text, result_of(step), waiting(step, run.names))
+        for place, (step, text) in enumerate(zip(run.steps, statements, strict=True), start=1)
     ]
 
 
