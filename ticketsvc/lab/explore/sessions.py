@@ -131,7 +131,8 @@ class Session:
                 cursor = await execute()
                 if two_steps or not autocommit:
                     self.locked |= footprint.writes
-                await self._keep_result(cursor)
+                read = await _first_row(cursor) if cursor.description else None
+                self._update(rows=cursor.rowcount, read=read)
         except psycopg.Error:
             # The transaction has ended, and its locks with it: those who wait for them see that.
             self._update(effect=replace(effect, publishes=effect.publishes | self._touched))
@@ -167,10 +168,6 @@ class Session:
         except psycopg.Error as problem:
             self._update(error=problem.sqlstate or type(problem).__name__)
             raise
-
-    async def _keep_result(self, cursor: AsyncCursor[Any]) -> None:
-        read = await _first_row(cursor) if cursor.description else None
-        self._update(rows=cursor.rowcount, read=read)
 
     def _update(self, **result: Any) -> None:
         if self.latest:
