@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -55,18 +56,16 @@ class Metrics:
         if self.shared:
             MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         own = None if self.shared else self._registry
-        self.purchases = Counter(
+        count = partial(Counter, registry=own)
+        gauge = partial(Gauge, registry=own, multiprocess_mode="livesum")
+        self.purchases = count(
             "ticketsvc_purchases",
             "Purchases answered, by outcome: sold, replayed (sold earlier under the same key), "
             "or the error's code",
             ["allocator", "outcome"],
-            registry=own,
         )
-        self.tickets = Counter(
-            "ticketsvc_tickets_sold",
-            "Ticket numbers given to buyers",
-            ["allocator"],
-            registry=own,
+        self.tickets = count(
+            "ticketsvc_tickets_sold", "Ticket numbers given to buyers", ["allocator"]
         )
         self.seconds = Histogram(
             "ticketsvc_request_seconds",
@@ -75,24 +74,18 @@ class Metrics:
             buckets=_SECONDS,
             registry=own,
         )
-        self.refused = Counter(
+        self.refused = count(
             "ticketsvc_connections_refused",
             "Connections answered before any request: 503 too many are open, 408 too slow",
             ["status"],
-            registry=own,
         )
-        self._pool = Gauge(
+        self._pool = gauge(
             "ticketsvc_pool",
             "The connection pool: connections (size), idle ones, purchases waiting",
             ["what"],
-            registry=own,
-            multiprocess_mode="livesum",
         )
-        self._in_flight = Gauge(
-            "ticketsvc_purchases_in_flight",
-            "Purchases that were accepted and have no outcome yet",
-            registry=own,
-            multiprocess_mode="livesum",
+        self._in_flight = gauge(
+            "ticketsvc_purchases_in_flight", "Purchases that were accepted and have no outcome yet"
         )
         self.allocator = allocator
         # Looked up once: finding a label costs more than counting.
