@@ -77,8 +77,8 @@ def nobody_waits_for_a_batch(measured: Throughput, at: int, few: int) -> str:
     return (
         "Group commit never waits for a batch to fill. While one commit is in progress, further "
         "purchases arrive; the next commit takes all of them: with "
-        f"{at} clients {mean_batch(measured.batches, 'group_commit'):.1f} on average, with {few} "
-        f"{alone:.2f}."
+        f"{at} clients {mean_batch(measured.batches, 'group_commit'):.1f} on average, and "
+        f"{alone:.2f} with {few}."
     )
 
 
