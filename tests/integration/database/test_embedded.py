@@ -67,12 +67,6 @@ def parent():
     process.stdout.close()
 
 
-def test_settings_are_taken(server):
-    with psycopg.connect(server.url("postgres")) as connection:
-        assert connection.execute("SHOW fsync").fetchone() == ("off",)
-        assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
-
-
 def test_no_programs_where_told(tmp_path):
     with pytest.raises(NoDatabase, match="no initdb"):
         start_temporary(binaries_folder=tmp_path)

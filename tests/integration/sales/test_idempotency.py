@@ -1,7 +1,6 @@
 """A purchase that is asked for again under its key is sold once, by every safe allocator."""
 
 import asyncio
-import contextlib
 from functools import partial
 
 import psycopg
@@ -20,7 +19,6 @@ from ticketsvc.errors import (
     EventNotFound,
     KeyReused,
     OutcomeUnknown,
-    Overloaded,
     RefusedByDatabase,
     SoldOut,
 )
@@ -206,18 +204,6 @@ async def test_a_key_that_two_of_one_statement_claim_buys_once(database, connect
         )
     assert [type(one).__name__ for one in told] == ["TicketRange", "TicketRange", "KeyUsed"]
     assert issued(connection) == 16
-
-
-async def test_beyond_the_bound_nobody_waits(database, connection):
-    reset_event(connection, "fixed", "E", 80)
-    async with open_seller(database, "group_commit", max_waiting=3) as seller:
-        told = await asyncio.gather(
-            *(seller.sell(buy(key=None)) for _ in range(5)), return_exceptions=True
-        )
-        assert [type(one).__name__ for one in told] == ["TicketRange"] * 3 + ["Overloaded"] * 2
-        with contextlib.suppress(Overloaded):
-            await seller.sell(buy(key=None))
-    assert issued(connection) == 32
 
 
 def test_a_reset_forgets_the_keys_of_its_event(connection):

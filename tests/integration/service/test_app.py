@@ -11,7 +11,7 @@ from yarl import URL
 
 from tests.support.buying import read_metrics
 from tests.support.malformed import MALFORMED
-from tests.support.raw_http import BODY, BUY, connect
+from tests.support.raw_http import BODY
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
@@ -309,15 +309,6 @@ async def test_text_the_database_cannot_hold_is_the_clients_fault(server, http):
             assert (await shop.buy(http, event="Ω"))[0] == 400
             assert (await shop.ask(http, "GET", "/events/%CE%A9"))[0] == 400
         assert read_ledger(connection, "fixed")[0].available == 72
-
-
-async def test_half_a_request_disturbs_nobody(shop, http):
-    before = shop.ledgers()
-    _, writer = await connect(shop.url, BUY[:-20])
-    writer.close()
-    await writer.wait_closed()
-    assert (await shop.ask(http, "GET", "/readyz"))[0] == 200
-    assert shop.ledgers() == before
 
 
 async def test_a_database_without_events_is_not_ready_and_says_why(database, http):
