@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ticketsvc.allocators.group_commit import MAX_BATCH
 from ticketsvc.lab.bench.lock_hold import Hold
 from ticketsvc.lab.bench.throughput import (
     Throughput,
@@ -71,14 +72,15 @@ def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
     )
 
 
-def nobody_waits_for_a_batch(measured: Throughput, at: int, few: int) -> str:
+def a_commit_takes_all_that_wait(measured: Throughput, at: int, few: int) -> str:
     """Say how many purchases a commit carries with many clients and with *few*."""
     alone = 1 / measured.per_purchase("transactions", "group_commit", few)
     return (
-        "Group commit never waits for a batch to fill. While one commit is in progress, further "
-        "purchases arrive; the next commit takes all of them: with "
-        f"{at} clients {mean_batch(measured.batches, 'group_commit'):.1f} on average, and "
-        f"{alone:.2f} with {few}."
+        "Group commit sets no timer. While one commit is in progress, further purchases arrive. "
+        "The next commit begins when half of the buyers wait, or when no more come, and takes all "
+        f"that wait, {MAX_BATCH} at most: with {at} clients "
+        f"{mean_batch(measured.batches, 'group_commit'):.1f} on average, and {alone:.2f} with "
+        f"{few}."
     )
 
 
