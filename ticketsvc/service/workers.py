@@ -58,7 +58,7 @@ async def supervise(
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if addresses.done():
                 announce(addresses.result()[0], [process.pid for process in processes])
-                await _until_one_ends(processes, asked)
+                await _until_one_ends(processes, stop)
             addresses.cancel()
         finally:
             await _stop(processes, settings.shutdown_timeout_s + _KILL_AFTER_S)
@@ -82,13 +82,14 @@ async def _announced(process: Process) -> str:
     return str(json.loads(line)["url"])
 
 
-async def _until_one_ends(processes: Sequence[Process], asked: "asyncio.Task[Any]") -> None:
-    """Return when *asked* is done; raise `WorkerEnded` when a process ends before."""
-    ends = [asyncio.create_task(process.wait()) for process in processes]
-    await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    for end in ends:
-        end.cancel()
-    if not asked.done():
+async def _until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> None:
+    """Return when *stop* is set; raise `WorkerEnded` when a process ends before."""
+    tasks = [asyncio.create_task(process.wait()) for process in processes]
+    tasks.append(asyncio.create_task(stop.wait()))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    if not stop.is_set():  # the task that waits for it is done a turn of the loop later
         (process, *_) = [process for process in processes if process.returncode is not None]
         raise WorkerEnded(
             f"worker {process.pid} ended unexpectedly ({_how(process)}): the others were stopped"
