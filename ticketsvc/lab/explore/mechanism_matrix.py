@@ -47,14 +47,9 @@ def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
 
 
 async def explore_matrix(
-    url: str,
-    *,
-    buyers: Sequence[int],
-    quantity: int,
-    limit: int,
-    names: Sequence[str] = MECHANISMS,
+    url: str, *, buyers: Sequence[int], quantity: int, limit: int
 ) -> pd.DataFrame:
-    """Explore each allocator in *names* with each number of buyers, and stock for none, one, all.
+    """Explore each of `MECHANISMS` with each number of buyers, and stock for none, one and all.
 
     Several processes share the cases; each has a scratch database of its own. At most *limit*
     schedules of a case are executed.
@@ -64,7 +59,7 @@ async def explore_matrix(
     """
     cases = [
         (stock, matrix_case(name, number, total, quantity))
-        for name in names
+        for name in MECHANISMS
         for number in buyers
         for stock, total in zip(STOCKS, (0, quantity, quantity * number), strict=True)
     ]
