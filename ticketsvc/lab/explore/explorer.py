@@ -16,12 +16,11 @@ from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.footprints import Footprints
-from ticketsvc.lab.explore.lock_watch import CouldNotTell
+from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, CouldNotTell
 from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
-from ticketsvc.lab.scenarios.sandbox import DEADLOCK_TIMEOUT_MS
 from ticketsvc.service.event_loop import new_event_loop
 
 DEFAULT_LIMIT = 250_000

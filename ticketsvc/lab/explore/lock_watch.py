@@ -15,6 +15,7 @@ from ticketsvc.lab.explore.strategies import Strategy
 # A session that may be blocked, by what others have locked, is asked about soon. Any other is
 # merely slow, and is asked about late.
 _ASK_SOON_S, _ASK_LATE_S = 0.0005, 0.02
+DEADLOCK_TIMEOUT_MS = 1  # of every session that is explored
 # A blocked session that holds locks may become part of a cycle later. After this time its own
 # search for a deadlock is normally over, so that the server cancels the one that closes the cycle.
 _SEARCH_IS_OVER_S = 0.003

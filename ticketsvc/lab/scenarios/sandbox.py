@@ -13,9 +13,9 @@ from psycopg.rows import tuple_row
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS
 from ticketsvc.lab.scenarios.spec import Scenario
 
-DEADLOCK_TIMEOUT_MS = 1
 _VACUUM_EVERY = 20
 _ROWS_SHOWN = 5
 
