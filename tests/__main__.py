@@ -25,9 +25,9 @@ from ticketsvc import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED_CHECKS = "TESTS_FAILED_CHECKS"
-# Two for each processor: many a test waits for what it has started. The tests of one module or
-# class run in one worker, which makes what they share once. They come in their own order: those of
-# `unit` are short, and come last, so that all workers end at about the same time.
+# Two for each processor, four at most: many a test waits for what it has started. The tests of one
+# module or class run in one worker, which makes what they share once. They come in their own order:
+# those of `unit` are short, and come last, so that all workers end at about the same time.
 WORKERS = min(4, 2 * (os.cpu_count() or 1))
 PYTEST = ("-p", "tests.__main__", f"-n{WORKERS}", "--dist=loadscope", "--no-loadscope-reorder")
 
