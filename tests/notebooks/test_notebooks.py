@@ -2,7 +2,6 @@
 
 import ast
 import json
-import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,11 +38,6 @@ LOAD: Sizes = {
     },
     "11-more-than-one-machine": {"purchases": 100, "repetitions": 5, "arrivals": 300},
 }
-# Claims of speed hold on a machine that does nothing else: `python3 run.py` asserts them.
-SPEEDS = re.compile(
-    "group commit sells|ranks group commit|over three times|what single commits do"
-    "|within a factor|went on selling|less time than a sale"
-)
 IN_A_BROWSER = "10-is-it-in-your-service"  # run by `tests/browser/test_reports.py`
 
 
@@ -76,8 +70,8 @@ class Verdicts:
         assert result.verdict is not None
         claims = result.verdict["claims"]
         assert len(claims) >= 4
-        broken = [claim["text"] for claim in claims if not claim["holds"]]
-        assert [text for text in broken if not SPEEDS.search(text)] == []
+        # Those of speed hold on a machine that does nothing else: `python3 run.py` asserts them.
+        assert [one["text"] for one in claims if not (one["holds"] or one["of_speed"])] == []
         password = str(conninfo_to_dict(database)["password"])
         assert all(password not in file.read_text() for file in tmp_path.iterdir())
 

@@ -73,6 +73,39 @@ DAMAGED = EventVerdict("E", duplicates=8, violations=(Violation("duplicate", 8, 
 SOLD = [Attempt(user, "", user, "E", 1, 0.0, 1.0, "ok", tickets=(1,)) for user in ("ann", "bob")]
 GUARDS = pd.DataFrame({"valid": ["t"]})
 COUNTS = "oversold duplicate refused refused_with_stock blocked retries"
+MEASURED = Throughput(
+    table(
+        "name connections goodput_per_s transactions wal_bytes",
+        ("ticket_rows", 64, 200.0, 1.0, 1800.0),
+        ("range", 64, 300.0, 1.0, 400.0),
+        ("group_commit", 64, 2000.0, 0.1, 200.0),
+        ("group_commit", 1, 100.0, 1.0, 400.0),
+        kind="allocator",
+        audit="clean",
+    ),
+    table(
+        "durable at_risk_purchases",
+        (True, 1.0),
+        (False, 100.0),
+        name="range",
+        kind="allocator",
+        audit="clean",
+        goodput_per_s=300.0,
+    ),
+    table("allocator purchases commits", ("group_commit", 10, 5)),
+)
+OVERLOADED = SimpleNamespace(
+    figures={
+        "refused": 500,
+        "sold": 200,
+        "max_waiting": 100,
+        "refused_p50_ms": 2.0,
+        "sold_p50_ms": 900.0,
+        "unknown": 0,
+    },
+    statuses=[503],
+    verdict=SimpleNamespace(clean=True),
+)
 
 CASES = {
     seed.claims: {
@@ -185,28 +218,9 @@ CASES = {
         "drawn": SimpleNamespace(violating=0),
         "batches": SimpleNamespace(complete=True, violating=0, blocked=4),
     },
-    throughput.claims: {
-        "measured": Throughput(
-            table(
-                "name connections goodput_per_s transactions wal_bytes",
-                ("ticket_rows", 64, 200.0, 1.0, 1800.0),
-                ("range", 64, 300.0, 1.0, 400.0),
-                ("group_commit", 64, 2000.0, 0.1, 200.0),
-                ("group_commit", 1, 100.0, 1.0, 400.0),
-                kind="allocator",
-                audit="clean",
-            ),
-            table(
-                "durable at_risk_purchases",
-                (True, 1.0),
-                (False, 100.0),
-                name="range",
-                kind="allocator",
-                audit="clean",
-                goodput_per_s=300.0,
-            ),
-            table("allocator purchases commits", ("group_commit", 10, 5)),
-        ),
+    throughput.claims: {"measured": MEASURED, "at": 64, "few": 1},
+    throughput.claims_of_speed: {
+        "measured": MEASURED,
         "predictions": table(
             "allocator predicted_per_s measured_per_s",
             ("ticket_rows", 150.0, 200.0),
@@ -214,7 +228,6 @@ CASES = {
             ("group_commit", 4000.0, 2000.0),
         ),
         "at": 64,
-        "few": 1,
     },
     what_survives.claims_of_keys: {
         "asked": pd.DataFrame({"tickets held": [8, 16]}, index=["with a key", "without"]),
@@ -231,20 +244,8 @@ CASES = {
     what_survives.claims_of_the_flush: {
         "crashed": table("durable lost duplicates", (True, 0, 0), (False, 7, 0))
     },
-    what_survives.claims_of_overload: {
-        "overloaded": SimpleNamespace(
-            figures={
-                "refused": 500,
-                "sold": 200,
-                "max_waiting": 100,
-                "refused_p50_ms": 2.0,
-                "sold_p50_ms": 900.0,
-                "unknown": 0,
-            },
-            statuses=[503],
-            verdict=SimpleNamespace(clean=True),
-        )
-    },
+    what_survives.claims_of_overload: {"overloaded": OVERLOADED},
+    what_survives.claims_of_speed: {"overloaded": OVERLOADED},
     more_than_one_machine.claims_of_the_run: {
         "one": pd.DataFrame({"rows": [1, 8], "tickets": [8, 8], "clean": True}),
         "mixed": SimpleNamespace(
@@ -256,10 +257,12 @@ CASES = {
         "instances": 2,
         "could_be_sold": 16,
     },
-    more_than_one_machine.claims_of_the_calculation: {
+    more_than_one_machine.claims_of_speed: {
         "cost": CommitCost(fixed_s=1e-3, each_s=1e-5),
         "batch": 64,
         "compared": table("simulated_s measured_s", (1.0, 1.1), (0.1, 0.1)),
+    },
+    more_than_one_machine.claims_of_the_calculation: {
         "plans": pd.DataFrame(
             {"largest reported": [50_000, 3.0]},
             index=["cores for requests", "seconds to sell all on one PostgreSQL"],

@@ -96,12 +96,13 @@ def not_durable_is_a_risk(measured: Throughput) -> str:
     )
 
 
-def claims(measured: Throughput, predictions: pd.DataFrame, at: int, few: int) -> Claims:
+def claims(measured: Throughput, at: int, few: int) -> Claims:
     """Return what the answer rests on, and whether each of it is so."""
-    model = predictions.set_index("allocator")
     risk = measured.of_durability("at_risk_purchases").loc["range"]
-    wal = {name: measured.per_purchase("wal_bytes", name, at) for name in model.index}
-    best = {"group_commit"}
+    single, rows, group = (
+        measured.per_purchase("wal_bytes", name, at)
+        for name in ("range", "ticket_rows", "group_commit")
+    )
     return {
         "every ledger is clean and agrees with the clients": measured.clean,
         "range commits once per purchase": (
@@ -113,18 +114,22 @@ def claims(measured: Throughput, predictions: pd.DataFrame, at: int, few: int) -
         f"with {at} clients a commit carries at least three purchases": (
             mean_batch(measured.batches, "group_commit") >= 3
         ),
+        "a purchase of 8 writes at least 2.5 times the WAL as rows": rows >= 2.5 * single,
+        "in a shared commit it writes less than alone": group < single,
+        "not durable, more purchases are at risk": risk[False] > risk[True],
+    }
+
+
+def claims_of_speed(measured: Throughput, predictions: pd.DataFrame, at: int) -> Claims:
+    """Return what is claimed of rates, measured and predicted."""
+    model = predictions.set_index("allocator")
+    best = {model["predicted_per_s"].idxmax(), model["measured_per_s"].idxmax()}
+    return {
         f"at {at} clients group commit sells at least 1.2 times what range does": (
             measured.rate("group_commit", at) >= 1.2 * measured.rate("range", at)
         ),
-        "the model ranks group commit first, as measured": (
-            {model["predicted_per_s"].idxmax(), model["measured_per_s"].idxmax()} == best
-        ),
+        "the model ranks group commit first, as measured": best == {"group_commit"},
         "nothing sells over three times what the model allows": (
             model["measured_per_s"] <= 3 * model["predicted_per_s"]
         ).all(),
-        "a purchase of 8 writes at least 2.5 times the WAL as rows": (
-            wal["ticket_rows"] >= 2.5 * wal["range"]
-        ),
-        "in a shared commit it writes less than alone": (wal["group_commit"] < wal["range"]),
-        "not durable, more purchases are at risk": risk[False] > risk[True],
     }

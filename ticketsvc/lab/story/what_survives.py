@@ -145,9 +145,17 @@ def claims_of_overload(overloaded: OverloadResult) -> Claims:
     return {
         "overload: more purchases were refused than sold": (rate["refused"] > rate["sold"]),
         "overload: it went on selling": (rate["sold"] > rate["max_waiting"]),
-        "overload: a refusal took less time than a sale": rate["refused_p50_ms"]
-        < rate["sold_p50_ms"],
         "overload: every refusal was a 503": [*overloaded.statuses] == [503],
         "overload: every purchase had an answer": not rate["unknown"],
         "overload: the ledger is clean": overloaded.verdict.clean,
+    }
+
+
+def claims_of_speed(overloaded: OverloadResult) -> Claims:
+    """Return what is claimed of times under many times the load."""
+    rate = overloaded.figures
+    return {
+        "overload: a refusal took less time than a sale": (
+            rate["refused_p50_ms"] < rate["sold_p50_ms"]
+        )
     }
