@@ -1,5 +1,9 @@
-"""Each claim of a verdict turns false when a number behind it changes: small evidence, by story."""
+"""Each claim of a verdict turns false when a number behind it changes: small evidence, by story.
 
+A claim of safety turns false for the evidence of what it denies, and no other claim does.
+"""
+
+import copy
 from types import SimpleNamespace
 
 import pandas as pd
@@ -242,7 +246,7 @@ CASES = {
         "times": 2,
     },
     what_survives.claims_of_the_flush: {
-        "crashed": table("durable lost duplicates", (True, 0, 0), (False, 7, 0))
+        "crashed": table("durable lost duplicates", (False, 7, 0), (True, 0, 0))
     },
     what_survives.claims_of_overload: {"overloaded": OVERLOADED},
     what_survives.claims_of_speed: {"overloaded": OVERLOADED},
@@ -269,6 +273,88 @@ CASES = {
         ),
     },
 }
+
+
+# What a claim of safety denies (in a table: in its last row), and that claim.
+UNSAFE = {
+    seed.claims: {
+        ("pools.unique", 7): "every number is issued once",
+        ("pools.clean", False): "the audit finds every event clean",
+    },
+    the_fix.claims_of_the_statement: {("after.clean", False): "after: every ledger is clean"},
+    the_fix.claims_of_the_schema: {
+        ("caught.oversold", True): "naive on the fixed schema: no duplicate, no oversell",
+        ("caught.duplicates", 1): "naive on the fixed schema: no duplicate, no oversell",
+        ("caught.issued", 9): "naive on the fixed schema: no duplicate, no oversell",
+    },
+    the_fix.claims_of_the_choice: {
+        ("fixes.clean", 7): "each fix: clean in every schedule of two purchases",
+        ("costs.clean", False): "each fix: clean after all sales",
+    },
+    the_fix.claims_of_the_repair: {
+        ("repaired.planned", frozenset({"ann"})): "every holder of a shared number is in the plan",
+        ("repaired.after.issued", 1): "all tickets that were sold are issued",
+    },
+    several_instances.claims: {
+        ("after.duplicates", 8): "80 tickets, all different, in every burst",
+        ("after.clean", False): "every ledger is clean",
+    },
+    which_schedules.claims_of_mechanisms: {
+        ("table.clean", 5): "safe mechanisms: no violation in any of them"
+    },
+    which_schedules.claims_of_the_method: {
+        ("drawn.violating", 1): "the sample of four buyers found no damage"
+    },
+    throughput.claims: {
+        ("measured.by_connections.audit", "violated"): (
+            "every ledger is clean and agrees with the clients"
+        ),
+        ("measured.durability.audit", "violated"): (
+            "every ledger is clean and agrees with the clients"
+        ),
+    },
+    what_survives.claims_of_keys: {
+        ("keyed.oversold", True): "with keys: nothing oversold",
+        ("keyed.duplicates", 1): "with keys: no number issued twice",
+        ("keyed.sold_twice", 1): "with keys: no purchase sold twice",
+        ("keyed.lost", 1): "with keys: no acknowledged purchase lost",
+        ("keyed.audit", "violated"): (
+            "with keys: every ledger is clean and agrees with the buyers"
+        ),
+    },
+    what_survives.claims_of_the_flush: {
+        ("crashed.lost", 1): "with the flush: crashes lose no acknowledged purchase",
+        ("crashed.duplicates", 1): "even then no number is held twice",
+    },
+    what_survives.claims_of_overload: {
+        ("overloaded.verdict.clean", False): "overload: the ledger is clean"
+    },
+    more_than_one_machine.claims_of_the_run: {
+        ("mixed.sold.tickets", 16): "every ticket that could be sold was sold once",
+        ("mixed.verdict.clean", False): "the ledger is clean and agrees with every buyer",
+    },
+}
+
+
+def with_value(evidence, path, value):
+    """Return a copy of *evidence* with *value* at *path*; in a table, in its last row."""
+    name, _, rest = path.partition(".")
+    made = copy.copy(evidence)
+    if isinstance(made, pd.DataFrame):
+        made.iloc[-1, made.columns.get_loc(name)] = value
+        return made
+    inside = made if isinstance(made, dict) else vars(made)
+    inside[name] = with_value(inside[name], rest, value) if rest else value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("claims", "path", "value", "broken"),
+    [(claims, *bad, broken) for claims in UNSAFE for bad, broken in UNSAFE[claims].items()],
+)
+def test_bad_evidence_breaks_the_claim_that_denies_it_and_no_other(claims, path, value, broken):
+    held = claims(**with_value(CASES[claims], path, value))
+    assert [text for text, holds in held.items() if not holds] == [broken]
 
 
 @pytest.mark.parametrize("claims", CASES, ids=lambda claims: f"{claims.__module__}")
