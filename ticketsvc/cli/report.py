@@ -104,6 +104,8 @@ def report(
         return write_index(progress.results, output, facts=facts, known=known, progress=progress)
 
     with _databases(two=len(progress.sharing) > 1) as (conninfo, second):
+        if second is None:
+            progress.sharing.clear()  # nobody to share with
         facts = gather_facts(conninfo)
         index = refresh()
         with _shown(progress, index) as say:
@@ -208,14 +210,24 @@ def _shown(progress: Any, index: Path) -> Iterator[Callable[[str], None]]:
 
 @contextlib.contextmanager
 def _databases(*, two: bool) -> Iterator[tuple[str, str | None]]:
-    """Return the database of the run, which is DATABASE_URL meanwhile, and with *two* a second."""
+    """Return the database of the run, which is DATABASE_URL meanwhile, and with *two* a second.
+
+    Without the right to create it there is no second one.
+    """
     from ticketsvc.database.locate import fresh_database
     from ticketsvc.database.scratch import scratch_database
 
-    with fresh_database(load_settings()) as first, _environment(DATABASE_URL=first):
+    with (
+        fresh_database(load_settings()) as first,
+        _environment(DATABASE_URL=first),
+        contextlib.ExitStack() as stack,
+    ):
         prepare_schemas(first)
-        with scratch_database(first, "report") if two else contextlib.nullcontext() as second:
-            yield first, second
+        second = None
+        if two:
+            with contextlib.suppress(UsageError):
+                second = stack.enter_context(scratch_database(first, "report"))
+        yield first, second
 
 
 @contextlib.contextmanager
