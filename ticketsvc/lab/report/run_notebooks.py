@@ -128,6 +128,11 @@ class _Job:
         names = {parameter.name for parameter in declared}
         chosen = {name: value for name, value in self._plan.parameters.items() if name in names}
 
+        def begin_cells() -> None:
+            if not self._shares:
+                wait(earlier)
+            self._began_s = time.monotonic()
+
         def leave_machine() -> None:
             self.needs_machine = False
             changed.set()
@@ -138,16 +143,16 @@ class _Job:
             chosen,
             self._plan.cell_timeout_s,
             environment=database,
-            before_cells=lambda: self._shares or wait(earlier),
+            before_cells=begin_cells,
             after_cells=leave_machine,
         )
         self.ended = threads.submit(self._work, chosen, declared)
         self.ended.add_done_callback(lambda _: leave_machine())
 
     def _work(self, chosen: Mapping[str, Any], declared: Sequence[Parameter]) -> NotebookResult:
-        began = time.monotonic()
+        self._began_s = time.monotonic()  # of a kernel that never starts
         executed, problem = self.execution.run()
-        duration_s = time.monotonic() - began
+        duration_s = time.monotonic() - self._began_s
         return self._publish(executed, problem, duration_s, chosen, declared)
 
     def _publish(
