@@ -16,6 +16,7 @@ DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
 IMPORTS = (
+    "assert 'ticketsvc' not in globals()\n"
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
     "from ticketsvc.lab.cell_progress import counted\n"
     "from ticketsvc.lab.figures import record\n"

@@ -24,7 +24,8 @@ from ticketsvc.lab.report.notebooks import read_notebook
 _ERROR_MARKER_TAG = "papermill-error-cell-tag"
 _STOP_TIMEOUT_S = 5
 # What every notebook imports first: done before its first cell, while the page before is written.
-_PRELOAD = "--IPKernelApp.exec_lines=import ticketsvc.lab.charts, ticketsvc.lab.notebook"
+# No name of it stays: a notebook that lacks an import fails here as it does in JupyterLab.
+PRELOAD = "import ticketsvc.lab.charts, ticketsvc.lab.notebook; del ticketsvc"
 
 
 class Execution:
@@ -138,7 +139,9 @@ class _Kernel(AsyncKernelManager):  # type: ignore[misc]
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(resource_dir="", **get_kernel_dict([_PRELOAD]))
+        return KernelSpec(
+            resource_dir="", **get_kernel_dict([f"--IPKernelApp.exec_lines={PRELOAD}"])
+        )
 
     async def start_kernel(self, **options: Any) -> None:
         """Start it in a folder of its own; what it prints beside the notebook is dropped."""
