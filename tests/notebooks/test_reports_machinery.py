@@ -54,6 +54,7 @@ def test_two_that_share_the_machine_run_together_and_another_one_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "first")
+    monkeypatch.setattr(execution, "PRELOAD", "pass")  # for speed
     one, two, ended, last = (str(tmp_path / name) for name in ("one", "two", "ended", "last"))
     cells = {
         "01-a": (TOUCH.format(one), AWAIT.format(two)),
@@ -124,8 +125,9 @@ def test_nothing_that_runs_or_asks_is_left_in_a_page(ran: samples.Ran) -> None:
 
 
 def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(execution, "PRELOAD", "pass")  # for speed
     endless = samples.write(tmp_path, "01-endless", "Will it end?", "import time", "time.sleep(99)")
     deadly = samples.write(tmp_path, "02-deadly", "Will it live?", "import os; os._exit(1)")
     first, second = reports.run_notebooks(
@@ -138,6 +140,13 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
     assert "DeadKernelError" in second.failure.message
     assert "failed" in (tmp_path / "02-deadly.html").read_text()
     assert "without encryption" not in "".join(capfd.readouterr())
+
+
+def test_a_kernel_that_has_just_ended_does_not_keep_the_others_running() -> None:
+    ended, running = Mock(), Mock()
+    ended.stop.side_effect = RuntimeError("No kernel is running")
+    execution.stop_all([ended, running], [])
+    running.stop.assert_called_once_with(kill=False)
 
 
 def test_a_database_that_is_away_is_one_message_with_what_to_do(

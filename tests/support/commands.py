@@ -39,10 +39,10 @@ def run_command_here(patch, *arguments, **environment):
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def start_command(*arguments, cwd=None, **environment):
+def start_command(*arguments, cwd=None, program=("-m", "ticketsvc"), **environment):
     """Start `ticketsvc` with *arguments* and both outputs piped; the caller ends it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ticketsvc", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=cwd,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,

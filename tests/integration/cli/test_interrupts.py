@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.notebooks import samples
 from tests.support.clusters import databases_named
 from tests.support.commands import start_command
 from tests.support.processes import family
@@ -43,6 +44,11 @@ def scratch_database(process, folder, connection):
     return databases_named(connection, "ticketsvc_")
 
 
+def both_cells_run(process, folder, connection):
+    """Ask whether both sample notebooks are in the middle of a cell."""
+    return len(list(folder.glob("scenarios/*.runs"))) == 2
+
+
 def blocked(process, folder, connection):
     """Ask whether a session waits for a lock."""
     return connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall()
@@ -57,6 +63,17 @@ def running(statement):
     return lambda process, folder, connection: connection.execute(query, [statement]).fetchall()
 
 
+CELL = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep(600)"
+# `ticketsvc report` on the sample notebooks of the folder that it runs in.
+REPORT = """
+from pathlib import Path
+import ticketsvc.__main__, ticketsvc.cli
+from ticketsvc.lab.report import execution, notebooks
+ticketsvc.cli.report.ROOT = Path.cwd()
+notebooks.NOTEBOOKS = Path("scenarios")
+execution.PRELOAD = "pass"  # for speed
+ticketsvc.__main__.main()
+"""
 # What is typed, whether DATABASE_URL is set, the moment, the signal: each command, each signal.
 MOMENTS = [
     ("db start", False, entry("home/*"), "SIGINT"),
@@ -66,7 +83,7 @@ MOMENTS = [
     ("bench --seconds 60", True, scratch_database, "SIGTERM"),
     ("faults --times 99 --instances 1", False, child("serve"), "SIGTERM"),
     ("overload", False, entry("ticketsvc-pg-*"), "SIGINT"),
-    ("report --only 1 --only 2 --output output", True, child("ipykernel"), "SIGINT"),
+    ("report --output output", True, both_cells_run, "SIGINT"),
     ("explore scenarios/silent.toml", True, child("service.py"), "SIGINT"),
     ("explore scenarios/python.toml", True, running("SELECT pg_sleep%"), "SIGINT"),
     ("stress scenarios/psql.toml", True, running("SELECT pg_sleep%"), "SIGTERM"),
@@ -93,6 +110,9 @@ def start(open_folder, database):
     write(scenarios, by_service("silent"), "silent.toml")
     write(scenarios, by_psql("SELECT pg_sleep(600)"), "psql.toml")
     write(scenarios, by_python("sleep"), "python.toml")
+    for name in ("01-a", "02-b"):
+        cell = CELL.format(str(scenarios / f"{name}.runs"))
+        samples.write(scenarios, name, "Does it end?", cell, shares=True)
     with contextlib.ExitStack() as stack:
         # Under nohup it is ignored, and what is started here would inherit that.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
@@ -101,6 +121,8 @@ def start(open_folder, database):
             environment = {"TMPDIR": str(open_folder), "TICKETSVC_HOME": str(home)}
             if given:
                 environment["DATABASE_URL"] = database
+            if typed.startswith("report"):
+                environment["program"] = ("-c", REPORT)
             command = start_command(*typed.split(), cwd=open_folder, **environment)
             stack.callback(command.wait)
             stack.callback(command.kill)
@@ -129,6 +151,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
     eventually(lambda: processes_in(open_folder) == [])
     kept = {"home", "output", "scenarios", f"ticketsvc-{os.geteuid()}"}
     assert {each.name for each in open_folder.iterdir()} <= kept
+    assert {each.name for each in open_folder.glob("output/*")} <= {"index.html"}
     assert not databases_named(connection, "ticketsvc_")
 
 

@@ -1,6 +1,7 @@
 """Execute a notebook with papermill, in a kernel of this very Python, so that it can be stopped."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -59,7 +60,8 @@ class Execution:
     def run(self) -> tuple[NotebookNode, Exception | None]:
         """Run every cell; return the executed copy, and why it did not reach its end.
 
-        The reason is None where a cell raised: the copy shows that.
+        The reason is None where a cell raised: the copy shows that. Raise `Stopped` after `stop`:
+        how far an interrupted notebook came is no result.
         """
         with tempfile.TemporaryDirectory(prefix="ticketsvc-report-") as folder:
             copy = Path(folder) / "executed.ipynb"
@@ -74,6 +76,8 @@ class Execution:
                 pass  # the copy shows it
             except Exception as error:  # a timeout, a dead kernel: whatever it is, the page says it
                 problem = error
+            if self._stopping:
+                raise Stopped
             executed = read_notebook(copy if copy.exists() else self.notebook)
         executed.cells = [
             cell
@@ -103,7 +107,7 @@ class Execution:
             self._before_cells()
             self._before_cells = None
         if self._stopping:
-            raise _Stopped
+            raise Stopped
 
     def stop(self, *, kill: bool) -> None:
         """Interrupt the cell that runs, or *kill* the kernel; no further cell starts."""
@@ -119,13 +123,14 @@ def stop_all(executions: Sequence[Execution], ended: "Sequence[Future[Any]]") ->
     """
     for kill in (False, False, True):
         for execution in executions:
-            execution.stop(kill=kill)
+            with contextlib.suppress(Exception):  # its kernel ends meanwhile; the others go on
+                execution.stop(kill=kill)
         if not wait(ended, _STOP_TIMEOUT_S).not_done:
             return
 
 
-class _Stopped(Exception):
-    """No further cell is to start."""
+class Stopped(Exception):
+    """The notebook was stopped: no further cell starts."""
 
 
 class _Kernel(AsyncKernelManager):  # type: ignore[misc]

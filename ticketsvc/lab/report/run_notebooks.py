@@ -50,7 +50,7 @@ def run_notebooks(
     With *second_database*, two that share the machine run at the same time, one of them there.
     One that fails becomes a page too, and the next one runs. No file holds the database's password.
     A signal to this process interrupts the running cells, waits until they have cleaned up, and
-    ends the kernels.
+    ends the kernels. An interrupted notebook leaves its earlier page and copy as they were.
     """
     databases: list[Mapping[str, str]] = [{}]
     if second_database is not None:
