@@ -43,6 +43,8 @@ FORBIDDEN = {
     "lab.checker": _DRIVERS,
     "lab.charts": _DRIVERS,
     "lab.widgets": _DRIVERS,
+    "lab.experiments": ("ticketsvc.lab.notebook", "ticketsvc.lab.report"),
+    "lab.notebook": ("ticketsvc.lab.report",),
     "lab.explore": ("ticketsvc.lab.charts", "matplotlib"),  # a command that starts fast
 }
 

@@ -5,11 +5,9 @@ import inspect
 import re
 import textwrap
 from base64 import b64encode
-from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
-import pandas as pd
 from IPython.display import HTML, Code, Markdown, display
 from matplotlib.figure import Figure
 
@@ -18,9 +16,17 @@ from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
 from ticketsvc.lab.charts.svg import as_svg
 from ticketsvc.lab.figures import recorded
-from ticketsvc.lab.report.questions import QUESTIONS
 from ticketsvc.lab.story import Claims
 from ticketsvc.settings import ROOT
+
+QUESTIONS = (
+    "Is it broken?",
+    "Why?",
+    "What fixes it?",
+    "What does it cost?",
+    "How do we know?",
+)
+"""What the first screen of the index answers, in this order."""
 
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
 ANSWER_MIME = "application/vnd.ticketsvc.answer+json"
@@ -112,12 +118,6 @@ def show_example(file: str, function: str) -> None:
     if found is None:
         raise ValueError(f"examples/{file} has no function {function}")
     display(Code(found[0], language="python" if file.endswith(".py") else "javascript"))
-
-
-def folded(summary: str, facts: Mapping[str, object]) -> HTML:
-    """Return a table of *facts* that opens when *summary* is clicked."""
-    table = pd.DataFrame({"value": [str(value) for value in facts.values()]}, list(facts))
-    return HTML(f"<details class='facts'><summary>{summary}</summary>{table.to_html()}</details>")
 
 
 def say(text: str) -> None:

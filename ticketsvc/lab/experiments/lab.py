@@ -10,7 +10,6 @@ from typing import LiteralString
 
 import pandas as pd
 import psycopg
-from IPython.display import HTML
 
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.locate import check_server
@@ -28,7 +27,6 @@ from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
-from ticketsvc.lab.notebook import folded
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.settings import load_settings
 
@@ -99,23 +97,32 @@ class Lab:
         events = [seed.event for seed in SIX_EVENTS]
         return self.connection.execute(query, {"events": events}).fetchone() is None
 
-    def facts(self, **more: object) -> HTML:
-        """Return what the figures were measured on, folded; *more* are the notebook's own facts."""
+    def facts(self, **more: object) -> "Facts":
+        """Return what the figures were measured on; *more* are the notebook's own facts."""
         setting = load("lab")["setting"].query
         settings = {
             name: self.connection.execute(setting, {"name": name}).fetchone()
             for name in _SHOWN_SETTINGS
         }
-        facts = {
-            "PostgreSQL": self.server_version,
-            **{name: row[0] if row else "" for name, row in settings.items()},
-            "Python": platform.python_version(),
-            "psycopg": importlib.metadata.version("psycopg"),
-            "processors": os.cpu_count(),
-            **{name.replace("_", " "): value for name, value in more.items()},
-        }
-        what = f"Measured on PostgreSQL {self.server_version}, {facts['processors']} processors"
-        return folded(what, facts)
+        return Facts(
+            {
+                "PostgreSQL": self.server_version,
+                **{name: row[0] if row else "" for name, row in settings.items()},
+                "Python": platform.python_version(),
+                "psycopg": importlib.metadata.version("psycopg"),
+                "processors": os.cpu_count(),
+                **{name.replace("_", " "): value for name, value in more.items()},
+            }
+        )
+
+
+class Facts(dict[str, object]):
+    """What figures were measured on. JupyterLab shows it as a table that opens when clicked."""
+
+    def _repr_html_(self) -> str:
+        what = f"Measured on PostgreSQL {self['PostgreSQL']}, {self['processors']} processors"
+        table = pd.DataFrame({"value": [str(value) for value in self.values()]}, list(self))
+        return f"<details class='facts'><summary>{what}</summary>{table.to_html()}</details>"
 
 
 class DatabaseAway(NoDatabase):
