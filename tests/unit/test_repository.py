@@ -155,15 +155,23 @@ def test_commit_hooks_download_nothing_and_name_real_checks() -> None:
     assert [hook["entry"].split()[-1] for hook in hooks] == list(runner.CHECKS)
 
 
-def test_a_run_notebook_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_notebook_is_caught_and_stripped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = samples.write(tmp_path, "01-run", "Was it run?", parameters="buyers = 2  # how many")
-    dirty = json.loads(file.read_text())
+    clean, dirty = json.loads(file.read_text()), json.loads(file.read_text())
     dirty["cells"][1]["metadata"]["papermill"] = dirty["metadata"]["papermill"] = {"duration": 1.0}
     file.write_text(json.dumps(dirty))
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))  # it is closed
-    monkeypatch.setattr(sys, "argv", [*runner.CHECKS["notebooks"], str(file)])
-    with pytest.raises(SystemExit, match="1"):
+
+    def run(arguments: tuple[str, ...]) -> None:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))  # it is closed
+        monkeypatch.setattr(sys, "argv", [*arguments, str(file)])
         nbstripout.main()
+
+    with pytest.raises(SystemExit, match="1"):
+        run(runner.CHECKS["notebooks"])
+    run(runner.FIXES["notebooks"])
+    assert json.loads(file.read_text()) == clean
 
 
 def test_no_file_knows_where_the_repository_lies() -> None:
