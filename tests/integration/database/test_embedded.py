@@ -329,7 +329,8 @@ def test_an_unusable_address(server, url, error):
     assert len(str(refusal.value).splitlines()) == 1
 
 
-def test_a_database_without_an_encoding_is_refused_by_name(server):
+def test_the_server_has_utf8_and_a_database_without_an_encoding_is_refused_by_name(server):
+    assert server.administration.execute("SHOW server_encoding").fetchone() == ("UTF8",)
     server.administer(
         "CREATE DATABASE {} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0", "ascii"
     )

@@ -6,6 +6,7 @@ from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 
 from tests.support.contrast import contrast
+from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab import charts
 from ticketsvc.lab.charts import style as charting
 from ticketsvc.lab.charts.svg import as_svg
@@ -22,7 +23,7 @@ def labelled(figure: Figure) -> bool:
 
 @pytest.mark.parametrize("paper", ["#FFFFFF", "#10161D"])
 def test_every_allocator_has_a_colour_of_its_own_that_stands_out(paper: str) -> None:
-    known = [*charting.COLOURS.values()]
+    known = [charting.COLOURS[name] for name in ALLOCATORS]
     assert len({*known, charting.COLOURS["of next year"]}) == len(known) + 1
     for colour in (*known, *charting.LINE_COLOURS):
         assert contrast(colour, paper) >= 3, colour
