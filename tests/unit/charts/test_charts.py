@@ -123,7 +123,7 @@ def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:
 def test_a_large_chart_is_a_png(points: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, str]] = []
     monkeypatch.setattr("ticketsvc.lab.notebook.display", lambda data, **_: shown.append(data))
-    figure, [axes] = charting.new_figure()
+    figure, [axes] = charting.new_chart()
     axes.plot(range(points), "o")
     show(figure, "a line")
     assert [*shown[0]] == [kind, "text/plain"]

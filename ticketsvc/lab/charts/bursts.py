@@ -11,7 +11,7 @@ from ticketsvc.lab.charts.style import (
     INK,
     LINE_COLOURS,
     legend_below,
-    new_figure,
+    new_chart,
     note,
     say_finding,
 )
@@ -22,7 +22,7 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
 
     *numbers*: every number issued, copies included.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     copies = pd.Series(numbers).value_counts().sort_index()
     axes.bar(copies.index, copies.to_numpy(), color=COLOURS[allocator], width=0.8)
     axes.axhline(1, color=INK, linestyle="--", linewidth=1)
@@ -44,7 +44,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: purchases, total, tickets, unique, duplicates, one row per burst.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     kinds = bursts.groupby(["purchases", "total"], sort=False)
     for place, (_, kind) in enumerate(kinds):
         unique, issued = kind["unique"].mean(), kind["tickets"].mean()
@@ -86,7 +86,7 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: allocator, schema, total, unique, duplicates, one row per allocator and schema.
     """
-    figure, [axes] = new_figure(1.4 + 0.36 * len(bursts))
+    figure, [axes] = new_chart(1.4 + 0.36 * len(bursts))
     labels = [f"{row.allocator} on {row.schema}" for row in bursts.itertuples()]
     colours = [COLOURS[name] for name in bursts["allocator"]]
     axes.barh(labels, bursts["unique"], color=colours)
@@ -116,7 +116,7 @@ def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
 
     *sales*: process (its port), number, one row per ticket in an answer.
     """
-    figure, [axes] = new_figure(height=2.6)
+    figure, [axes] = new_chart(height=2.6)
     processes = sorted(sales["process"].unique())
     for place, (colour, process) in enumerate(zip(LINE_COLOURS, processes, strict=False)):
         numbers = sales["number"][sales["process"] == process]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ticketsvc.lab.charts.style import BUYERS, INK, new_figure, say_finding
+from ticketsvc.lab.charts.style import BUYERS, INK, new_chart, say_finding
 
 _GAP = 1.0  # between two classes, in steps
 _HELD = (
@@ -25,7 +25,7 @@ def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
     *schedules*: of two buyers, as `reduction_check.in_classes` returns them. A frame marks those
     that were executed.
     """
-    figure, [axes] = new_figure(4.8)
+    figure, [axes] = new_chart(4.8)
     columns = [rows for _, rows in schedules.groupby("class")]
     wide = max(map(len, schedules["steps"])) + _GAP
     for place, rows in enumerate(columns):

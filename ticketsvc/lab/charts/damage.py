@@ -8,7 +8,7 @@ from ticketsvc.lab.charts.style import (
     LINE_COLOURS,
     draw_intervals,
     legend_below,
-    new_figure,
+    new_chart,
     say_finding,
 )
 
@@ -18,7 +18,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
 
     *probabilities*: as `damage.by_purchases` gives them. Bars are 95 % intervals (Wilson).
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     sizes = probabilities.groupby("pool_size")
     for colour, shift, (size, rows) in zip(
         LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import INK, LINE_COLOURS, legend_below, new_figure, say_finding
+from ticketsvc.lab.charts.style import INK, LINE_COLOURS, legend_below, new_chart, say_finding
 
 _WITH, _WITHOUT, _SOLD, _LATER = LINE_COLOURS
 _ROW = 1.5
@@ -15,7 +15,7 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
     *answers* and *injections*: as `answers_over_time` and `injections_over_time` return them.
     """
     names = list(answers["fault"].unique())
-    figure, panels = new_figure(_ROW * len(names) + 1.1, len(names))
+    figure, panels = new_chart(_ROW * len(names) + 1.1, len(names))
     width = answers["at_s"].drop_duplicates().sort_values().diff().median()
     for axes, name in zip(panels, names, strict=True):
         counts = answers[answers["fault"] == name]
@@ -61,7 +61,7 @@ def sold_twice(with_keys: pd.DataFrame, without_keys: pd.DataFrame) -> Figure:
 
     Both: as `fault_table` returns them.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     names = list(without_keys["fault"].unique())
     for offset, rows, label, colour in (
         (-0.2, with_keys, "with keys", _WITH),
@@ -87,7 +87,7 @@ def lost_by_durability(rows: pd.DataFrame) -> Figure:
 
     *rows*: as `fault_table` returns them, for crashes.
     """
-    figure, [axes] = new_figure(2.4)
+    figure, [axes] = new_chart(2.4)
     names = [
         "synchronous_commit on" if durable else "synchronous_commit off"
         for durable in rows["durable"]

@@ -9,7 +9,7 @@ from ticketsvc.lab.charts.style import (
     NEUTRAL,
     READS,
     legend_below,
-    new_figure,
+    new_chart,
     say_finding,
 )
 
@@ -32,7 +32,7 @@ def recorded_statements(statements: pd.DataFrame) -> Figure:
     *statements*: as `recording.statement_table` returns them.
     """
     connections = list(dict.fromkeys(statements["connection"]))
-    figure, [axes] = new_figure(height=1.9 + 0.26 * max(2, len(connections)))
+    figure, [axes] = new_chart(height=1.9 + 0.26 * max(2, len(connections)))
     numbers = {name: number for number, name in enumerate(connections, start=1)}
     places = statements["connection"].map(numbers)
     span = statements["ended_ms"].max() if len(statements) else 1.0

@@ -8,7 +8,7 @@ from ticketsvc.lab.charts.style import (
     LINE_COLOURS,
     NEUTRAL,
     legend_below,
-    new_figure,
+    new_chart,
     say_finding,
 )
 
@@ -18,7 +18,7 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
 
     *nets*: as `safety_nets.compare_safety_nets` returns them.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     written = _by_net(nets, "wal_bytes")
     _draw_bars(axes, written, "%.0f")
     chain, trigger = (written.loc[name].iloc[-1] for name in ("chain", "sequence_trigger"))
@@ -32,7 +32,7 @@ def price_of_nets(nets: pd.DataFrame) -> Figure:
 
 def price_of_nets_in_time(nets: pd.DataFrame) -> Figure:
     """Draw the time per purchase under each safety net, as a multiple of that under none."""
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     spent = _by_net(nets, "microseconds")
     times = spent / spent.loc["none"]
     _draw_bars(axes, times, "%.2f")

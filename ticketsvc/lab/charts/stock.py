@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ticketsvc.lab.charts.style import LINE_COLOURS, legend_below, new_figure, say_finding
+from ticketsvc.lab.charts.style import LINE_COLOURS, legend_below, new_chart, say_finding
 
 
 def stock(pools: pd.DataFrame) -> Figure:
@@ -11,7 +11,7 @@ def stock(pools: pd.DataFrame) -> Figure:
 
     *pools*: event, total, available, issued.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     sold = pools["total"] - pools["available"]
     axes.barh(pools["event"], sold, color=LINE_COLOURS[0], label="sold")
     axes.barh(

@@ -1,4 +1,4 @@
-"""What all charts share: the colours, a figure with its panels, a title, labels, intervals.
+"""What all charts share: the colours, an empty chart with its panels, a title, labels, intervals.
 
 An allocator has the same colour in every chart. Each colour stands out from white and from the dark
 paper of a report (3:1), and the colour-blind can tell them apart; labels repeat what they say.
@@ -53,8 +53,8 @@ COLOURS = _Colours(
 )
 
 
-def new_figure(height: float = 3.6, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels, one below the other."""
+def new_chart(height: float = 3.6, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return an empty chart, as matplotlib's figure, and its panels, one below the other."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = list(figure.subplots(panels, 1, squeeze=False).flat)
     for one in axes:

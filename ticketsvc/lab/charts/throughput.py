@@ -12,7 +12,7 @@ from ticketsvc.lab.charts.style import (
     NEUTRAL,
     label_ends,
     legend_below,
-    new_figure,
+    new_chart,
     say_finding,
 )
 
@@ -28,7 +28,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
 
     *rates*: rows of `summary.summarise`, durable.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     for name, rows in rates.groupby("name", sort=False):
         noop = bool((rows["kind"] == "noop").all())
         axes.plot(
@@ -58,7 +58,7 @@ def simulated_and_measured(compared: pd.DataFrame) -> Figure:
 
     *compared*: batch, purchases, simulated_s, measured_s.
     """
-    figure, [axes] = new_figure()
+    figure, [axes] = new_chart()
     for column, colour, shift in (
         ("simulated_s", NEUTRAL, -0.2),
         ("measured_s", COLOURS["group_commit"], 0.2),
@@ -85,7 +85,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
 
     *predictions*: as `throughput.predict` returns them.
     """
-    figure, [times, rates] = new_figure(6.4, panels=2)
+    figure, [times, rates] = new_chart(6.4, panels=2)
     names = [
         f"{row.allocator}\n({row.purchases_per_commit} per commit)"
         for row in predictions.itertuples()
@@ -134,7 +134,7 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
     *pairs*: rows of `summary.summarise`. *effects*: by allocator, what not waiting does, as
     `throughput.effects_of_not_waiting` returns it.
     """
-    figure, [rates, risks] = new_figure(6.6, panels=2)
+    figure, [rates, risks] = new_chart(6.6, panels=2)
     names = list(dict.fromkeys(pairs["name"]))
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]

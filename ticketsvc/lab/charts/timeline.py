@@ -9,7 +9,7 @@ from ticketsvc.lab.charts.style import (
     NEUTRAL,
     READS,
     legend_below,
-    new_figure,
+    new_chart,
     note,
     say_finding,
 )
@@ -27,7 +27,7 @@ def timeline(steps: pd.DataFrame) -> Figure:
     *steps*: as `experiments.timeline.read_steps` returns them.
     """
     purchases = int(steps["purchase"].max())
-    figure, [axes] = new_figure(height=1.6 + 0.17 * purchases)
+    figure, [axes] = new_chart(height=1.6 + 0.17 * purchases)
     widths = (steps["ended_ms"] - steps["began_ms"]).clip(lower=0.15)
     for name, (colour, label) in _STEPS.items():
         chosen = steps["step"] == name

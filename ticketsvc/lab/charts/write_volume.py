@@ -7,7 +7,7 @@ from matplotlib.ticker import ScalarFormatter
 from ticketsvc.lab.charts.style import (
     COLOURS,
     label_ends,
-    new_figure,
+    new_chart,
     say_finding,
 )
 
@@ -17,7 +17,7 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
 
     *volumes*: as `write_volume.measure_write_volume` returns them.
     """
-    figure, [per_purchase, per_ticket] = new_figure(6.0, panels=2)
+    figure, [per_purchase, per_ticket] = new_chart(6.0, panels=2)
     for name, rows in volumes.groupby("allocator"):
         for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
             axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o")
