@@ -18,7 +18,7 @@ from ticketsvc.lab.report.facts import gather_facts
 from ticketsvc.lab.report.index import write_index
 from ticketsvc.lab.report.results import NotebookResult
 from ticketsvc.lab.report.run_notebooks import run_notebooks
-from ticketsvc.lab.report.runs import Run
+from ticketsvc.lab.report.runs import SavedRun
 from ticketsvc.lab.report.templating import POLICY
 from ticketsvc.settings import ROOT
 
@@ -121,7 +121,7 @@ def test_axe_finds_nothing(visits: Visits, findings: Findings) -> None:
 def test_two_runs_side_by_side_are_as_good_a_page(
     tmp_path: Path, visit: Visitor, findings: Findings
 ) -> None:
-    before, after = (Run(name, gather_facts(None) | {"Python": name}, {}) for name in "ab")
+    before, after = (SavedRun(name, gather_facts(None) | {"Python": name}, {}) for name in "ab")
     page = write_comparison(before, after, compare(before, after), tmp_path)
     [one] = visit([page], [400], ["td"])
     assert (one.outside, one.messages, one.overflow_px <= 0) == ([], [], True)

@@ -10,7 +10,7 @@ from ticketsvc.errors import UsageError
 from ticketsvc.lab import figures
 from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, WAL, RecordedFigure
 from ticketsvc.lab.report.compare import Row, compare, resolve, write_comparison
-from ticketsvc.lab.report.runs import NotebookRun, Run, choose_runs, read_run
+from ticketsvc.lab.report.runs import NotebookRun, SavedRun, choose_runs, read_run
 
 
 def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> RecordedFigure:
@@ -41,16 +41,16 @@ def test_a_difference_is_a_finding_only_beyond_the_noise(
     assert resolve(after, before) == finding
 
 
-def run(name: str, **notebook: Any) -> Run:
+def run(name: str, **notebook: Any) -> SavedRun:
     usual = {"state": "holds", "parameters": {"buyers": 30}, "duration_s": 9.0, "figures": []}
-    return Run(
+    return SavedRun(
         name,
         {"Date": name, "PostgreSQL": "18.1"},
         {"02-reproduce": NotebookRun(**(usual | notebook))},
     )
 
 
-def findings(before: Run, after: Run) -> set[tuple[str, str]]:
+def findings(before: SavedRun, after: SavedRun) -> set[tuple[str, str]]:
     return {(row.what, row.finding) for row in compare(before, after) if row.finding != "equal"}
 
 
@@ -60,7 +60,9 @@ def test_runs_that_differ_in_their_date_alone_have_no_finding() -> None:
 
 
 def test_what_became_other_is_named() -> None:
-    after = Run("b", {"PostgreSQL": "17.2"}, run("b", state="failed", duration_s=37.0).notebooks)
+    after = SavedRun(
+        "b", {"PostgreSQL": "17.2"}, run("b", state="failed", duration_s=37.0).notebooks
+    )
     expected = {("PostgreSQL", "other conditions"), ("verdict", "differs"), ("duration", "differs")}
     assert findings(run("a"), after) == expected
     assert ("parameter buyers", "other conditions") in findings(run("a"), run("b", parameters={}))
@@ -71,14 +73,14 @@ def test_no_time_is_compared_with_that_of_a_busy_machine() -> None:
     before = run("a", figures=[counts])
     slow = run("b", duration_s=99.0, figures=[more])
     assert {("duration", "differs"), ("sold", "differs")} == findings(before, slow)
-    busy = Run("b", slow.facts | {"Other work": "yes"}, slow.notebooks)
+    busy = SavedRun("b", slow.facts | {"Other work": "yes"}, slow.notebooks)
     expected = {("duration", "no difference resolved"), ("sold", "differs")}
     assert findings(before, busy) == expected | {("Other work", "other conditions")}
 
 
 def test_what_one_run_alone_has_is_no_difference() -> None:
     assert ("sold", "in one run only") in findings(run("a", figures=[figure(1)]), run("b"))
-    other = Run("b", run("b").facts, {})
+    other = SavedRun("b", run("b").facts, {})
     assert findings(run("a"), other) == {("verdict", "in one run only")}
 
 

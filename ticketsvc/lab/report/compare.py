@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from ticketsvc.lab import figures
 from ticketsvc.lab.figures import EXACT, REPEATED, RecordedFigure
-from ticketsvc.lab.report.runs import Run
+from ticketsvc.lab.report.runs import SavedRun
 from ticketsvc.lab.report.templating import write_filled
 
 Finding = Literal[
@@ -31,7 +31,7 @@ class Row:
     ratio: str = ""
 
 
-def compare(before: Run, after: Run) -> list[Row]:
+def compare(before: SavedRun, after: SavedRun) -> list[Row]:
     """Return what the runs share and where they differ, in the order of `Finding`.
 
     No difference of a time or a rate is resolved when a machine had other work to do.
@@ -53,7 +53,7 @@ def compare(before: Run, after: Run) -> list[Row]:
     return sorted(rows, key=lambda row: order.index(row.finding))
 
 
-def _compare_facts(before: Run, after: Run) -> Iterator[Row]:
+def _compare_facts(before: SavedRun, after: SavedRun) -> Iterator[Row]:
     for name in dict.fromkeys([*before.facts, *after.facts]):
         if name != "Date":
             was, now = (run.facts.get(name, "not known") for run in (before, after))
@@ -116,7 +116,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def write_comparison(before: Run, after: Run, rows: Sequence[Row], reports: Path) -> Path:
+def write_comparison(before: SavedRun, after: SavedRun, rows: Sequence[Row], reports: Path) -> Path:
     """Write *reports*/compare.html, which shows what `compare` found; return its path."""
     results = [row.finding for row in rows if row.notebook != "environment"]
     return write_filled(

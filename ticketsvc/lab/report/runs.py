@@ -32,7 +32,7 @@ class NotebookRun:
 
 
 @dataclass(frozen=True)
-class Run:
+class SavedRun:
     """One run: its name, what it ran on, and what became of each of its notebooks."""
 
     name: str
@@ -40,7 +40,7 @@ class Run:
     notebooks: dict[str, NotebookRun]
 
 
-_RECORD = TypeAdapter(Run)
+_RECORD = TypeAdapter(SavedRun)
 
 
 def new_run_name() -> str:
@@ -71,11 +71,11 @@ def save_run(
     }
     runs.mkdir(parents=True, exist_ok=True)
     unfinished = runs / f"{name}.json.part"
-    unfinished.write_bytes(_RECORD.dump_json(Run(name, dict(facts), ended), indent=1) + b"\n")
+    unfinished.write_bytes(_RECORD.dump_json(SavedRun(name, dict(facts), ended), indent=1) + b"\n")
     unfinished.replace(runs / f"{name}.json")
 
 
-def read_run(file: Path) -> Run:
+def read_run(file: Path) -> SavedRun:
     """Return the run that `save_run` wrote; raise `UsageError` when *file* holds none."""
     try:
         run = _RECORD.validate_json(file.read_bytes())
@@ -95,7 +95,7 @@ def _possible(figure: RecordedFigure) -> bool:
     return finite and numbers == sorted(numbers) and figure.noise >= EXACT
 
 
-def choose_runs(runs: Path, wanted: Sequence[str]) -> tuple[Run, Run]:
+def choose_runs(runs: Path, wanted: Sequence[str]) -> tuple[SavedRun, SavedRun]:
     """Return the two runs to compare: those *wanted*, or the one wanted and the newest other.
 
     Each is the name of a record in *runs*, or a file. Raise `UsageError` that names the runs.
