@@ -10,8 +10,8 @@ from aiohttp import web
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
+from ticketsvc.lab.workload.barrier import Barrier, HeldBody
 from ticketsvc.lab.workload.burst import run_workload, takes_keys
-from ticketsvc.lab.workload.gate import Gate, GatedBody
 from ticketsvc.lab.workload.history import summarise
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.service.app import create_app
@@ -33,8 +33,8 @@ async def sell(request):
 
 
 async def test_no_body_is_complete_before_all_have_come_so_far():
-    gate = Gate(3, 60)
-    bodies = [aiter(GatedBody(b"{...}", gate)) for _ in range(3)]
+    barrier = Barrier(3, 60)
+    bodies = [aiter(HeldBody(b"{...}", barrier)) for _ in range(3)]
     assert [await anext(body) for body in bodies] == [b"{..."] * 3
     endings = [asyncio.ensure_future(anext(body)) for body in bodies[:2]]
     for _ in range(10):
@@ -42,12 +42,12 @@ async def test_no_body_is_complete_before_all_have_come_so_far():
     assert not any(ending.done() for ending in endings)
     assert await anext(bodies[2]) == b"}"
     assert await asyncio.gather(*endings) == [b"}"] * 2
-    assert [chunk async for chunk in GatedBody(b"{...}", gate)] == [b"{...}"]  # those that follow
+    assert [chunk async for chunk in HeldBody(b"{...}", barrier)] == [b"{...}"]  # those that follow
 
 
 async def test_a_body_that_never_came_is_not_waited_for():
-    gate = Gate(2, 60)
-    come, failed = GatedBody(b"{...}", gate), GatedBody(b"{...}", gate)
+    barrier = Barrier(2, 60)
+    come, failed = HeldBody(b"{...}", barrier), HeldBody(b"{...}", barrier)
     chunks = aiter(come)
     await anext(chunks)
     ending = asyncio.ensure_future(anext(chunks))

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.workload.gate import Gate
+from ticketsvc.lab.workload.barrier import Barrier
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload, purchase_url
 from ticketsvc.lab.workload.sender import CONNECT_S, send_attempt
@@ -49,10 +49,10 @@ async def run_workload(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         buyers = min(workload.concurrency, workload.purchases)
         await _open_connections(session, list(itertools.islice(itertools.cycle(targets), buyers)))
-        gate = Gate(buyers if workload.arrivals_s is None else 0, connect_s)
+        barrier = Barrier(buyers if workload.arrivals_s is None else 0, connect_s)
         start = time.monotonic()
 
-        async def buy(number: int, gate: Gate | None) -> None:
+        async def buy(number: int, barrier: Barrier | None) -> None:
             attempt = Attempt(
                 purchase=f"{run}-{number + 1}",
                 url="",
@@ -71,10 +71,10 @@ async def run_workload(
                     session,
                     target,
                     replace(attempt, url=str(target.with_user(None))),  # without a password
-                    gate=gate,
+                    barrier=barrier,
                     timeout_s=workload.timeout_s,
                 )
-                gate = None
+                barrier = None
                 history.append(answered)
                 on_answer(answered)
                 tries.append(answered)
@@ -85,7 +85,7 @@ async def run_workload(
                 await asyncio.sleep(pause)
 
         async def keep_buying() -> None:
-            first: Gate | None = gate
+            first: Barrier | None = barrier
             for number in queue:
                 if enough():
                     return

@@ -14,11 +14,11 @@ import aiohttp
 from yarl import URL
 
 from ticketsvc.errors import OutcomeUnknown
-from ticketsvc.lab.workload.gate import Gate, GatedBody
+from ticketsvc.lab.workload.barrier import Barrier, HeldBody
 from ticketsvc.lab.workload.history import Attempt
 
 CONNECT_S = 5.0
-"""How long a connection may take to open, and a gate may wait for those that are not open."""
+"""How long a connection may take to open, and a barrier may wait for those that are not open."""
 
 NO_NUMBERS = "sold, but the answer has no list of ticket numbers"
 
@@ -28,7 +28,7 @@ async def send_attempt(
     target: URL,
     attempt: Attempt,
     *,
-    gate: Gate | None,
+    barrier: Barrier | None,
     timeout_s: float,
 ) -> Attempt:
     """Send *attempt* and return it with its outcome, times and numbers.
@@ -44,7 +44,7 @@ async def send_attempt(
     }
     if attempt.key is not None:
         headers["Idempotency-Key"] = f'"{attempt.key}"'
-    body = GatedBody(content, gate)
+    body = HeldBody(content, barrier)
     answered = await _post(session, target, attempt, headers, body, timeout_s=timeout_s)
     body.give_up()
     return replace(answered, sent_s=body.sent_s, answered_s=time.monotonic())
@@ -55,7 +55,7 @@ async def _post(
     target: URL,
     attempt: Attempt,
     headers: dict[str, str],
-    body: GatedBody,
+    body: HeldBody,
     *,
     timeout_s: float,
 ) -> Attempt:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 
-class Gate:
+class Barrier:
     """Stays closed until as many requests as *awaited* have arrived, or *limit_s* is over.
 
     The time limit exists so that one request that cannot connect does not hold up the others.
@@ -30,39 +30,39 @@ class Gate:
             self._open.set()
 
     async def pass_through(self) -> None:
-        """Arrive, and wait until the gate opens."""
+        """Arrive, and wait until the barrier opens."""
         self.arrive()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._open.wait(), self._limit_s)
         self._open.set()
 
 
-class GatedBody:
-    """A request's body whose last byte waits at a gate; without one, it is sent whole.
+class HeldBody:
+    """A request's body whose last byte waits at a barrier; without one, it is sent whole.
 
     *sent_s* is when the last byte was sent, and *on_sent* is called then.
     """
 
-    def __init__(self, content: bytes, gate: Gate | None) -> None:
+    def __init__(self, content: bytes, barrier: Barrier | None) -> None:
         self._content = content
-        self._gate = None if gate is None or gate.is_open else gate
-        self._before_gate = self._gate is not None
+        self._barrier = None if barrier is None or barrier.is_open else barrier
+        self._before_barrier = self._barrier is not None
         self.sent_s = time.monotonic()
         self.on_sent: Callable[[], None] = lambda: None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         rest = self._content
-        if self._gate is not None:
+        if self._barrier is not None:
             yield rest[:-1]
             rest = rest[-1:]
-            self._before_gate = False
-            await self._gate.pass_through()
+            self._before_barrier = False
+            await self._barrier.pass_through()
         self.sent_s = time.monotonic()
         self.on_sent()
         yield rest
 
     def give_up(self) -> None:
-        """Count the request as arrived if it never came to the gate: the others may go on."""
-        if self._gate is not None and self._before_gate:
-            self._before_gate = False
-            self._gate.arrive()
+        """Count the request as arrived if it never came to the barrier: the others may go on."""
+        if self._barrier is not None and self._before_barrier:
+            self._before_barrier = False
+            self._barrier.arrive()
