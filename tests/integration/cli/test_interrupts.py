@@ -82,7 +82,7 @@ MOMENTS = [
     ("explore --buyers 3 --sample 1000", True, running("%INSERT INTO%"), "SIGHUP"),
     ("bench --seconds 60", True, scratch_database, "SIGTERM"),
     ("faults --times 99 --instances 1", False, child("serve"), "SIGTERM"),
-    ("overload", False, entry("ticketsvc-pg-*"), "SIGINT"),
+    ("overload", False, child("serve"), "SIGINT"),
     ("report --output output", True, both_cells_run, "SIGINT"),
     ("explore scenarios/silent.toml", True, child("service.py"), "SIGINT"),
     ("explore scenarios/python.toml", True, running("SELECT pg_sleep%"), "SIGINT"),
