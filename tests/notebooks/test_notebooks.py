@@ -22,7 +22,7 @@ Sizes = dict[str, dict[str, Any]]
 BUG: Sizes = {
     "01-seed": {},
     "02-reproduce": {"repetitions": 2, "repetitions_of_kinds": 1, "kinds": [[2, 16]]},
-    "03-root-cause": {"arrivals": [1, 10], "pool_sizes": [10], "repetitions": 2},
+    "03-root-cause": {"arrivals": [1, 10], "pool_sizes": [1], "repetitions": 2},
     "05-several-instances": {"repetitions": 1, "ports": [0, 0], "more_processes": 2},
 }
 FIX: Sizes = {

@@ -57,16 +57,20 @@ def check_then_act(steps: pd.DataFrame, total: int) -> str:
 
 
 def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
-    """Say how many bursts were damaged, alone and together, over all pool sizes."""
+    """Say how many bursts were damaged, over all pool sizes and with the smallest pool."""
+    smallest, most = by_purchases["pool_size"].min(), by_purchases["purchases"].max()
+    row = by_purchases.set_index(["pool_size", "purchases"]).loc[(smallest, most)]
     found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
     counted = "; ".join(
-        f"{number} purchase{'s' if number > 1 else ''}: {row['damaged']} of {row['repetitions']}"
-        for number, row in found.iterrows()
+        f"{number} purchase{'s' if number > 1 else ''}: {one['damaged']} of {one['repetitions']}"
+        for number, one in found.iterrows()
     )
     return (
         f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
-        "once never finds the bug. A smaller connection pool does not help: even with one "
-        "connection, purchases take turns *between their statements*, not one after another."
+        "once never finds the bug. The smallest pool does not prevent it: with "
+        f"{smallest} connection{'s' if smallest > 1 else ''}, {row['damaged']:.0f} of "
+        f"{row['repetitions']:.0f} bursts of {most} purchases were damaged. Purchases take turns "
+        "*between their statements*, not one after another."
     )
 
 
