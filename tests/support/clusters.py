@@ -25,6 +25,7 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "deadlock_timeout": "100ms",
 }
+CHEAP_LOGIN = {"scram_iterations": "1"}  # the default is 4096, a third of what a connection costs
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's, where cloning a database is ten times as fast
 MEMORY_NEEDED_BYTES = 4 * 2**30
 
@@ -59,11 +60,15 @@ class Cluster:
 @contextmanager
 def start_cluster(binaries_folder: Path | None = None, **settings: str) -> Iterator[Cluster]:
     """Start a server, with *settings* too, and make its template; stop it when the block ends."""
+    if binaries_folder is None:  # PostgreSQL 16 or newer has this setting
+        settings = CHEAP_LOGIN | settings
     with (
         _start(binaries_folder, SETTINGS | settings) as server,
         psycopg.connect(server.url, autocommit=True) as administration,
     ):
         cluster = Cluster(server, administration)
+        password = sql.Literal(administration.info.password)  # hashed again, as the settings say
+        administration.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
         cluster.administer("CREATE DATABASE {}", TEMPLATE)
         with psycopg.connect(cluster.url(TEMPLATE), autocommit=True) as connection:
             ensure_schemas(connection)
