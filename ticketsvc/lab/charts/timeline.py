@@ -62,7 +62,9 @@ def timeline(steps: pd.DataFrame) -> Figure:
     )
     axes.set_ylim(purchases + 0.8, -0.8)
     axes.set_xlim(left=-0.02 * steps["ended_ms"].max())
-    axes.set(xlabel="time since the first statement (ms)", ylabel="purchase, in order of its read")
+    axes.set(
+        xlabel="time since the reads were released (ms)", ylabel="purchase, in order of its read"
+    )
     axes.set_yticks([1, *range(5, purchases + 1, 5)])
     legend_below(figure)
     return figure

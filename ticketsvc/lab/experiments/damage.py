@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
+from statistics import median
 
 import pandas as pd
 
@@ -31,7 +32,8 @@ async def by_purchases(
 
     Arrivals are uniform over the window, drawn from *seed*; the stock is enough for all. Pool
     sizes run side by side, each with a server process and an event of its own. One row per
-    pool size and number: repetitions, damaged, probability and its 95 % interval (Wilson).
+    pool size and number: repetitions, damaged, probability and its 95 % interval (Wilson), and
+    took_ms, the median of what a purchase took.
     """
 
     async def with_pool(size: int, urls: Sequence[str]) -> list[dict[str, float]]:
@@ -44,11 +46,10 @@ async def by_purchases(
                     tuple(sorted(arrivals.uniform(0, window_s) for _ in range(number)))
                     for _ in range(repetitions)
                 ]
-                damaged = await _count_damaged(own, urls, f"{event}-{size}", draws, size)
+                damaged, took_ms = await _count_damaged(own, urls, f"{event}-{size}", draws, size)
                 count()
-                rows.append(
-                    {"pool_size": size, "purchases": number, **_probability(damaged, repetitions)}
-                )
+                kind = {"pool_size": size, "purchases": number, "took_ms": took_ms}
+                rows.append({**kind, **_probability(damaged, repetitions)})
         return rows
 
     kinds = len(purchases) * len(pool_sizes)
@@ -65,15 +66,16 @@ async def _count_damaged(
     event: str,
     draws: Sequence[tuple[float, ...]],
     pool_size: int = 10,
-) -> int:
-    damaged = 0
+) -> tuple[int, float]:
+    damaged, took_s = 0, []
     for arrivals_s in draws:
         number = len(arrivals_s)
         workload = Workload(event, number, concurrency=number, arrivals_s=arrivals_s)
         trial = Trial("naive", "original", number * workload.quantity, workload, pool_size)
         burst = await run_trial(lab, urls, trial)
         damaged += not burst.verdict.clean
-    return damaged
+        took_s += [one.answered_s - one.sent_s for one in burst.history]
+    return damaged, 1e3 * median(took_s)
 
 
 def _probability(damaged: int, repetitions: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ def read_steps(trace: Path, since_s: float | None = None) -> pd.DataFrame:
     """Return the steps of *naive* on the original schema from a trace, in the order they ended.
 
     Columns: purchase (1, 2 … in order of their reads), step (read_pool, insert_ticket,
-    decrement), began_ms and ended_ms since the first statement, quantity, number (the ticket
+    decrement), began_ms and ended_ms since the first read was free, quantity, number (the ticket
     inserted), read_available (what the read returned), stale_by (for a decrement: how many
     rivals subtracted between this purchase's read and its own subtraction). What a statement
     waited before *since_s* is left out.

@@ -6,7 +6,9 @@ from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.story import Claims
 
-ANSWER = "Check-then-act: all purchases read the same stock before the first one subtracts from it."
+ANSWER = (
+    "Check-then-act: a purchase decides on the stock it has read; others sell before it subtracts."
+)
 TIMELINE = (
     "Timeline: one line per purchase, with its read, its inserts and its subtraction; "
     "stale reads are marked with a cross"
@@ -39,20 +41,21 @@ def all_had_read_before_the_first_subtracted(steps: pd.DataFrame, total: int) ->
     stale = subtractions["stale_by"]
     return (
         f"**What this shows.** {(reads['read_available'] == total).sum()} of {len(reads)} "
-        f"purchases read {total}. The last read ended {reads['ended_ms'].max():.1f} ms after the "
-        f"first statement began, the first subtraction {subtractions['ended_ms'].min():.1f} ms "
-        "after it. In between, the purchases insert their tickets: what they insert was decided "
-        f"by the read. {(stale > 0).sum()} subtracted on a stale read, the last of them after "
-        f"{stale.max()} others had sold."
+        f"purchases read {total}. Their last read ended at {reads['ended_ms'].max():.0f} ms. The "
+        f"first subtraction began at {subtractions['began_ms'].min():.0f} ms, and ended at "
+        f"{subtractions['ended_ms'].min():.0f} ms. What a purchase inserts was decided by its "
+        f"read. {(stale > 0).sum()} subtracted on a stale read, the last of them after "
+        f"{stale.max()} others had subtracted."
     )
 
 
 def check_then_act(steps: pd.DataFrame, total: int) -> str:
     """Answer why, in one line."""
     return (
-        f"Check-then-act: {(_reads(steps)['read_available'] == total).sum()} purchases read that "
-        f"{total} tickets are left before the first of them subtracted. Each then sold what it had "
-        "read."
+        "Check-then-act: a purchase reads the stock, and subtracts later. "
+        f"{(_reads(steps)['read_available'] == total).sum()} purchases had read that {total} "
+        "tickets are left before the first of them subtracted, because the test held them. Each "
+        "then sold what it had read."
     )
 
 
@@ -60,17 +63,19 @@ def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
     """Say how many bursts were damaged, over all pool sizes and with the smallest pool."""
     smallest, most = by_purchases["pool_size"].min(), by_purchases["purchases"].max()
     row = by_purchases.set_index(["pool_size", "purchases"]).loc[(smallest, most)]
+    took = by_purchases["took_ms"]
     found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
     counted = "; ".join(
         f"{number} purchase{'s' if number > 1 else ''}: {one['damaged']} of {one['repetitions']}"
         for number, one in found.iterrows()
     )
     return (
-        f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
-        "once never finds the bug. The smallest pool does not prevent it: with "
-        f"{smallest} connection{'s' if smallest > 1 else ''}, {row['damaged']:.0f} of "
-        f"{row['repetitions']:.0f} bursts of {most} purchases were damaged. Purchases take turns "
-        "*between their statements*, not one after another."
+        f"**What this shows.** Bursts damaged, all pools together: {counted}. A purchase took "
+        f"{took.min():.0f} to {took.max():.0f} ms (medians), and two overlap when they arrive "
+        "closer together. So a test that buys once never finds the bug. The smallest pool does "
+        f"not prevent it: with {smallest} connection{'s' if smallest > 1 else ''}, "
+        f"{row['damaged']:.0f} of {row['repetitions']:.0f} bursts of {most} purchases were "
+        "damaged. Purchases take turns *between their statements*, not one after another."
     )
 
 
@@ -85,7 +90,7 @@ def claims(
             by_hand.tickets["number"].tolist() == [1] and by_hand.available == 0
         ),
         "the burst was damaged": burst.duplicates > 0,
-        "all had read before the first subtraction": (
+        "held by the test, all had read before the first subtraction": (
             reads["ended_ms"].max() <= subtractions["ended_ms"].min()
         ),
         "all read the same stock": reads["read_available"].nunique() == 1,
