@@ -69,7 +69,8 @@ def test_matrix_counts_violations_per_mechanism():
 def test_matrix_states_the_finding_and_shows_only_what_occurs():
     figure = matrix(CASES)
     assert flat(figure.get_suptitle()) == (
-        "No safe mechanism has a schedule that breaks the invariant; others do: naive_bulk"
+        "No safe mechanism has a schedule that breaks the invariant; others do: "
+        "naive_bulk (duplicate, oversold)"
     )
     assert [one.get_text() for one in figure.legends[0].get_texts()] == [
         "✓ clean",
@@ -96,14 +97,13 @@ def test_matrix_of_another_violation():
     assert bars(figure.axes[0]) == {0: [0.3, 0.1, 0.1, 0.2, 0.3]}
 
 
-def test_each_class_is_a_column_and_what_was_executed_has_a_frame():
+def test_each_class_is_a_column_and_what_was_executed_is_marked():
     one, other = [(0, "read"), (1, "read")], [(1, "read"), (0, "read")]
     schedules = pd.DataFrame(
         {"class": 1, "steps": [one, other], "executed": [True, False], "clean": True}
     )
     [axes] = classes_and_held_commits(schedules).axes
-    frames = [patch for patch in axes.patches if not patch.get_fill()]
-    assert len(frames) == 1
+    assert [text.get_text() for text in axes.texts].count("►") == 1
     title = flat(axes.get_title(loc="left"))
-    assert title.startswith("2 schedules in 1 classes: the 1 with a frame")
+    assert title.startswith("2 schedules in 1 classes: the 1 marked ►")
     assert "2 schedules: clean" in [flat(text.get_text()) for text in axes.texts]

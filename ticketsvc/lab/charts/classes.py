@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ticketsvc.lab.charts.style import BUYERS, INK, new_chart, say_finding
+from ticketsvc.lab.charts.style import BUYERS, new_chart, say_finding
 
+_EXECUTED = "►"
 _GAP = 1.0  # between two classes, in steps
 _HELD = (
     (
@@ -22,8 +23,8 @@ _HELD = (
 def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
     """Draw each schedule as a row of steps, a column per class; below, a held commit.
 
-    *schedules*: of two buyers, as `reduction_check.in_classes` returns them. A frame marks those
-    that were executed.
+    *schedules*: of two buyers, as `reduction_check.in_classes` returns them. A mark stands
+    before those that were executed.
     """
     figure, [axes] = new_chart(4.8)
     columns = [rows for _, rows in schedules.groupby("class")]
@@ -37,12 +38,12 @@ def classes_and_held_commits(schedules: pd.DataFrame) -> Figure:
     for down, (name, boxes) in enumerate(_HELD):
         axes.text(0, bottom + down + 0.45, name, va="center", fontsize="small")
         _draw_steps(axes, 2 * wide, bottom + down, boxes)
-    axes.set(xlim=(-0.2, len(columns) * wide - _GAP + 0.2), ylim=(bottom + len(_HELD), -1.2))
+    axes.set(xlim=(-0.7, len(columns) * wide - _GAP + 0.2), ylim=(bottom + len(_HELD), -1.2))
     axes.set_axis_off()
     say_finding(
         axes,
         f"{len(schedules)} schedules in {len(columns)} classes: "
-        f"the {schedules['executed'].sum()} with a frame are executed and represent all",
+        f"the {schedules['executed'].sum()} marked {_EXECUTED} are executed and represent all",
     )
     return figure
 
@@ -56,8 +57,7 @@ def _draw_class(axes: Axes, left: float, rows: pd.DataFrame) -> None:
     for down, row in enumerate(ordered.itertuples()):
         _draw_steps(axes, left, down, [(who, name[0], 1) for who, name in row.steps])
         if row.executed:
-            corner, width = (left - 0.05, down - 0.05), len(row.steps) + 0.04
-            axes.add_patch(Rectangle(corner, width, 0.9, fill=False, linewidth=2.5, color=INK))
+            axes.text(left - 0.1, down + 0.43, _EXECUTED, ha="right", va="center")
 
 
 def _draw_steps(

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from ticketsvc.lab.outcome_looks import KINDS, shown
+from ticketsvc.lab.outcome_looks import BAD, KINDS, shown
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
+_THINNEST = 0.04  # of a bar: less is not seen
 
 
 def matrix(table: pd.DataFrame) -> Figure:
@@ -19,7 +20,7 @@ def matrix(table: pd.DataFrame) -> Figure:
     *table*: mechanism, schema, safe, buyers, stock, complete, schedules, clean, and kinds (the
     schedules of each outcome), as `mechanism_matrix.explore_matrix` returns them. A schedule
     counts as the worst that is true of it. Each bar shows its most frequent outcome and how many
-    schedules have it, "≥" where not all were covered.
+    schedules have it, "≥" where not all were covered. A small share is drawn wider, to be seen.
     """
     mechanisms = list(dict.fromkeys(zip(table["mechanism"], table["schema"], strict=True)))
     columns = list(dict.fromkeys(zip(table["buyers"], table["stock"], strict=True)))
@@ -39,7 +40,8 @@ def matrix(table: pd.DataFrame) -> Figure:
     figure.suptitle(finding, x=0.01, ha="left", fontsize="medium", fontweight="bold")
     seen = shown(kind for kinds in table["kinds"] for kind in kinds)
     figure.legend(
-        title="the number in a bar: the schedules with its most frequent outcome",
+        title="the number in a bar: the schedules with its most frequent outcome; "
+        f"a share below {_THINNEST:.0%} is drawn as {_THINNEST:.0%}",
         handles=[Patch(facecolor=look.colour, label=f"{look.mark} {look.kind}") for look in seen],
         loc="outside lower center",
         ncols=len(seen),
@@ -51,9 +53,10 @@ def matrix(table: pd.DataFrame) -> Figure:
 def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]]) -> None:
     for case in cases.itertuples():
         place, left, most = mechanisms.index((case.mechanism, case.schema)), 0.0, 0
+        widths = {kind: max(_THINNEST, n / case.schedules) for kind, n in case.kinds.items() if n}
         for look in shown(KINDS):
             count = case.kinds.get(look.kind, 0)
-            share = count / max(1, case.schedules)
+            share = widths.get(look.kind, 0) / sum(widths.values())
             axes.barh(place, share, left=left, height=0.8, color=look.colour)
             if count > most:
                 most, middle, words_of = count, left + share / 2, look
@@ -66,6 +69,8 @@ def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
     axes.set_xticks([0, 1])
+    for end, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
+        end.set_horizontalalignment(side)
     axes.tick_params(labelsize="small")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -80,7 +85,10 @@ def _label(table: pd.DataFrame, mechanism: str, schema: str) -> str:
 
 def _finding(table: pd.DataFrame) -> str:
     violating = table["schedules"] > table["clean"]
-    wrong = list(dict.fromkeys(table.loc[violating & ~table["safe"], "mechanism"]))
+    wrong = [
+        f"{name} ({_ways(cases)})"
+        for name, cases in table[violating & ~table["safe"]].groupby("mechanism", sort=False)
+    ]
     broken = list(dict.fromkeys(table.loc[violating & table["safe"], "mechanism"]))
     words = (
         f"Safe mechanisms that break the invariant: {', '.join(broken)}"
@@ -88,3 +96,11 @@ def _finding(table: pd.DataFrame) -> str:
         else "No safe mechanism has a schedule that breaks the invariant"
     )
     return words + (f"; others do: {', '.join(wrong)}" if wrong else "")
+
+
+def _ways(cases: pd.DataFrame) -> str:
+    """Return in which ways the schedules of *cases* break the invariant."""
+    seen = {
+        way for kinds in cases["kinds"] for kind in kinds if kind in BAD for way in kind.split(", ")
+    }
+    return ", ".join(look.kind for look in shown(seen))

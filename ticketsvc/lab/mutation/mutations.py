@@ -79,7 +79,7 @@ def _judge(found: Exploration) -> tuple[str, str]:
     if found.refused_with_stock:
         return "explorer", f"{found.refused_with_stock:,} {of}: a buyer refused with tickets left"
     if found.crash_inconsistent:
-        return "explorer", f"{found.crash_inconsistent:,} {of}: inconsistent after a crash"
+        return "explorer", f"{found.crash_inconsistent:,} {of}: half a purchase after a crash"
     return NOBODY, f"{found.schedules:,} schedules, nothing found"
 
 

@@ -33,7 +33,7 @@ def schedule_grid(panels: Mapping[str, Sequence[Transcript]]) -> HTML:
         panels=[_Panel(title, _counts(chosen), chosen) for title, chosen in panels.items()],
         looks=in_order(cell.look for cell in cells),
         serial=any(cell.serial for cell in cells),
-        reduced=any(cell.represents > 1 for cell in cells),
+        most=max((cell.represents for cell in cells), default=1),
     )
 
 

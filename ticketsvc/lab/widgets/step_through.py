@@ -109,11 +109,12 @@ def _box(step: Step, number: int, place: int, names: Sequence[str]) -> _Box:
 def _ledgers(shown: Transcript) -> list[_Ledger | None]:
     """Return the ledger before the first step, after each, and at the end, drawn to one scale.
 
-    None stands for a ledger that was not read.
+    The scale has room for twice the total, so that the mark of the total stands in the middle of
+    every bar unless more were issued. None stands for a ledger that was not read.
     """
     taken = shown.ledgers or [None] * (len(shown.steps) + 2)
     total = max((one.total or 0 for one in taken if one), default=0)
-    scale = max(total, 1, *(one.issued for one in taken if one))
+    scale = max(2 * total, 1, *(one.issued for one in taken if one))
     return [
         _Ledger(
             ledger_words(one),
