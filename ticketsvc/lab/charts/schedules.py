@@ -69,8 +69,9 @@ def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
     axes.set_xticks([0, 1])
-    for end, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
-        end.set_horizontalalignment(side)
+    first, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     axes.tick_params(labelsize="small")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
