@@ -47,13 +47,17 @@ def find_headline_charts(executed: NotebookNode) -> list[Chart]:
 
 
 def find_answers(executed: NotebookNode) -> list[Answer]:
-    """Return the answers that the index shows first, each with the anchor of its cell."""
-    return [
-        Answer(**output.data[ANSWER_MIME], anchor=f"cell-id={cell.get('id', '')}")
-        for cell in executed.cells
-        for output in cell.get("outputs", ())
-        if ANSWER_MIME in output.get("data", {})
-    ]
+    """Return the answers that the index shows first, each with the anchor of its section."""
+    answers, section = [], None
+    for cell in executed.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            section = cell
+        answers += [
+            Answer(**output.data[ANSWER_MIME], anchor=f"cell-id={(section or cell).get('id', '')}")
+            for output in cell.get("outputs", ())
+            if ANSWER_MIME in output.get("data", {})
+        ]
+    return answers
 
 
 def find_failure(

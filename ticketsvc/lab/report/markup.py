@@ -17,6 +17,7 @@ def complete(page: str) -> str:
     for element in soup.select(".jp-Cell-inputWrapper, .jp-OutputArea-output"):
         del element["tabindex"]  # nothing in it scrolls, except what gets its own below
     _link_sections(soup)
+    _point_to_code(soup)
     _lay_out_tables(soup)
     for number, chart in enumerate(soup.select("svg.wide"), start=1):
         _scroll(soup, chart, f"Wide chart {number}")
@@ -66,6 +67,13 @@ def _link_sections(soup: BeautifulSoup) -> None:
             contents.ol.append(entry)
     if contents and contents.ol and not contents.ol.contents:
         contents.decompose()
+
+
+def _point_to_code(soup: BeautifulSoup) -> None:
+    """Say where the names are that the section "Two things to try" speaks of."""
+    if heading := soup.select_one("#two-things-to-try"):
+        words = "The names are those of the code, which “Show code” at the top shows."
+        heading.insert_after(soup.new_tag("p", string=words))
 
 
 def _unused(wanted: str, taken: set[str]) -> str:
