@@ -43,6 +43,7 @@ def bursts(duplicates: list[int]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "purchases": 30,
+            "quantity": 8,
             "total": 8,
             "unique": 8,
             "duplicates": duplicates,

@@ -28,11 +28,9 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
     axes.axhline(1, color=INK, linestyle="--", linewidth=1)
     axes.text(1.01, 1, "once", transform=axes.get_yaxis_transform(), va="center", fontsize="small")
     most = int(copies.max())
-    say_finding(
-        axes,
-        f"{allocator}: {len(numbers)} tickets issued of {total}, "
-        f"{'each number once' if most == 1 else f'a number up to {most} times'}",
-    )
+    times = "once" if most == 1 else f"{most} times"
+    each = f"each number {times}" if copies.min() == most else f"a number up to {times}"
+    say_finding(axes, f"{allocator}: {len(numbers)} tickets issued of {total}, {each}")
     axes.set(xlabel="ticket number", ylabel="times issued", ylim=(0, most * 1.2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -42,10 +40,10 @@ def copies_of_numbers(numbers: Sequence[int], total: int, allocator: str) -> Fig
 def issued_against_total(bursts: pd.DataFrame) -> Figure:
     """Draw, per kind of burst, the tickets issued in each repetition against the stock.
 
-    *bursts*: purchases, total, tickets, unique, duplicates, one row per burst.
+    *bursts*: purchases, quantity, total, tickets, unique, duplicates, one row per burst.
     """
     figure, [axes] = new_chart()
-    kinds = bursts.groupby(["purchases", "total"], sort=False)
+    kinds = bursts.groupby(["purchases", "quantity", "total"], sort=False)
     for place, (_, kind) in enumerate(kinds):
         unique, issued = kind["unique"].mean(), kind["tickets"].mean()
         axes.plot([unique, issued], [place, place], color=COLOURS["naive"], linewidth=3)
@@ -70,13 +68,16 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     )
     axes.plot(means["total"], places, "|", color=INK, markersize=14, label="tickets there are")
     axes.set_yticks(places)
-    axes.set_yticklabels([f"{purchases} for {total}" for purchases, total in means.index])
+    axes.set_yticklabels([f"{many} × {each} for {total}" for many, each, total in means.index])
     axes.set(ylim=(len(means) - 0.5, -0.6), xscale="log")
     axes.set_xlim(right=means["tickets"].max() * 12)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     damaged = sum(bool((kind["duplicates"] > 0).all()) for _, kind in kinds)
     say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
-    axes.set(xlabel="tickets (mean per burst)", ylabel="purchases for a stock of tickets")
+    axes.set(
+        xlabel="tickets (mean per burst; logarithmic scale)",
+        ylabel="purchases × tickets, for a stock",
+    )
     legend_below(figure)
     return figure
 

@@ -6,7 +6,8 @@ from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.story import Claims
 
 ANSWER = (
-    "Yes: every burst issues the same numbers several times, and oversells when more are wanted."
+    "Yes: every burst issues the same numbers several times, and oversells when more tickets are "
+    "wanted than there are."
 )
 COPIES = "Bars: how many times each ticket number was issued in the last burst"
 KINDS = (
@@ -36,7 +37,8 @@ def all_were_told_sold(bursts: pd.DataFrame) -> str:
     return (
         f"{last['purchases']} buyers wanted {last['quantity']} tickets each of an event that has "
         f"{last['total']}. The test held them until all had read the stock; then "
-        f"{last['successes']} were told *sold*. They hold {last['tickets']} tickets with "
+        f"{last['successes']} were told *sold*, and {last['total'] // last['quantity']} should "
+        f"have been. They hold {last['tickets']} tickets with "
         f"{last['unique']} different numbers: {last['duplicates']} duplicates. "
         f"The stock is {last['available']}."
     )
