@@ -19,7 +19,7 @@ class TicketRows(ConditionalUpdate):
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
-        change="the statements: this conditional UPDATE",
+        change="statements and schema: a conditional UPDATE, a row per ticket",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
