@@ -11,7 +11,7 @@ from ticketsvc.lab.bench.throughput import (
 )
 from ticketsvc.lab.story import Claims
 
-ANSWER = "One disk flush after another limits a hot event, unless purchases share a commit."
+ANSWER = "The purchases of a hot event go one after another, unless they share a commit."
 BY_CONNECTIONS = (
     "Lines: purchases sold per second against connections, on logarithmic scales, for one row "
     "per ticket, one row per purchase, group commit, and the no-op above them"
@@ -47,8 +47,7 @@ def sharing_a_commit_sells_more(measured: Throughput) -> str:
     most = rates.iloc[-1]
     return (
         "**What this shows.** What group commit sells, as a multiple of `range` and of "
-        f"`ticket_rows`, by the number of clients: {each}. The more wait, the more share a commit; "
-        f"so notebook 04, with fewer, found less. With {rates.index.max()} it sells "
+        f"`ticket_rows`, by the number of clients: {each}. With {rates.index.max()} it sells "
         f"{most['group_commit']:,.0f} purchases a second, "
         f"{most['group_commit'] / most['noop']:.0%} of the no-op."
     )
@@ -92,7 +91,7 @@ def not_durable_is_a_risk(measured: Throughput) -> str:
         f"**What this shows.** Not waiting for the flush: `range` {effects['range']}, "
         f"`group_commit` {effects['group_commit']}. It leaves up to {risk[False]:,.0f} purchases "
         "of `range` in the log that a crash would lose, nearly all confirmed. Durable, it is "
-        f"{risk[True]:,.0f} at most, and no buyer has been told of them."
+        f"{risk[True]:,.1f} purchases' worth of log at most, and no buyer has been told of them."
     )
 
 
