@@ -76,7 +76,7 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
     say_finding(axes, f"{damaged} of {len(kinds)} kinds of burst: duplicates in every burst")
     axes.set(
         xlabel="tickets (mean per burst; logarithmic scale)",
-        ylabel="purchases × tickets, for a stock",
+        ylabel="purchases × tickets each, for a stock",
     )
     legend_below(figure)
     return figure

@@ -35,6 +35,7 @@ def all_were_told_sold(bursts: pd.DataFrame) -> str:
     """Say what the buyers of the last burst were told, and what they hold."""
     last = bursts.iloc[-1]
     return (
+        "Yes, the ticket service as it was, on PostgreSQL. "
         f"{last['purchases']} buyers wanted {last['quantity']} tickets each of an event that has "
         f"{last['total']}. The test held them until all had read the stock; then "
         f"{last['successes']} were told *sold*, and {last['total'] // last['quantity']} should "
