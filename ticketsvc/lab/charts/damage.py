@@ -37,7 +37,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     say_finding(
         axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"
     )
-    axes.set_xlabel(f"purchases that arrive within {window_ms:.0f} ms")
+    axes.set_xlabel(f"purchases that arrive at random within {window_ms:.0f} ms")
     axes.set(ylabel="probability of damage", ylim=(-0.03, 1.05))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure)
