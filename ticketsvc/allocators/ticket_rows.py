@@ -19,7 +19,7 @@ class TicketRows(ConditionalUpdate):
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
-        change="statements and schema: a conditional UPDATE, a row per ticket",
+        change="the statements, and a column: a conditional UPDATE",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
