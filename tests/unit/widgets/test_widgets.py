@@ -209,7 +209,7 @@ def test_back_and_next_lead_to_the_neighbours():
 
 def test_the_bar_shows_what_is_issued_beyond_the_total():
     shares = {
-        part: view(step_through(samples.oversold()), -1).select_one(f".bar .{part}")
+        part: view(step_through(samples.oversold()), -1).select_one(f".gauge .{part}")
         for part in ("sold", "beyond", "total")
     }
     assert [one["style"] for one in shares.values()] == [
