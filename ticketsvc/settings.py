@@ -65,7 +65,7 @@ _VARIABLES |= {"database_url": ("DATABASE_URL",), "port": ("PORT", "TICKETSVC_PO
 
 
 def load_settings() -> Settings:
-    """Read the environment, in which an empty variable counts as unset.
+    """Read the environment, in which a blank variable counts as unset.
 
     Raise `UsageError` that names the variable and its fault.
     """
@@ -73,7 +73,7 @@ def load_settings() -> Settings:
         name: variable
         for name, variables in _VARIABLES.items()
         for variable in reversed(variables)  # the first of them counts
-        if os.environ.get(variable)
+        if os.environ.get(variable, "").strip()
     }
     try:
         return Settings.model_validate({name: os.environ[found[name]] for name in found})

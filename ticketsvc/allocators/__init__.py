@@ -7,9 +7,10 @@ the data of `group_commit`.
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ticketsvc.allocators.protocol import Allocator, Mechanism
+from ticketsvc.errors import UsageError
 
 __all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
 
@@ -45,7 +46,18 @@ def _place(name: str) -> int:
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-_FOUND = {allocator.mechanism.name: allocator for allocator in _find()}
+def _by_name(found: Iterable[type[Allocator]]) -> dict[str, type[Allocator]]:
+    """Return *found* by name; raise `UsageError` when two have the same."""
+    named: dict[str, type[Allocator]] = {}
+    for one in found:
+        other = named.setdefault(one.mechanism.name, one)
+        if other is not one:
+            files = f"{other.__module__} and {one.__module__}"
+            raise UsageError(f"two allocators are named {one.mechanism.name!r}: {files}")
+    return named
+
+
+_FOUND = _by_name(_find())
 ALLOCATORS: Mapping[str, type[Allocator]] = {
     name: _FOUND[name] for name in sorted(_FOUND, key=_place) if name != _NOOP
 }

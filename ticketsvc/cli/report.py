@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -140,9 +141,10 @@ def report(
 
 
 def _make(output: Path) -> None:
-    """Make the folder; raise `UsageError` that says why it cannot be made."""
+    """Make the folder; raise `UsageError` that says why it cannot be made or written to."""
     try:
         output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
     except OSError as problem:
         raise UsageError(f"--output {output}: {problem.strerror}") from None
 
@@ -192,7 +194,9 @@ def _shown(progress: Any, index: Path) -> Iterator[Callable[[str], None]]:
         left = "" if progress.state == "finished" else f"; {progress.time_left()}"
         line(done if console.is_terminal else done + left)
 
-    line(f"{index} can be read from now on; it grows as each of {progress.total} notebooks ends")
+    line(
+        f"{index} can be read from now on; it grows as each notebook ends, {progress.total} in all"
+    )
     if not console.is_terminal:
         yield say
         return

@@ -4,6 +4,7 @@ The database is that of `DATABASE_URL`, or a temporary one for the whole run. Lo
 wherever this package is installed; nothing is imported before such a file is found.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,7 +59,8 @@ class RaceTest(pytest.Item):
             raise RaceFailed(
                 f"{found.violating:,} of {found.schedules:,} schedules violate an invariant; the "
                 f"smallest:\n\n{as_text(found.smallest)}\n\n"
-                f"Show it again: ticketsvc explore {self.path.name} --replay {found.smallest.id}"
+                f"Show it again: ticketsvc explore {os.path.relpath(self.path)} "
+                f"--replay {found.smallest.id}"
             )
         if found.reasons:
             raise RaceFailed(f"could not tell: {'; '.join(found.reasons)}")

@@ -34,7 +34,8 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
     """Sell tickets, or raise the reason why not."""
     if state.draining:
         raise Draining("the server is stopping: try again shortly")
-    packed = request.headers.get("Content-Encoding", "identity") != "identity"
+    packings = request.headers.getall("Content-Encoding", ())
+    packed = any(one.lower() != "identity" for one in packings)
     if packed or request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
     body = await _body(request, state)

@@ -141,8 +141,12 @@ REFUSED = [
         for headers in ([("Idempotency-Key", key) for key in keys] for keys in NO_KEYS)
     ),
     *(
-        (posted(BODY, {**JSON, "Content-Encoding": packing}), 415, *UNSUPPORTED)
-        for packing in ("gzip", "br", "zstd", "nonsense")
+        (
+            posted(BODY, [*JSON.items(), *(("Content-Encoding", one) for one in coded)]),
+            415,
+            *UNSUPPORTED,
+        )
+        for coded in (["gzip"], ["zstd"], ["nonsense"], ["Identity", "br"])
     ),
     *((posted(BODY, {"Content-Type": kind}), 415, *UNSUPPORTED) for kind in KINDS),
     *(

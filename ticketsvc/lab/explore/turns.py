@@ -485,7 +485,7 @@ def _why(owner: ClientTurn | None) -> str:
         return "no client was to act (two statements at a time, work after the answer, a timer)"
     if owner.phase is Phase.ENDED:
         return f"{owner.name} works on after it has ended"
-    return f"{owner.name} sends two statements at a time"
+    return f"{owner.name} sends two statements at a time, or goes on after its answer"
 
 
 def _rows(tag: str) -> int:

@@ -17,7 +17,7 @@ from ticketsvc.lab.report.executed import find_title
 from ticketsvc.lab.report.markup import complete
 from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
 from ticketsvc.lab.report.results import RECORD, NotebookResult, Parameter
-from ticketsvc.lab.report.templating import POLICY, TEMPLATES
+from ticketsvc.lab.report.templating import POLICY, TEMPLATES, write_at_once
 from ticketsvc.lab.widgets.rendering import WIDGET_METADATA
 
 _LONG_CODE_LINES = 16
@@ -73,8 +73,8 @@ def write_page(
         page = page.replace(place, widget)
     reports.mkdir(parents=True, exist_ok=True)
     file = reports / f"{result.name}.html"
-    file.write_text(page, encoding="utf-8", errors="replace")
-    (reports / f"{result.name}.json").write_bytes(RECORD.dump_json(result, indent=1) + b"\n")
+    write_at_once(file, page.encode(errors="replace"))
+    write_at_once(reports / f"{result.name}.json", RECORD.dump_json(result, indent=1) + b"\n")
     return file
 
 

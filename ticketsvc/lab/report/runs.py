@@ -13,6 +13,7 @@ from ticketsvc.errors import UsageError
 from ticketsvc.lab.figures import EXACT, ONCE, RecordedFigure
 from ticketsvc.lab.report.notebooks import literal, read_parameters
 from ticketsvc.lab.report.results import NotebookResult
+from ticketsvc.lab.report.templating import write_at_once
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,8 @@ def save_run(
         for result in results
     }
     runs.mkdir(parents=True, exist_ok=True)
-    unfinished = runs / f"{name}.json.part"
-    unfinished.write_bytes(_RECORD.dump_json(SavedRun(name, dict(facts), ended), indent=1) + b"\n")
-    unfinished.replace(runs / f"{name}.json")
+    record = _RECORD.dump_json(SavedRun(name, dict(facts), ended), indent=1)
+    write_at_once(runs / f"{name}.json", record + b"\n")
 
 
 def read_run(file: Path) -> SavedRun:

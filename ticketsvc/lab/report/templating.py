@@ -1,5 +1,6 @@
 """Fill in the templates of the pages that are not made of a notebook."""
 
+import os
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
@@ -19,6 +20,11 @@ def write_filled(folder: Path, page: str, **values: object) -> Path:
     """Write *folder*/*page* from its template, all of it at once; return its path."""
     text = _ENVIRONMENT.get_template(f"{page}.j2").render(policy=POLICY, **values)
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{page}.part"
-    unfinished.write_text(text, encoding="utf-8", errors="replace")
-    return unfinished.replace(folder / page)
+    return write_at_once(folder / page, text.encode(errors="replace"))
+
+
+def write_at_once(file: Path, data: bytes) -> Path:
+    """Write *file* so that nobody finds half of it, not even beside another run; return it."""
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
+    unfinished.write_bytes(data)
+    return unfinished.replace(file)
