@@ -46,9 +46,9 @@ def only_serial_orders_are_clean(explored: Mapping[str, BothWays]) -> str:
         f"**What this shows.** `naive_bulk` has {_schedules(bulk):,} schedules, of which "
         f"{_clean(bulk):,} are clean: the serial ones. `naive` has {_schedules(naive):,}, of which "
         f"{_clean(naive):,} are clean. Of a safe allocator every cell is clean: where the second "
-        "buyer would read too early, it waits for a lock, or it tries again: after an error of "
-        "the database, or, with `group_commit`, after the answer `busy` (another holds the row). "
-        "`repeatable_read` is clean here too; why it is not safe needs more stock (below)."
+        "buyer would read too early, it waits for a lock, or it tries again: after a database "
+        "error or, in `group_commit`, the answer `busy` (another holds the row). "
+        "`repeatable_read` is clean here too; more stock (below) shows why it is not safe."
     )
 
 
