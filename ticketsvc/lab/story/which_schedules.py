@@ -138,12 +138,12 @@ def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
     bad = int((safe["schedules"] - safe["clean"]).sum())
     missed = int((mutants["caught by"] == NOBODY).sum())
     return (
-        f"{table['buyers'].min()} and {table['buyers'].max()} purchases were run through every "
-        "order of their statements that can end differently. "
-        f"{bad or 'None'} of these orders oversold or issued a number twice, for "
-        f"{len(safe)} right ways to sell. And {len(mutants)} times a safeguard was taken out of "
-        f"the code or the database: {missed or 'none'} of these went unnoticed by the explorer, "
-        "the database and the checker together."
+        f"{table['buyers'].min()} and {table['buyers'].max()} purchases were run in every order of "
+        "their statements (of orders that must end alike, in one). "
+        f"{bad or 'None'} of these orders oversold or issued a number twice, with any of the "
+        f"{len(safe)} safe allocators. And {len(mutants)} times one safeguard was removed from the "
+        f"code or the database: {'every time' if not missed else f'{len(mutants) - missed} times'} "
+        "an instrument of this project noticed it."
     )
 
 
