@@ -171,6 +171,8 @@ def main(arguments):
         command = ["-m", "tests", *arguments[1:]]
     else:
         command = ["-m", "ticketsvc", *(arguments or ["report"])]
+    # pip compiles nothing, and without bytecode each of a command's processes would do it again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.name != "nt":
         os.execv(PYTHON, [str(PYTHON), *command])  # noqa: S606 - signals reach the command itself
     return subprocess.run([str(PYTHON), *command], check=False).returncode
