@@ -5,14 +5,15 @@ parameters, and `{schema}` or another `{name}` where an identifier goes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg import sql as composing
 
+from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT
 
 SQL_FOLDER = ROOT / "sql"
@@ -33,6 +34,17 @@ class Statement:
         return await connection.execute(self.query, parameters)
 
 
+class _Statements(dict[str, Statement]):
+    """The statements of one file; one that it lacks is named with the file."""
+
+    def __init__(self, file: str, statements: Iterable[Statement]) -> None:
+        super().__init__((one.name, one) for one in statements)
+        self._file = file
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UsageError(f"sql/statements/{self._file}.sql has no statement {name!r}")
+
+
 @cache
 def load(file: str, schema: str = "", /, **identifiers: str) -> Mapping[str, Statement]:
     """Return the statements of `sql/statements/<file>.sql`, by name.
@@ -45,7 +57,8 @@ def load(file: str, schema: str = "", /, **identifiers: str) -> Mapping[str, Sta
         for name, value in {"schema": schema, **identifiers}.items()
         if value
     }
-    return {name: Statement(name, _fill(text, quoted)) for name, text in source(file).items()}
+    statements = (Statement(name, _fill(text, quoted)) for name, text in source(file).items())
+    return _Statements(file, statements)
 
 
 def _fill(text: str, quoted: Mapping[str, str]) -> bytes:

@@ -4,10 +4,16 @@ import pytest
 
 from ticketsvc.database.schemas import SCHEMAS, ddl
 from ticketsvc.database.statements import SQL_FOLDER, load, source
+from ticketsvc.errors import UsageError
 
 TABLES = "ticket_pools|issued_tickets|ticket_allocations|idempotency_keys"
 UNQUALIFIED = re.compile(rf"(?<![.\w'])(?:{TABLES})\b(?!')")
 FILES = sorted(path.stem for path in (SQL_FOLDER / "statements").glob("*.sql"))
+
+
+def test_a_statement_that_a_file_lacks_is_named_with_the_file():
+    with pytest.raises(UsageError, match=r"^sql/statements/naive\.sql has no statement 'sell'$"):
+        load("naive", "fixed")["sell"]
 
 
 def test_there_are_files():
