@@ -22,7 +22,6 @@ from ticketsvc.errors import DatabaseUnavailable, OutcomeUnknown, Unavailable
 from ticketsvc.purchases import Purchase, TicketRange
 
 MAX_BATCH = 128  # purchases in one statement
-_IDLE_TURNS = 4  # of the event loop; a request takes three from its socket to its queue
 
 # Errors that a single purchase can cause for every purchase in its statement.
 _CAUSED_BY_ONE = (psycopg.IntegrityError, psycopg.DataError, DeadlockDetected, LockNotAvailable)
@@ -33,8 +32,8 @@ _log = logging.getLogger("ticketsvc.allocators")
 class GroupCommit:
     """One committer sells to all purchases that wait; the next ones queue while it works.
 
-    There is no timer: a lone purchase is a batch of one. Under load, half of the buyers are in
-    flight while the other half queues. The committer never waits for a lock.
+    There is no timer: a lone purchase is a batch of one. Under load, a batch takes at most half of
+    the buyers: the server reads and answers the others meanwhile. The committer waits for no lock.
     A batch whose pool row a rival holds, or that a single purchase made fail, becomes a fallback
     batch, which another task sells while the committer goes on. An event has one batch in flight
     at a time.
@@ -58,8 +57,7 @@ class GroupCommit:
         self._one_event_each: bool | None = None  # asked when the first two events meet
         self.queues: dict[str, EventQueue] = {}  # events with purchases waiting or in flight
         self._ready: deque[EventQueue] = deque()  # those without a batch in flight
-        self._arrived = 0  # purchases, so far
-        self._last = 0  # purchases in the latest batch
+        self._last = 0  # purchases in the latest batch; 0: nobody waited after it
         self._committer: asyncio.Task[None] | None = None
         self._fallbacks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,14 +86,13 @@ class GroupCommit:
             self._loop = asyncio.get_running_loop()
         queued = QueuedPurchase(purchase, self._loop.create_future())
         queue.waiting.append(queued)
-        self._arrived += 1
         self._ensure_committer()
         return await queued.answer
 
     # The committer, and fallback batches
 
     def _ensure_committer(self) -> None:
-        if self._committer is None:
+        if self._ready and self._committer is None:
             self._committer = asyncio.create_task(self._commit_until_idle())
 
     async def _commit_until_idle(self) -> None:
@@ -117,6 +114,7 @@ class GroupCommit:
         finally:
             if self._committer is me:
                 self._committer = None
+                self._last = 0
 
     def _may_keep(self, connection: Connection) -> bool:
         """Tell whether the connection works, and nobody waits for one."""
@@ -126,8 +124,7 @@ class GroupCommit:
         """Let the running task finish as a fallback; another committer serves what is ready."""
         self._keep(self._committer)
         self._committer = None
-        if self._ready:
-            self._ensure_committer()
+        self._ensure_committer()
 
     def _keep(self, fallback: asyncio.Task[None] | None) -> None:
         if fallback is not None:
@@ -136,7 +133,6 @@ class GroupCommit:
 
     async def _commit_ready(self, cursor: Cursor) -> None:
         """Sell to the queues that are ready, in one statement."""
-        await self._gather()
         batches = self._take_ready()
         self._last = sum(len(batch.members) for batch in batches)
         postponed: list[Batch] = []
@@ -154,21 +150,6 @@ class GroupCommit:
         for batch in postponed:
             self._keep(asyncio.create_task(self._commit_fallback(batch)))
 
-    async def _gather(self) -> None:
-        """Let purchases join while more come, until half of the buyers wait.
-
-        The buyers are those that wait and those of the latest batch, who may come back.
-        """
-        waiting = sum(len(queue.waiting) for queue in self._ready)
-        missing = min(MAX_BATCH, (waiting + self._last) // 2) - waiting
-        idle_turns = 0
-        while missing > 0 and idle_turns < _IDLE_TURNS:
-            before = self._arrived
-            await asyncio.sleep(0)
-            joined = self._arrived - before
-            missing -= joined
-            idle_turns = 0 if joined else idle_turns + 1
-
     async def _commit_fallback(self, batch: Batch) -> None:
         try:
             async with checkout(self._pool) as connection:
@@ -180,7 +161,7 @@ class GroupCommit:
 
     def _take_ready(self) -> list[Batch]:
         batches: list[Batch] = []
-        room = MAX_BATCH
+        room = self._room()
         while self._ready and room:
             queue = self._ready.popleft()
             batch = queue.take(room)
@@ -190,6 +171,16 @@ class GroupCommit:
             else:  # every caller was cancelled
                 del self.queues[queue.event]
         return batches
+
+    def _room(self) -> int:
+        """Return how many purchases the next batch may take: half of the buyers, if they are known.
+
+        The buyers are those that wait and those of the latest batch, who may come back.
+        """
+        if not self._last:
+            return MAX_BATCH
+        buyers = self._last + sum(len(queue.waiting) for queue in self._ready)
+        return min(MAX_BATCH, (buyers + 1) // 2)
 
     def _finish(self, batch: Batch) -> None:
         """Make the batch's queue ready again, or forget it when it is empty."""

@@ -65,31 +65,20 @@ async def test_a_batch_is_bounded(database, connection, monkeypatch):
     assert commits(connection) == 10
 
 
-async def test_a_purchase_that_comes_while_a_batch_is_in_flight_joins_the_next(
-    database, connection, soon
+@pytest.mark.parametrize(("later", "batches"), [(2, 1), (20, 2)])
+async def test_what_comes_while_a_batch_is_in_flight_joins_the_next_up_to_half_of_the_buyers(
+    database, connection, soon, later, batches
 ):
     reset_event(connection, "fixed", "E", 800)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
-            first = asyncio.ensure_future(sell(seller, buy()))
+            first = asyncio.ensure_future(together(seller, *[buy()] * 2))
             await soon(lambda: blocked_by(connection, holder))
-            later = asyncio.ensure_future(together(seller, *[buy()] * 20))
+            coming = asyncio.ensure_future(together(seller, *[buy()] * later))
             await asyncio.sleep(0)
-        assert await first == TicketRange(1, 8)
-        assert await later == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(1, 21)]
-    assert commits(connection) == 2
-
-
-async def test_half_as_many_as_bought_before_join_while_they_come(database, connection):
-    reset_event(connection, "fixed", "E", 800)
-    async with open_allocator(database, "group_commit") as seller:
-        await together(seller, *[buy()] * 20)
-        coming = []
-        for _ in range(10):
-            coming.append(asyncio.ensure_future(sell(seller, buy())))
-            await asyncio.sleep(0)
-        await asyncio.gather(*coming)
-    assert commits(connection) == 2
+        sold = await first + await coming
+    assert sold == [TicketRange(8 * n + 1, 8 * n + 8) for n in range(2 + later)]
+    assert commits(connection) == 1 + batches
 
 
 async def test_one_after_the_other_is_a_commit_each(database, connection):

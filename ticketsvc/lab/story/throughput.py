@@ -71,15 +71,15 @@ def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
     )
 
 
-def a_commit_takes_all_that_wait(measured: Throughput, at: int, few: int) -> str:
+def how_many_share_a_commit(measured: Throughput, at: int, few: int) -> str:
     """Say how many purchases a commit carries with many clients and with *few*."""
     alone = 1 / measured.per_purchase("transactions", "group_commit", few)
     return (
         "Group commit sets no timer. While one commit is in progress, further purchases arrive. "
-        "The next commit begins when half of the buyers wait, or when no more come, and takes all "
-        f"that wait, {MAX_BATCH} at most: with {at} clients "
-        f"{mean_batch(measured.batches, 'group_commit'):.1f} on average, and {alone:.2f} with "
-        f"{few}."
+        "The next commit takes those that wait, but at most half of the buyers: the service "
+        f"answers the others meanwhile. With {at} clients it takes "
+        f"{mean_batch(measured.batches, 'group_commit'):.1f} on average, with {few} {alone:.2f}, "
+        f"and never more than {MAX_BATCH}."
     )
 
 
