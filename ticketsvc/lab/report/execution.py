@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import tempfile
@@ -27,6 +28,9 @@ _STOP_TIMEOUT_S = 5
 # What every notebook imports first: done before its first cell, while the page before is written.
 # No name of it stays: a notebook that lacks an import fails here as it does in JupyterLab.
 PRELOAD = "import ticketsvc.lab.charts, ticketsvc.lab.notebook; del ticketsvc"
+
+# The page says what papermill logs, and a run that was stopped says nothing.
+logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
 class Execution:
@@ -55,7 +59,7 @@ class Execution:
         self.work: Path | None = None
         self.kernel: _Kernel | None = None
         self._before_cells: Callable[[], object] | None = before_cells
-        self._stopping = False
+        self.stopping = False
 
     def run(self) -> tuple[NotebookNode, Exception | None]:
         """Run every cell; return the executed copy, and why it did not reach its end.
@@ -76,7 +80,7 @@ class Execution:
                 pass  # the copy shows it
             except Exception as error:  # a timeout, a dead kernel: whatever it is, the page says it
                 problem = error
-            if self._stopping:
+            if self.stopping:
                 raise Stopped
             executed = read_notebook(copy if copy.exists() else self.notebook)
         executed.cells = [
@@ -106,12 +110,16 @@ class Execution:
         if self._before_cells is not None:
             self._before_cells()
             self._before_cells = None
-        if self._stopping:
+        if self.stopping:
             raise Stopped
 
     def stop(self, *, kill: bool) -> None:
-        """Interrupt the cell that runs, or *kill* the kernel; no further cell starts."""
-        self._stopping = True
+        """Interrupt the cell that runs, or *kill* the kernel; no further cell starts.
+
+        A kernel that has run no cell yet has nothing to clean up: it is killed.
+        """
+        self.stopping = True
+        kill = kill or self._before_cells is not None
         if self.kernel is not None and self.kernel.has_kernel:
             asyncio.run(self.kernel.provisioner.kill() if kill else self.kernel.interrupt_kernel())
 
@@ -158,6 +166,9 @@ class _Kernel(AsyncKernelManager):  # type: ignore[misc]
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        if self.execution.stopping:  # since before it could be killed
+            await self.shutdown_kernel(now=True)
+            raise Stopped
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
         """End the kernel without an interrupt first, which an idle one reports as an error."""
