@@ -142,6 +142,19 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures(
     assert "without encryption" not in "".join(capfd.readouterr())
 
 
+def test_a_page_that_cannot_be_written_is_a_failure_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "PRELOAD", "pass")  # for speed
+    fine = samples.write(tmp_path, "01-fine", "Is it written?", "1")
+    page = tmp_path / "reports" / "01-fine.html"
+    page.mkdir(parents=True)
+    [result] = reports.run_notebooks([fine], {}, page.parent, tmp_path / "runs")
+    assert result.failure is not None
+    assert result.failure.message == f"{page} cannot be written: Is a directory"
+    assert [path.name for path in page.parent.iterdir()] == ["01-fine.html"]
+
+
 def test_a_kernel_that_has_just_ended_does_not_keep_the_others_running() -> None:
     ended, running = Mock(), Mock()
     ended.stop.side_effect = RuntimeError("No kernel is running")

@@ -74,7 +74,7 @@ def report(
       python3 run.py report --only 02 --only 04   two of them
       python3 run.py report --only 02 -p buyers 50
       python3 run.py report --scenario shop.toml  is it in your service?
-      python3 run.py report --compare 20261126-101500
+      python3 run.py report --compare 20261126-101500-042137
     """
     from ticketsvc.lab.report.facts import gather_facts
     from ticketsvc.lab.report.index import write_index
@@ -95,8 +95,9 @@ def report(
     if scenario is not None:
         read_scenario(scenario)  # what is wrong with it is said before anything starts
         chosen = {"clients": 0, **chosen, "scenario": str(scenario.resolve())}
-    _make(output)
     runs, run = ROOT / "runs", new_run_name()
+    _make(output, "--output ")
+    _make(runs)
     progress = Progress(notebooks, durations_of_earlier_runs(runs))
     known = [notebook.stem for notebook in find_notebooks(NOTEBOOKS)]
     facts: dict[str, str] = {}
@@ -140,13 +141,13 @@ def report(
     raise click.exceptions.Exit(VIOLATION if failed else CLEAN)
 
 
-def _make(output: Path) -> None:
+def _make(folder: Path, option: str = "") -> None:
     """Make the folder; raise `UsageError` that says why it cannot be made or written to."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as problem:
-        raise UsageError(f"--output {output}: {problem.strerror}") from None
+        raise UsageError(f"{option}{folder}: {problem.strerror}") from None
 
 
 def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
@@ -156,7 +157,7 @@ def _compare(wanted: Sequence[str], output: Path, as_json: bool) -> None:
 
     before, after = choose_runs(ROOT / "runs", wanted)
     rows = compare(before, after)
-    _make(output)
+    _make(output, "--output ")
     page = write_comparison(before, after, rows, output)
     found = Counter(row.finding for row in rows)
     if as_json:

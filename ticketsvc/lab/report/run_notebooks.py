@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from ticketsvc.errors import UsageError
 from ticketsvc.interrupts import postponed
 from ticketsvc.lab.report.executed import (
     find_answers,
@@ -29,6 +30,7 @@ from ticketsvc.lab.report.notebooks import read_parameters, shares_machine
 from ticketsvc.lab.report.pages import write_page
 from ticketsvc.lab.report.redaction import current_passwords, redact
 from ticketsvc.lab.report.results import Failure, NotebookResult, Parameter
+from ticketsvc.lab.report.templating import write_at_once
 
 CELL_TIMEOUT_S = 300
 
@@ -59,6 +61,7 @@ def run_notebooks(
     waiting = [_Job(one, len(databases) > 1 and shares_machine(one), plan) for one in notebooks]
     working: list[_Job] = []
     results = []
+    runs.mkdir(parents=True, exist_ok=True)
     changed = threading.Event()
     with ThreadPoolExecutor(len(notebooks) or 1) as threads:
         try:
@@ -163,15 +166,13 @@ class _Job:
         chosen: Mapping[str, Any],
         declared: Sequence[Parameter],
     ) -> NotebookResult:
-        """Write the executed copy and the page."""
+        """Write the executed copy and the page; where one cannot be written, that is a failure."""
         plan, notebook, passwords = self._plan, self.notebook, current_passwords()
         executed.metadata.setdefault("papermill", NotebookNode()).update(
             input_path=notebook.name, output_path=notebook.name
         )
         failure = find_failure(executed, problem, plan.cell_timeout_s)
         executed = redact(executed, passwords)
-        plan.runs.mkdir(parents=True, exist_ok=True)
-        nbformat.write(executed, plan.runs / notebook.name)
         result = NotebookResult(
             name=notebook.stem,
             title=find_title(executed) or notebook.stem,
@@ -184,7 +185,11 @@ class _Job:
             answers=find_answers(executed),
         )
         shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
-        write_page(
-            executed, result, shown, plan.reports, pictures_from=notebook.parent, run=plan.names
-        )
+        try:
+            write_at_once(plan.runs / notebook.name, nbformat.writes(executed).encode())
+            write_page(
+                executed, result, shown, plan.reports, pictures_from=notebook.parent, run=plan.names
+            )
+        except UsageError as unwritable:
+            return replace(result, failure=Failure("its page", "", str(unwritable)))
         return result

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from ticketsvc.errors import UsageError
+
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
@@ -24,7 +26,15 @@ def write_filled(folder: Path, page: str, **values: object) -> Path:
 
 
 def write_at_once(file: Path, data: bytes) -> Path:
-    """Write *file* so that nobody finds half of it, not even beside another run; return it."""
+    """Write *file* so that nobody finds half of it, not even beside another run; return it.
+
+    Raise `UsageError` that names it where it cannot be written.
+    """
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
-    unfinished.write_bytes(data)
-    return unfinished.replace(file)
+    try:
+        unfinished.write_bytes(data)
+        return unfinished.replace(file)
+    except OSError as problem:
+        raise UsageError(f"{file} cannot be written: {problem.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
