@@ -10,7 +10,14 @@ from ticketsvc.errors import UsageError
 from ticketsvc.lab import figures
 from ticketsvc.lab.figures import EXACT, ONCE, REPEATED, WAL, RecordedFigure
 from ticketsvc.lab.report.compare import Row, compare, resolve, write_comparison
-from ticketsvc.lab.report.runs import NotebookRun, SavedRun, choose_runs, read_run
+from ticketsvc.lab.report.runs import (
+    NotebookRun,
+    SavedRun,
+    choose_runs,
+    new_run_name,
+    read_run,
+    save_run,
+)
 
 
 def figure(value: float, spread: float = 0.0, noise: float = REPEATED) -> RecordedFigure:
@@ -117,6 +124,14 @@ def test_a_run_is_compared_with_a_second_one_or_the_newest_other(
     assert [run.name for run in choose_runs(runs, wanted)] == chosen
     files = [str(runs / f"{name}.json") for name in wanted]
     assert [run.name for run in choose_runs(runs, files)] == chosen
+
+
+def test_two_runs_that_begin_in_the_same_second_are_two(runs: Path) -> None:
+    earlier, later = new_run_name(), new_run_name()
+    for name in (later, earlier):
+        save_run(runs, name, {}, [], [])
+    assert [run.name for run in choose_runs(runs, ["20260101-000000"])][1] == later
+    assert [run.name for run in choose_runs(runs, [later])][1] == earlier
 
 
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(runs: Path) -> None:

@@ -45,8 +45,8 @@ _RECORD = TypeAdapter(SavedRun)
 
 
 def new_run_name() -> str:
-    """Return the name of a run that begins now; names sort by time."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    """Return the name of a run that begins now, to the microsecond; names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
 
 
 def save_run(
