@@ -24,6 +24,15 @@ SELECT event_id::text AS event, 0 AS part, '' AS holder,
 FROM {schema}.ticket_pools AS pool
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
+-- name: pool_number_not_integer
+-- A number of a pool that is no integer, so that `pools` cannot read it.
+SELECT event_id::text, number.name, number.value
+FROM {schema}.ticket_pools AS pool, jsonb_each_text(to_jsonb(pool)) AS number (name, value)
+WHERE (%(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[]))
+  AND number.name IN ('total', 'available', 'next_ticket_number')
+  AND number.value !~ '^-?[0-9]+([.]0*)?$'
+ORDER BY event_id LIMIT 1
+
 -- name: tickets
 -- Tickets that have a row each.
 SELECT event_id::text, 1, coalesce(user_id::text, ''), ticket_number, ticket_number, NULL::bigint

@@ -176,6 +176,16 @@ def test_what_cannot_be_read_is_never_called_clean(connection, statements):
         read_ledger(connection, "public")
 
 
+@pytest.mark.parametrize("value", ["8.5", "-0.4", "NaN"])
+def test_a_pools_number_that_is_not_an_integer_is_named(connection, value):
+    connection.execute(POOLS.replace("available integer", "available numeric"))
+    connection.execute(TICKETS)
+    connection.execute("INSERT INTO ticket_pools VALUES ('D', 8, 8), ('E', 8, %s)", [value])
+    said = "the pool of event 'E' has the available .*, which is not an integer"
+    with pytest.raises(LedgerUnreadable, match=said):
+        read_ledger(connection, "public")
+
+
 def test_an_event_that_cannot_be_asked_for(connection):
     for statement in UNREADABLE["events that are numbers"]:
         connection.execute(statement)

@@ -69,7 +69,15 @@ def read_ledger(
             connection.execute("SET LOCAL row_security = off")
             columns = _columns(connection, schema)
             statement = ledger_statement(schema, ranges=_has_ranges(columns), joined=joined)
-            rows = connection.execute(statement.query, {"events": list(events) or None}).fetchall()
+            chosen = {"events": list(events) or None}
+            rows = connection.execute(statement.query, chosen).fetchall()
+    except psycopg.DataError as problem:
+        blocks = load("ledger", schema.replace("%", "%%"))
+        found = connection.execute(blocks["pool_number_not_integer"].query, chosen)
+        for event, column, number in found.fetchall():
+            raise _not_an_integer(schema, "the pool", event, column, number) from None
+        reason = problem.diag.message_primary
+        raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
     except psycopg.errors.InsufficientPrivilege as problem:
         raise LedgerUnreadable(f"schema {schema}: {problem.diag.message_primary}") from None
     except psycopg.Error as problem:
@@ -175,9 +183,16 @@ def _judgeable(
             if number is None or not isfinite(number) or number != int(number):
                 what = "a ticket" if part else "the pool"
                 column = "number" if part else names[place]
-                raise LedgerUnreadable(
-                    f"schema {schema}: {what} of event {event!r} has the {column} "
-                    f"{'NULL' if number is None else number}, which is not an integer"
-                )
+                raise _not_an_integer(schema, what, event, column, number)
             numbers[place] = int(number)
         yield event, part, holder, *numbers
+
+
+def _not_an_integer(
+    schema: str, what: str, event: str, column: str, number: object
+) -> LedgerUnreadable:
+    value = "NULL" if number is None else number
+    return LedgerUnreadable(
+        f"schema {schema}: {what} of event {event!r} has the {column} {value}, which is not an "
+        "integer"
+    )
