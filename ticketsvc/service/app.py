@@ -183,12 +183,8 @@ async def _answer(
     last = True
     try:
         response = await _respond(request, handler)
-        last = (
-            state.draining
-            # The rest of a body that was not read could hold the connection.
-            or not request.content.is_eof()
-            or (guard is not None and guard.half_closed)
-        )
+        # The rest of a body that was not read could hold the connection.
+        last = state.draining or not request.content.is_eof()
         if last:
             response.force_close()
     finally:

@@ -24,6 +24,7 @@ from ticketsvc.settings import Settings
 _CHECKS_PER_LIMIT = 8
 _LONGEST_CHECK_INTERVAL_S = 1.0
 _DRAIN_INTERVAL_S = 0.01
+_TURNS_TO_NEXT_REQUEST = 16  # of the event loop; aiohttp takes three to begin one that is here
 _REFUSAL_READ_S = 1.0  # how long a client may read what ends a request early
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
 _SPARE_FILES = 256  # for the database, logs, and connections that are being refused
@@ -36,6 +37,7 @@ _ANSWERS = {
             "overloaded",
         ),
         (HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time", "request_timeout"),
+        (HTTPStatus.BAD_REQUEST, "the request ended early", "malformed_request"),
     )
 }
 
@@ -50,6 +52,7 @@ class Guard(asyncio.Protocol):
         "_close_at",
         "_connections",
         "_discarding",
+        "_ending",
         "_expected",
         "_head_since",
         "_idle_since",
@@ -74,6 +77,7 @@ class Guard(asyncio.Protocol):
         self._close_at: float | None = None  # set once no further request will be answered
         self._discarding = False  # what still arrives is dropped
         self._expected: tuple[StreamReader, asyncio.Timeout] | None = None
+        self._ending: asyncio.Handle | None = None
         self._in_progress = False
         self._used = False
         self._writing_paused = False
@@ -104,12 +108,26 @@ class Guard(asyncio.Protocol):
         self._inner.data_received(data)
 
     def eof_received(self) -> bool:
-        """Keep a half-closed connection open for the answer to what it has sent."""
+        """Keep a half-closed connection open for the answers to what it has sent."""
         self.half_closed = True
-        self._connections.outbox.send()  # the connection may be closed now
         self._inner.eof_received()
         self._end_body()
-        return self._busy
+        self._end_when_idle()
+        return True
+
+    def _end_when_idle(self, turns: int = _TURNS_TO_NEXT_REQUEST) -> None:
+        """End a half-closed connection when no request of it begins within *turns*."""
+        if self._ending is not None:
+            self._ending.cancel()
+        if self._in_progress or self._writing_paused or self._transport.is_closing():
+            return
+        if turns:
+            loop = asyncio.get_running_loop()
+            self._ending = loop.call_soon(self._end_when_idle, turns - 1)
+        elif self._head_since is None:
+            self._transport.close()
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST)
 
     @contextlib.contextmanager
     def expecting(self, body: StreamReader, deadline: asyncio.Timeout) -> Iterator[None]:
@@ -137,6 +155,8 @@ class Guard(asyncio.Protocol):
         self._writing_paused = False
         self._stuck_since = None
         self._inner.resume_writing()
+        if self.half_closed:
+            self._end_when_idle()
 
     def request_started(self) -> None:
         """Note that the head of a request is complete. Its handler bounds the body."""
@@ -150,6 +170,8 @@ class Guard(asyncio.Protocol):
         if last:
             left_s = _REFUSAL_READ_S if self.half_closed else self._limit_s
             self._close_at = self._idle_since + min(left_s, self._limit_s)
+        elif self.half_closed:
+            self._end_when_idle()
 
     @property
     def _busy(self) -> bool:
@@ -190,6 +212,8 @@ class Guard(asyncio.Protocol):
         self._head_since = None
         self._close_at = self._connections.now() + min(_REFUSAL_READ_S, self._limit_s)
         self._transport.write(_ANSWERS[status])
+        if self.half_closed:
+            self._transport.close()
         self._connections.on_refused(status)
 
 

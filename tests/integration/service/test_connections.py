@@ -97,6 +97,11 @@ async def test_what_is_not_http_is_answered_400_and_closed(edge, sent):
 REFUSED = {
     "an old version": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", 400, "malformed_request"),
     "Expect": (HEAD + b"Expect: magic\r\n\r\n", 417, "expectation_failed"),
+    "packed on the way": (
+        CHUNKED.replace(b"chunked", b"gzip, chunked"),
+        415,
+        "unsupported_media_type",
+    ),
     "too large": (LARGE + b"\r\n", 413, "too_large"),
     "too large, asked first": (LARGE + b"Expect: 100-continue\r\n\r\n", 413, "too_large"),
     "GET, too large": (
@@ -263,7 +268,18 @@ async def test_a_half_closed_client_gets_its_answer(edge):
     writer.close()
 
 
-@pytest.mark.parametrize("sent", [b"", BUY[:-1], HEAD + b"\r\n", CHUNKED + b"9\r\n{"])
+async def test_a_half_closed_client_gets_the_answers_to_all_that_it_asked(edge):
+    refused = BUY.replace(b'"quantity":8', b'"quantity":7')
+    reader, writer = await edge.open(BUY + refused + BUY)
+    writer.write_eof()
+    assert [(await read_answer(reader))[0] for _ in range(3)] == [200, 400, 200]
+    assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", BUY[:5], HEAD, BUY[:-1], HEAD + b"\r\n", CHUNKED + b"9\r\n{"]
+)
 async def test_what_a_half_closed_client_has_not_sent_is_not_waited_for(edge, sent):
     reader, writer = await edge.open(sent)
     writer.write_eof()

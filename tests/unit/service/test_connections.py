@@ -130,18 +130,42 @@ def test_a_client_that_reads_again_is_not_reset(house):
     assert not transport.aborted
 
 
-def test_a_half_closed_connection_stays_open_for_its_answer_only(house):
-    asked, _ = house.open()
-    asked.data_received(b"GET / HTTP/1.1\r\n\r\n")
-    silent, _ = house.open()
-    assert (asked.eof_received(), silent.eof_received()) == (True, False)
+async def idle_turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
-async def test_an_answer_that_is_ready_is_sent_before_the_connection_closes(house):
+async def test_a_half_closed_connection_is_closed_once_no_request_follows(house):
     guard, transport = house.open()
-    house.connections.outbox.add(transport, b"answer")
-    assert guard.eof_received() is False  # closes it
-    assert transport.written == b"answer"
+    guard.data_received(b"GET / HTTP/1.1\r\n\r\n" * 2)
+    assert guard.eof_received()
+    for _ in range(2):
+        guard.request_started()
+        await idle_turns()
+        assert not transport.closed
+        guard.request_ended(last=False)
+    await idle_turns()
+    assert (transport.closed, transport.written) == (True, b"")
+
+
+async def test_a_half_closed_connection_with_half_a_head_is_answered_400_at_once(house):
+    guard, transport = house.open()
+    guard.data_received(b"GET / HT")
+    guard.eof_received()
+    await idle_turns()
+    assert transport.written.startswith(b"HTTP/1.1 400 ")
+    assert transport.closed
+
+
+async def test_a_half_closed_client_that_does_not_read_keeps_what_it_asked(house):
+    guard, transport = house.open()
+    guard.pause_writing()
+    guard.eof_received()
+    await idle_turns()
+    assert not transport.closed
+    guard.resume_writing()
+    await idle_turns()
+    assert transport.closed
 
 
 def test_one_connection_too_many_is_answered_503_and_its_bytes_are_dropped(house):
