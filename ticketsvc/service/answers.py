@@ -47,7 +47,11 @@ _PROTOCOL_ERRORS: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "this method is not allowed here"),
     408: ("request_timeout", "the request did not arrive in time"),
     413: ("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes"),
-    415: ("unsupported_media_type", "send JSON as application/json, without Content-Encoding"),
+    415: (
+        "unsupported_media_type",
+        "send JSON as application/json, without a Content-Encoding or a Transfer-Encoding other "
+        "than chunked",
+    ),
     417: ("expectation_failed", "the only expectation supported is 100-continue"),
 }
 

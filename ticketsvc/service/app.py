@@ -122,11 +122,15 @@ def _numbered(handler: _Handler) -> _Handler:
 
 
 def _check_before_reading(request: web.Request) -> None:
-    """Raise for a version that is not supported, and for a body that declares too large a size."""
+    """Raise for a version or a transfer coding that is not supported, and for too large a body."""
     if request.version not in _SUPPORTED_VERSIONS:
         raise web.HTTPBadRequest
     declared = request.content_length
-    if declared is not None and declared > MAX_BODY_BYTES:
+    if declared is None:
+        codings = request.headers.getall("Transfer-Encoding", ())
+        if any(coding.lower() != "chunked" for coding in codings):
+            raise web.HTTPUnsupportedMediaType
+    elif declared > MAX_BODY_BYTES:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES)
 
 

@@ -129,7 +129,7 @@ def posted(data, headers=None):
     return {"data": data, "headers": headers or JSON}
 
 
-UNSUPPORTED = ("unsupported_media_type", "application/json, without Content-Encoding")
+UNSUPPORTED = ("unsupported_media_type", "application/json, without a Content-Encoding")
 LARGE = b" " * 10_000_000
 KINDS = ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "nonsense"]
 NO_KEYS = [[""], ["a b"], ['a"'], ["k" * 129], ["a", "a"]]
