@@ -11,13 +11,15 @@ JOIN pg_type ON pg_type.oid = atttypid
 WHERE nspname = %(schema)s AND attnum > 0 AND NOT attisdropped
 
 -- name: whole
--- The parts of a ledger, in order. In a subquery, Citus reads all parts of an event in one statement.
-SELECT * FROM ({parts}) AS ledger ORDER BY part, first, holder
+-- The parts of a ledger, in order. In a subquery, Citus reads all parts of an event in one statement, as
+-- long as no part casts event_id. The cast here removes the blanks at the end of a char(n).
+SELECT event::text, part, holder, first, last, following
+FROM ({parts}) AS ledger ORDER BY part, first, holder
 
 -- name: pools
 -- Pools, whichever of the three columns they have. The other parts of a ledger have the same columns.
 -- A numeric 8.00 is an integer too.
-SELECT event_id::text AS event, 0 AS part, '' AS holder,
+SELECT event_id AS event, 0 AS part, '' AS holder,
        trim_scale((to_jsonb(pool) ->> 'total')::numeric)::text::bigint AS first,
        trim_scale((to_jsonb(pool) ->> 'available')::numeric)::text::bigint AS last,
        trim_scale((to_jsonb(pool) ->> 'next_ticket_number')::numeric)::text::bigint AS following
@@ -35,19 +37,19 @@ ORDER BY event_id LIMIT 1
 
 -- name: tickets
 -- Tickets that have a row each.
-SELECT event_id::text, 1, coalesce(user_id::text, ''), ticket_number, ticket_number, NULL::bigint
+SELECT event_id, 1, coalesce(user_id::text, ''), ticket_number, ticket_number, NULL::bigint
 FROM {schema}.issued_tickets
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: ranges
 -- Tickets that share a row with their neighbours.
-SELECT event_id::text, 1, coalesce(user_id::text, ''), start_ticket, end_ticket, NULL::bigint
+SELECT event_id, 1, coalesce(user_id::text, ''), start_ticket, end_ticket, NULL::bigint
 FROM {schema}.ticket_allocations
 WHERE %(events)s::text[] IS NULL OR event_id = ANY(%(events)s::text[])
 
 -- name: joined_tickets
 -- Unbroken runs of ticket rows, of any holder: the same numbers, each as often, in fewer lines.
-SELECT event_id::text, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FROM (
+SELECT event_id, 1, '', min(ticket_number), max(ticket_number), NULL::bigint FROM (
     SELECT event_id, ticket_number, count(*) FILTER (WHERE breaks)
            OVER (PARTITION BY event_id ORDER BY ticket_number ROWS UNBOUNDED PRECEDING) AS run
     FROM (
@@ -60,7 +62,7 @@ SELECT event_id::text, 1, '', min(ticket_number), max(ticket_number), NULL::bigi
 
 -- name: joined_ranges
 -- Ranges that follow each other without a break, as one. A backward range stays alone.
-SELECT event_id::text, 1, '', min(start_ticket), max(end_ticket), NULL::bigint FROM (
+SELECT event_id, 1, '', min(start_ticket), max(end_ticket), NULL::bigint FROM (
     SELECT event_id, start_ticket, end_ticket, count(*) FILTER (WHERE breaks)
            OVER (PARTITION BY event_id ORDER BY start_ticket, end_ticket ROWS UNBOUNDED PRECEDING) AS run
     FROM (

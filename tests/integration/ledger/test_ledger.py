@@ -62,6 +62,10 @@ FOREIGN = {
         ],
         *([8], set()),
     ),
+    "events of type char(n)": (
+        [POOLS.replace("varchar(50)", "char(20)"), TICKETS, POOL + "16, 8)", FILL],
+        *([8], set()),
+    ),
     "a pool without a total": (
         [POOLS.replace("total integer,", ""), TICKETS, POOL + "-8)", FILL],
         *([8], {"negative_stock"}),
