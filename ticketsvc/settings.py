@@ -36,7 +36,7 @@ class Settings(BaseModel):
     pool_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """How long a purchase waits for a connection before it is answered 503."""
 
-    max_waiting: Annotated[int, Field(ge=1)] = 2000
+    max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     """How many purchases may be in flight; more are answered 503 at once."""
 
     shutdown_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
@@ -48,7 +48,7 @@ class Settings(BaseModel):
     keepalive_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 75.0
     """How long a connection stays open between two requests."""
 
-    max_connections: Annotated[int, Field(ge=1)] = 4000
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4000
     """Open connections per server process; beyond that 503 at once."""
 
     home: Path | None = None
@@ -64,19 +64,22 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 _VARIABLES |= {"database_url": ("DATABASE_URL",), "port": ("PORT", "TICKETSVC_PORT")}
 
 
-def load_settings() -> Settings:
+def load_settings(**given: object) -> Settings:
     """Read the environment, in which a blank variable counts as unset.
 
+    What is *given*, by a command-line option, and not None, is taken in place of its variable.
     Raise `UsageError` that names the variable and its fault.
     """
+    chosen = {name: value for name, value in given.items() if value is not None}
     found = {
         name: variable
         for name, variables in _VARIABLES.items()
         for variable in reversed(variables)  # the first of them counts
-        if os.environ.get(variable, "").strip()
+        if name not in chosen and os.environ.get(variable, "").strip()
     }
+    read = {name: os.environ[variable] for name, variable in found.items()}
     try:
-        return Settings.model_validate({name: os.environ[found[name]] for name in found})
+        return Settings.model_validate({**read, **chosen})
     except ValidationError as problem:
         fault = problem.errors(include_url=False, include_input=False)[0]
         reason = fault["msg"].replace("Input should", "must").partition(",")[0]

@@ -33,6 +33,11 @@ def test_empty_is_as_unset(monkeypatch, name):
     assert load_settings() == unset
 
 
+def test_the_variable_of_an_option_that_is_given_is_not_judged(monkeypatch):
+    monkeypatch.setenv("PORT", "x")
+    assert load_settings(port=0, host=None).port == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -47,6 +52,8 @@ def test_empty_is_as_unset(monkeypatch, name):
         ("TICKETSVC_POOL_TIMEOUT_S", "-1"),
         ("TICKETSVC_POOL_TIMEOUT_S", "nan"),
         ("TICKETSVC_MAX_WAITING", "0"),
+        ("TICKETSVC_MAX_WAITING", "1000001"),
+        ("TICKETSVC_MAX_CONNECTIONS", "9" * 30),
         ("TICKETSVC_SHUTDOWN_TIMEOUT_S", "soon"),
     ],
 )

@@ -76,10 +76,7 @@ def serve(
 
     mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
     served = schema_of(mechanism, schema)
-    chosen = {"host": host, "port": port, "pool_size": pool_size}
-    settings = load_settings().model_copy(
-        update={name: value for name, value in chosen.items() if value is not None}
-    )
+    settings = load_settings(host=host, port=port, pool_size=pool_size)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("ticketsvc").setLevel(logging.INFO)
     logging.getLogger("ticketsvc.access").setLevel(logging.INFO if access_log else logging.WARNING)

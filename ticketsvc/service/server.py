@@ -130,12 +130,12 @@ async def _listen(
     except OSError as problem:
         unknown = isinstance(problem, socket.gaierror)
         reason = problem.strerror if unknown else os.strerror(problem.errno or 0)
+        where = f"{settings.host}:{settings.port}"
         other = "--port, or --port 0 for any free one"
         if unknown or problem.errno == errno.EADDRNOTAVAIL:
-            other = "--host"
+            where, other = f"the host {settings.host!r}", "--host or TICKETSVC_HOST"
         raise UsageError(
-            f"cannot listen on {settings.host}:{settings.port}: {reason}; "
-            f"choose another with {other}"
+            f"cannot listen on {where}: {reason}; choose another with {other}"
         ) from None
 
 
