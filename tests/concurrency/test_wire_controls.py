@@ -12,7 +12,7 @@ from ticketsvc.lab.explore import wire_scheduler
 from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
 from ticketsvc.lab.explore.scenario_transcripts import as_text
 from ticketsvc.lab.explore.strategies import Fixed
-from ticketsvc.lab.explore.turns import Turns
+from ticketsvc.lab.explore.wire_turns import WireTurns
 from ticketsvc.lab.scenarios.spec import read_scenario
 
 SCHEMA = "CREATE TABLE stock (n int PRIMARY KEY, v int); INSERT INTO stock VALUES (1, 0);"
@@ -125,12 +125,12 @@ async def found_in(server, scenario, **options):
     return found.schedules, found.clean, found.reasons
 
 
-class LetsPass(Turns):
+class LetsPass(WireTurns):
     async def release(self, unit):
         return False
 
 
-class TakesAnother(Turns):
+class TakesAnother(WireTurns):
     def opened(self, session):
         session.owner = 1 - session.owner
         super().opened(session)
@@ -145,7 +145,7 @@ async def test_every_schedule_is_found(server, tmp_path, mode):
 async def test_without_the_hold_and_with_wrong_owners_it_is_not(
     server, tmp_path, monkeypatch, gate
 ):
-    monkeypatch.setattr(exploring, "Turns", gate)
+    monkeypatch.setattr(exploring, "WireTurns", gate)
     *_, reasons = found = await found_in(server, scenario_in(tmp_path), **ALL)
     assert found != FOUND
     assert reasons

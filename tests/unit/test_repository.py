@@ -133,7 +133,7 @@ def test_imports_point_one_way() -> None:
         ("ticketsvc.lab.explore.transcripts", "from ticketsvc.lab.charts.stock import stock"),
         (
             "ticketsvc.lab.widgets.schedule_grid",
-            "from ticketsvc.lab.explore.scheduler import Scheduler",
+            "from ticketsvc.lab.explore.case_scheduler import CaseScheduler",
         ),
         ("ticketsvc.lab.outcome_looks", "import psycopg"),
         ("ticketsvc.__init__", "from ticketsvc.errors import UsageError"),

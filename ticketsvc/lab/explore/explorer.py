@@ -13,11 +13,11 @@ from psycopg.rows import namedtuple_row, tuple_row
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.scratch import scratch_database
+from ticketsvc.lab.explore.case_scheduler import CaseScheduler
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.footprints import Footprints
 from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, CouldNotTell
-from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
@@ -105,7 +105,7 @@ class Explorer:
 
     async def _scheduler(
         self, case: Case, allocator: type[Allocator] | None, changes: Sequence[str]
-    ) -> Scheduler:
+    ) -> CaseScheduler:
         used = allocator or ALLOCATORS[case.allocator]
         constraint = used.mechanism.constraint.replace("{schema}", case.schema)
         self.change_schemas((*[constraint] * bool(constraint), *changes))
@@ -121,7 +121,9 @@ class Explorer:
             )
             self._connections.append(await self._stack.enter_async_context(connection))
         footprints = self._footprints = self._footprints or Footprints(self._control)
-        return Scheduler(case, used, self._control, self._connections[: case.buyers], footprints)
+        return CaseScheduler(
+            case, used, self._control, self._connections[: case.buyers], footprints
+        )
 
     def change_schemas(self, ddl: tuple[str, ...]) -> None:
         """Bring both schemas to their state after *ddl*, which a case needs."""

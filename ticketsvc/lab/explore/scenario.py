@@ -16,9 +16,9 @@ from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.rewriting import locking_reads
 from ticketsvc.lab.explore.scenario_transcripts import in_words
 from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
-from ticketsvc.lab.explore.turns import Turns
 from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways, WireScheduler
+from ticketsvc.lab.explore.wire_turns import WireTurns
 from ticketsvc.lab.scenarios.clients import Ending, actors_of, open_runner
 from ticketsvc.lab.scenarios.filling import database_words
 from ticketsvc.lab.scenarios.sandbox import open_sandbox
@@ -199,7 +199,7 @@ async def open_scheduler(
             )
         watched = [scenario.sql_of(invariant.sql) for invariant in scenario.invariant]
         footprints = WireFootprints(sandbox.control, watched)
-        turns = Turns(
+        turns = WireTurns(
             [actor.name for actor in actors_of(scenario)],
             footprints,
             database=database_words(sandbox.url)["database"],

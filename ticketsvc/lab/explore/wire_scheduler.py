@@ -26,7 +26,7 @@ from ticketsvc.lab.explore.lock_watch import (
 )
 from ticketsvc.lab.explore.schedules import Run, Step
 from ticketsvc.lab.explore.strategies import Strategy
-from ticketsvc.lab.explore.turns import ClientTurn, Phase, Turns
+from ticketsvc.lab.explore.wire_turns import ClientTurn, Phase, WireTurns
 from ticketsvc.lab.scenarios.clients import ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
@@ -108,7 +108,7 @@ _Found = tuple[tuple[int, str], ...]
 class WireScheduler:
     """Runs the schedules of one scenario in its sandbox."""
 
-    def __init__(self, sandbox: Sandbox, runner: Runner, turns: Turns, ways: Ways) -> None:
+    def __init__(self, sandbox: Sandbox, runner: Runner, turns: WireTurns, ways: Ways) -> None:
         self._sandbox = sandbox
         self._runner = runner
         self.turns = turns

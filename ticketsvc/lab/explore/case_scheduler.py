@@ -41,7 +41,7 @@ from ticketsvc.sales.seller import sell
 _RUNS_PER_VACUUM = 20
 
 
-class Scheduler:
+class CaseScheduler:
     """Runs schedules of one case on connections of a scratch database.
 
     *control* reads and resets; each of *connections* is one buyer's session.

@@ -67,7 +67,7 @@ class ClientTurn:
     *going* is set when the step, or the answer, may go. *place*: of its last step in the schedule.
     """
 
-    turns: "Turns" = field(repr=False)
+    turns: "WireTurns" = field(repr=False)
     index: int
     name: str
     phase: Phase = Phase.ENDED
@@ -110,7 +110,7 @@ class _Block:
     owner: ClientTurn | None = None
 
 
-class Turns(Gate):
+class WireTurns(Gate):
     """The clients of one exploration, and the gate that their statements pass."""
 
     def __init__(
