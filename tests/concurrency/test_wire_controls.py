@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from ticketsvc.lab.explore import scenario as exploring
-from ticketsvc.lab.explore import wire_scheduler
 from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
 from ticketsvc.lab.explore.scenario_transcripts import as_text
+from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.strategies import Fixed
 from ticketsvc.lab.explore.wire_turns import WireTurns
 from ticketsvc.lab.scenarios.spec import read_scenario
@@ -171,7 +171,7 @@ async def test_a_reversed_invariant_reverses_the_counts(server, tmp_path):
     ],
 )
 async def test_what_cannot_be_seen_is_never_clean(server, tmp_path, monkeypatch, mode, reason):
-    monkeypatch.setattr(wire_scheduler, "SETTLE_S", 4.0)
+    monkeypatch.setattr(Scheduler, "SETTLE_S", 4.0)
     *_, reasons = await found_in(server, scenario_in(tmp_path, mode))
     assert len(reasons) == 1
     assert reason in reasons[0]

@@ -11,7 +11,7 @@ from tests.support.commands import error_line, json_of
 from tests.support.processes import gone
 from tests.support.scenarios import by_psql, by_python, by_service, scenario, write
 from tests.support.waiting import eventually
-from ticketsvc.lab.explore import wire_scheduler
+from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.scenarios import clients, service
 
 
@@ -267,7 +267,7 @@ UNSEEN = {
 @pytest.mark.parametrize("how", UNSEEN)
 def test_a_service_that_misbehaves_is_never_clean(command, monkeypatch, how):
     if how == "hangs":  # the others answer, however busy the machine is
-        monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)
+        monkeypatch.setattr(Scheduler, "SETTLE_S", 0.5)
     assert UNSEEN[how] in error_line(command("explore", by_service(how)), code=3)
 
 
@@ -275,7 +275,7 @@ def test_a_service_that_misbehaves_is_never_clean(command, monkeypatch, how):
     ("name", "limit"), [("explore", "SETTLE_S"), ("stress", "CLIENT_TIMEOUT_S")]
 )
 def test_functions_that_wait_for_each_other_end_the_command(command, monkeypatch, name, limit):
-    monkeypatch.setattr(wire_scheduler if name == "explore" else clients, limit, 0.2)
+    monkeypatch.setattr(Scheduler if name == "explore" else clients, limit, 0.2)
     error_line(command(name, by_python("meet")), code=3)
 
 
@@ -286,7 +286,7 @@ def test_a_script_with_a_syntax_error_says_so(command):
 
 @pytest.mark.skipif(os.name == "nt", reason="no process groups")
 def test_what_a_command_leaves_behind_is_ended(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(wire_scheduler, "SETTLE_S", 0.5)  # it sends no statement
+    monkeypatch.setattr(Scheduler, "SETTLE_S", 0.5)  # it sends no statement
     script = "sleep 60 >&- 2>&- & echo $! > pid"
     client = f'[[client]]\nname = "buyer"\ncommand = ["sh", "-c", "{script}"]\n'
     command("explore", scenario(client))

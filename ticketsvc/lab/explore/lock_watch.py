@@ -1,16 +1,16 @@
 """Tell which sessions wait for a lock: the server says so (`pg_blocking_pids`), no time does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
 from ticketsvc.errors import TicketsvcError
-from ticketsvc.lab.explore.effects import Relations, overlap
+from ticketsvc.lab.explore.effects import overlap
 from ticketsvc.lab.explore.schedules import Step
-from ticketsvc.lab.explore.strategies import Strategy
+from ticketsvc.lab.explore.turns import Turn, Turns
 
 # A session that may be blocked, by what others have locked, is asked about soon. Any other is
 # merely slow, and is asked about late.
@@ -20,11 +20,9 @@ DEADLOCK_TIMEOUT_MS = 1  # of every session that is explored
 # search for a deadlock is normally over, so that the server cancels the one that closes the cycle.
 _SEARCH_IS_OVER_S = 0.003
 _STUCK_S = 60.0
-_TRIES = 50
 
 Waits = Mapping[int, tuple[int, ...]]
 """Of each session that waits, those that it waits for."""
-_Result = TypeVar("_Result")
 
 
 class CouldNotTell(TicketsvcError, code="could_not_tell"):
@@ -35,75 +33,35 @@ class LockOrderChanged(Exception):
     """The server let a later waiter go first: this run does not count."""
 
 
-class Watched(Protocol):
-    """A session as the lock watch sees it: the step that it asks for or took last, its locks."""
-
-    @property
-    def index(self) -> int:
-        """Its number."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def pid(self) -> int:
-        """Its server process."""
-
-    @property
-    def step(self) -> Step | None:
-        """The step that it asks for, or else its last one."""
-
-    @property
-    def locked(self) -> Relations:
-        """The relations in which its open transaction holds locks."""
-
-
 class LockWatch:
-    """Watches the sessions of a scheduler while they take their steps.
+    """Watches the sessions of a scheduler while they take their steps."""
 
-    *changed* is set whenever a session asks for a step, gets an answer or ends. *session_of*
-    returns whose transaction runs in a server process, None where it is nobody's here.
-    """
-
-    def __init__(
-        self,
-        control: AsyncConnection[Any],
-        sessions: Sequence[Watched],
-        changed: asyncio.Event,
-        session_of: Callable[[int], int | None],
-    ) -> None:
+    def __init__(self, control: AsyncConnection[Any], turns: Turns[Any]) -> None:
         self._control = control
-        self._sessions = sessions
-        self._changed = changed
-        self._session_of = session_of
+        self._turns = turns
         self._blockers = load("explore")["blockers"]
 
     async def change(self, timeout_s: float) -> bool:
         """Wait for the next change; return False when there is none in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
+                await self._turns.changed.wait()
         except TimeoutError:
             return False
-        self._changed.clear()
+        self._turns.changed.clear()
         return True
 
     async def waits(
-        self,
-        steps: Sequence[Step],
-        moving: Sequence[Watched],
-        waiting: Collection[int],
-        since: dict[int, float],
+        self, moving: Sequence[Turn], waiting: Collection[int], since: dict[int, float]
     ) -> Waits:
         """Return whom each of *moving* waits for; nothing while one may go on, after a moment.
 
-        *steps*: those taken so far. *waiting*: the sessions that are known to wait. *since*: when
+        *waiting*: the sessions that are known to wait. *since*: when
         each was first asked about, to be kept until all have come to rest. Raise
         `LockOrderChanged` when a later waiter got a lock before an earlier one, and `CouldNotTell`
         when a session neither goes on nor waits for another for a minute.
         """
-        self._changed.clear()  # what has changed so far is in what was given
+        self._turns.changed.clear()  # what has changed so far is in what was given
         clock = asyncio.get_running_loop().time
         for one in moving:
             since.setdefault(one.index, clock())
@@ -118,7 +76,7 @@ class LockWatch:
         for pid, blockers in await cursor.fetchall():
             one = by_pid[pid]
             age_s = clock() - since[one.index]
-            rivals = [self._session_of(blocker) for blocker in blockers]
+            rivals = [self._turns.index_of(blocker) for blocker in blockers]
             waits[one.index] = tuple(sorted({rival for rival in rivals if rival is not None}))
             if not rivals or None in rivals:
                 if age_s > _STUCK_S:
@@ -127,33 +85,21 @@ class LockWatch:
                         "waits for no other client"
                     )
                 settled = False
-            elif one in fresh and one.locked and age_s < _SEARCH_IS_OVER_S:
+            elif one in fresh and one.transaction.locked and age_s < _SEARCH_IS_OVER_S:
                 settled = False
         if settled and acyclic(waits):  # the server ends a cycle
-            require_lock_order(steps, waits)
+            require_lock_order(self._turns.steps, waits)
             return waits
         await self.change(_ASK_SOON_S)
         return {}
 
-    def _may_block(self, one: Watched) -> bool:
+    def _may_block(self, one: Turn) -> bool:
         locks = one.step.effect.locks if one.step else frozenset()
-        return any(overlap(locks, other.locked) for other in self._sessions if other is not one)
-
-
-async def repeated(
-    strategy: Strategy, perform: Callable[[], Awaitable[_Result]], names: object
-) -> _Result:
-    """Return what *perform* does for *strategy*, again where the server changed an order.
-
-    Raise `CouldNotTell` where it keeps changing that of *names*.
-    """
-    for _ in range(_TRIES):
-        strategy.begin()
-        try:
-            return await perform()
-        except LockOrderChanged:
-            pass
-    raise CouldNotTell(f"{names}: the server took the same steps another way, {_TRIES} times")
+        return any(
+            overlap(locks, other.transaction.locked)
+            for other in self._turns.clients
+            if other is not one
+        )
 
 
 def require_lock_order(steps: Sequence[Step], waits: Waits) -> None:

@@ -7,61 +7,43 @@ between two statements is not held. BEGIN is not held either: it takes no snapsh
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Self, cast
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, IsolationLevel
+from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction
 from psycopg.pq import TransactionStatus
 
-from ticketsvc.lab.explore.effects import (
-    NOTHING,
-    Effect,
-    end_of_transaction,
-    statement,
-)
+from ticketsvc.lab.explore.effects import Effect
 from ticketsvc.lab.explore.footprints import Footprints
 from ticketsvc.lab.explore.schedules import Step
+from ticketsvc.lab.explore.turns import Turn, Turns
 
-_KEEPS_SNAPSHOT = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
-
-class Session:
+class Session(Turn):
     """One connection, used by one allocator, and the steps it takes.
 
-    A step is first `requested`; `latest` is the last granted one, complete with its result once it
-    has run. `locked` are the
-    relations in which its open transaction holds locks. Others read these and do not set them.
     *hold_commits*: an autocommit statement that writes becomes two steps, the statement and its
     commit.
     """
 
     def __init__(
         self,
+        turns: "Turns[Session]",
         index: int,
         name: str,
         connection: "SteppedConnection",
         footprints: Footprints,
         *,
         names: Mapping[bytes, str],
-        changed: asyncio.Event,
         hold_commits: bool,
     ) -> None:
-        self.index, self.name = index, name
-        self.pid = connection.info.backend_pid
+        super().__init__(turns, index, name, connection.info.backend_pid)
         self._connection = connection
         self._footprints = footprints
         self._names = names
-        self._changed = changed
         self._hold_commits = hold_commits
         self._lending = asyncio.Lock()
-        self.requested: Step | None = None
-        self.latest: Step | None = None
-        self._granted: asyncio.Future[None] | None = None
-        self._unheld = True
-        self._touched = self.locked = NOTHING
-        self._begun = False
         connection.session = self
 
     # The part of a pool that allocators use.
@@ -75,40 +57,13 @@ class Session:
         """Take the connection back."""
         self._lending.release()
 
-    # Called by the scheduler.
-
-    @property
-    def step(self) -> Step | None:
-        """The step that it requests, or else its last one."""
-        return self.requested or self.latest
-
-    def start_schedule(self) -> None:
-        """Hold every statement from now on."""
-        self._unheld = False
-        self.requested = self.latest = None
-
-    def grant(self) -> Step:
-        """Let the requested step run, and return it."""
-        step, granted = self.requested, self._granted
-        if step is None or granted is None:
-            raise RuntimeError(f"session {self.name} requests no step")
-        self.requested, self.latest = None, step
-        granted.set_result(None)
-        return step
-
-    def end_schedule(self) -> None:
-        """Let the requested step and all that follow run freely."""
-        self._unheld = True
-        if self.requested:
-            self.grant()
-
     # Called by the connection.
 
     async def run_statement(
         self, query: bytes, parameters: Any, execute: Callable[[], Awaitable[AsyncCursor[Any]]]
     ) -> None:
         """Request a step, run the statement when it is granted, and keep the result."""
-        if self._unheld:
+        if not self.turns.active:
             await execute()
             return
         footprint = await self._footprints.of(query, parameters)
@@ -116,27 +71,19 @@ class Session:
         two_steps = autocommit and self._hold_commits and bool(footprint.changes)
         if two_steps:
             await self._connection.run_unheld("BEGIN")
+        alone = autocommit and not two_steps
         level = None if autocommit else self._connection.isolation_level
-        effect = statement(
-            footprint,
-            ends=autocommit and not two_steps,
-            snapshot=level in _KEEPS_SNAPSHOT and not self._begun,
-            serializable=level == IsolationLevel.SERIALIZABLE,
-        )
-        if two_steps or not autocommit:
-            self._begun = True
-            self._touched |= footprint.changes
+        self.transaction.level = level.name.replace("_", " ").lower() if level else ""
+        effect = self.transaction.add(footprint, alone=alone)
         try:
             async with self._step(self._names.get(query, "statement"), query.decode(), effect):
                 cursor = await execute()
-                if two_steps or not autocommit:
-                    self.locked |= footprint.writes
+                if not alone:
+                    self.transaction.locked |= footprint.writes
                 read = await _first_row(cursor) if cursor.description else None
-                self._update(rows=cursor.rowcount, read=read)
+                self.turns.update(self, rows=cursor.rowcount, read=read)
         except psycopg.Error:
-            # The transaction has ended, and its locks with it: those who wait for them see that.
-            self._update(effect=replace(effect, publishes=effect.publishes | self._touched))
-            self._forget_transaction()
+            self.transaction.forget()
             if two_steps:
                 await self._connection.run_unheld("ROLLBACK")
             raise
@@ -145,36 +92,23 @@ class Session:
 
     async def end(self, name: str, execute: Callable[[], Awaitable[object]]) -> None:
         """Request a step for the end of the transaction, and run it when it is granted."""
-        serializable = self._connection.isolation_level == IsolationLevel.SERIALIZABLE
-        effect = end_of_transaction(self._touched, serializable=serializable)
         try:
-            if self._unheld:
-                await execute()
-                return
-            async with self._step(name, name, effect):
+            async with self._step(name, name, self.transaction.end()):
                 await execute()
         finally:
-            self._forget_transaction()
+            self.transaction.forget()
 
     @contextlib.asynccontextmanager
     async def _step(self, name: str, text: str, effect: Effect) -> AsyncIterator[None]:
-        if not self._unheld:  # the schedule may have ended while the footprint was asked for
-            self.requested = Step(self.index, name, text, effect)
-            self._granted = asyncio.get_running_loop().create_future()
-            self._changed.set()
-            await self._granted
+        await self.turns.ask(self, Step(self.index, name, text, effect))
         try:
             yield
         except psycopg.Error as problem:
-            self._update(error=problem.sqlstate or type(problem).__name__)
+            self.turns.failed(self, problem.sqlstate or type(problem).__name__)
             raise
-
-    def _update(self, **result: Any) -> None:
-        if self.latest:
-            self.latest = replace(self.latest, **result)
-
-    def _forget_transaction(self) -> None:
-        self._touched, self.locked, self._begun = NOTHING, NOTHING, False
+        finally:
+            self.turns.runs(self)
+            self.turns.changed.set()
 
 
 class SteppedConnection(AsyncConnection[Any]):

@@ -1,16 +1,11 @@
-"""Run schedules of a scenario's clients: each statement waits at the proxy for its turn.
-
-One step is released; then the scheduler waits until every client asks for its next turn, has
-ended, or is seen by the server to wait for another's lock. No timer decides anything: a client
-that does none of these for long makes the exploration say that it could not tell.
-"""
+"""Run the schedules of a scenario's clients: each statement waits at the proxy for its turn."""
 
 import asyncio
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import psycopg
 from psycopg import AsyncConnection
@@ -18,22 +13,15 @@ from psycopg import AsyncConnection
 from ticketsvc.database.statements import load
 from ticketsvc.lab.explore.causes import Act, Cause, cause_of
 from ticketsvc.lab.explore.effects import NOTHING
-from ticketsvc.lab.explore.lock_watch import (
-    CouldNotTell,
-    LockOrderChanged,
-    LockWatch,
-    repeated,
-)
+from ticketsvc.lab.explore.lock_watch import CouldNotTell, LockOrderChanged
+from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.schedules import Run, Step
 from ticketsvc.lab.explore.strategies import Strategy
-from ticketsvc.lab.explore.wire_turns import ClientTurn, Phase, WireTurns
+from ticketsvc.lab.explore.wire_turns import ClientTurn, WireTurns
 from ticketsvc.lab.scenarios.clients import ClientResult, Runner
 from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
 from ticketsvc.lab.wire.statements import shortened
-
-SETTLE_S = 20.0
-"""How long a client may do nothing that could be seen, before that is called a wait elsewhere."""
 
 _GIVES_UP_S = 1.5
 """A client that fails after having done nothing for so long has given up a wait elsewhere."""
@@ -105,42 +93,36 @@ class ScenarioRun(Run):
 _Found = tuple[tuple[int, str], ...]
 
 
-class WireScheduler:
+class WireScheduler(Scheduler[ClientTurn, ClientResult]):
     """Runs the schedules of one scenario in its sandbox."""
 
+    turns: WireTurns
+
     def __init__(self, sandbox: Sandbox, runner: Runner, turns: WireTurns, ways: Ways) -> None:
+        super().__init__(turns, sandbox.control)
         self._sandbox = sandbox
         self._runner = runner
-        self.turns = turns
         self._ways = ways
         self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
         self._statements = load("scenarios")
-        self._watch = LockWatch(sandbox.control, turns.clients, turns.changed, turns.index_of)
 
     async def run(self, strategy: Strategy) -> ScenarioRun | None:
-        """Run one schedule as *strategy* chooses; None when it ends early.
-
-        Raise `CouldNotTell` when the clients cannot be driven or seen.
-        """
-        names = tuple(client.name for client in self.turns.clients)
-        complete, results = await repeated(
-            strategy, lambda: self._perform(strategy), ", ".join(names)
-        )
-        represents = strategy.learn(self.turns.steps)
-        if not complete:
+        """Run one schedule, as `perform` does, and judge it."""
+        results = await self.perform(strategy)
+        if results is None:
             return None
         return ScenarioRun(
-            names=names,
+            names=tuple(client.name for client in self.turns.clients),
             steps=tuple(self.turns.steps),
-            results=results,
+            results=tuple(results),
             violated=await self._judge(results),
             acts=tuple(self._acts()),
-            represents=represents,
+            represents=self.represents,
         )
 
     async def end(self) -> None:
         """Raise `CouldNotTell` for what has come since the last schedule."""
-        await self.turns.rest(SETTLE_S)
+        await self.turns.rest(self.SETTLE_S)
 
     def _acts(self) -> Iterator[Act]:
         notes = self.turns.notes
@@ -191,41 +173,20 @@ class WireScheduler:
             found = (told, *found)
         return found
 
-    async def _perform(self, strategy: Strategy) -> tuple[bool, tuple[ClientResult, ...]]:
+    async def perform_once(self, strategy: Strategy) -> tuple[bool, list[ClientResult]]:
+        """Put the data back, and take the steps; return whether the schedule reached its end."""
         try:
             await self._sandbox.reset()
         except psycopg.errors.LockNotAvailable:
             raise CouldNotTell("the data cannot be put back: something still locks them") from None
-        self.turns.begin()
-        tasks: list[asyncio.Task[ClientResult]] = []
-        try:
-            for client in self.turns.clients:
-                self.turns.started(client)
-                task = asyncio.create_task(self._act(client))
-                tasks.append(task)
-                task.add_done_callback(partial(self._ended, client))
-                await self._settle(client)
-            complete = await self._take_steps(strategy)
-        except LockOrderChanged:
-            raise
-        except BaseException:  # the exploration ends: a client may hang for ever
-            for task in tasks:
-                task.cancel()
-            raise
-        finally:  # whatever happened: nothing of it runs on into the next schedule
-            self.turns.let_run()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        told = tuple(one for one in results if isinstance(one, ClientResult))
-        for client, one in zip(self.turns.clients, told, strict=True):
+        complete, results = await super().perform_once(strategy)
+        for client, one in zip(self.turns.clients, results, strict=True):
             if one.ending == "unknown":  # after the last turn of a schedule that was cut short
                 raise CouldNotTell(f"{client.name} got no answer: {one.message}")
-        await self.turns.rest(SETTLE_S)
-        return complete, told
+        await self.turns.rest(self.SETTLE_S)
+        return complete, results
 
-    async def _act(self, client: ClientTurn) -> ClientResult:
+    async def act(self, client: ClientTurn) -> ClientResult:
         """Let a client act, again after a conflict if it retries, under a lock if it takes one."""
         async with contextlib.AsyncExitStack() as stack:
             if self._ways.advisory_lock:
@@ -236,7 +197,7 @@ class WireScheduler:
                 place = len(self.turns.steps)
                 result = await self._runner.run(client.index)
                 if self._ways.one_transaction:
-                    sqlstate = await self.turns.commit(client, SETTLE_S)
+                    sqlstate = await self.turns.commit(client, self.SETTLE_S)
                     if sqlstate:
                         result = ClientResult("failed", f"the commit failed ({sqlstate})")
                 mine = [step for step in self.turns.steps[place:] if step.session == client.index]
@@ -245,7 +206,8 @@ class WireScheduler:
         await self.turns.leave(client, _LEAVE_S)
         return result
 
-    def _ended(self, client: ClientTurn, task: "asyncio.Task[ClientResult]") -> None:
+    def ended(self, client: ClientTurn, task: "asyncio.Task[ClientResult]") -> None:
+        """Take note of how *client* has ended."""
         if task.cancelled():  # the exploration ends
             return
         waited = asyncio.get_running_loop().time() - client.since
@@ -256,26 +218,7 @@ class WireScheduler:
             unanswered=result.message if result and result.ending == "unknown" else "",
         )
 
-    async def _take_steps(self, strategy: Strategy) -> bool:
-        while ready := [c for c in self.turns.clients if c.phase is Phase.ASKS]:
-            self._require_same(ready)
-            chosen = strategy.choose(self.turns.steps, [client.index for client in ready])
-            if chosen is None:
-                return False
-            client = self.turns.clients[chosen]
-            if client not in ready:
-                raise LockOrderChanged
-            self.turns.go(client)
-            await self._settle(client)
-        stuck = [c.name for c in self.turns.clients if c.phase is not Phase.ENDED]
-        if stuck:
-            raise CouldNotTell(
-                f"{', '.join(stuck)} waits for a lock that nobody who acts will give back: "
-                "a transaction was left open"
-            )
-        return True
-
-    def _require_same(self, ready: Sequence[ClientTurn]) -> None:
+    def before_step(self, ready: Sequence[ClientTurn]) -> None:
         """Refuse to go on when the same steps have led elsewhere than before.
 
         Where others are ready, the server has let waiting ones go on in another order.
@@ -297,50 +240,6 @@ class WireScheduler:
                         f"{self.turns.clients[index].name} {verb} "
                         f"first {shortened(one)!r}, then {shortened(other)!r}"
                     )
-
-    async def _settle(self, mover: ClientTurn) -> None:
-        """Wait until a step has had its effect: each client asks, has ended, or waits for a lock.
-
-        Answers go to one client at a time, first to *mover*.
-        """
-        turns = self.turns
-        waiting = {
-            client.index
-            for client in turns.clients
-            if client.phase is Phase.AT_SERVER and client.step and client.step.waited_for
-        }
-        since: dict[int, float] = {}
-        while True:
-            if turns.problem:
-                raise turns.problem
-            for client in turns.clients:
-                if client.index in waiting and client.phase is not Phase.AT_SERVER:
-                    waiting.discard(client.index)
-                    turns.released(client)
-            if any(client.phase is Phase.RUNS for client in turns.clients):
-                await self._until_seen()
-                continue
-            if at_server := [c for c in turns.clients if c.phase is Phase.AT_SERVER]:
-                waits = await self._watch.waits(turns.steps, at_server, waiting, since)
-                if not waits:
-                    continue
-                for client in at_server:
-                    turns.waits(client, waits[client.index])
-                    waiting.add(client.index)
-            answered = [c for c in turns.clients if c.phase is Phase.ANSWERED]
-            if not answered:
-                return
-            turns.go(mover if mover in answered else answered[0])
-
-    async def _until_seen(self) -> None:
-        """Wait for a client whose own code runs; where it does nothing visible, say so."""
-        if not await self._watch.change(SETTLE_S):
-            names = [c.name for c in self.turns.clients if c.phase is Phase.RUNS]
-            raise CouldNotTell(
-                f"{', '.join(names)} waits for something that PostgreSQL does not know of, such as "
-                "a pool without a free connection, a lock elsewhere, or another service: give the "
-                "service a connection for each client, or look at that lock"
-            )
 
 
 def _commits(step: Step) -> bool:

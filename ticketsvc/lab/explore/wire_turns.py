@@ -11,37 +11,17 @@ import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any
 
-from ticketsvc.lab.explore.effects import (
-    ANYTHING,
-    NOTHING,
-    Effect,
-    Footprint,
-    Relations,
-    end_of_transaction,
-    statement,
-)
+from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, Effect, Footprint
 from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.schedules import Step
+from ticketsvc.lab.explore.turns import Phase, Transaction, Turn, Turns
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
 from ticketsvc.lab.wire.session import FAILED, IDLE, Gate, Session, Unit
 from ticketsvc.lab.wire.statements import shortened, without_comments
 
-_KEEPS_SNAPSHOT = ("repeatable read", "serializable")
 _TAG_ROWS = re.compile(r"(\d+)$")
 _RELATION = re.compile(r"\b(?:from|into|update|join|table)\s+(?:only\s+)?([\w.\"]+)", re.IGNORECASE)
-
-
-class Phase(Enum):
-    """What a client is doing."""
-
-    RUNS = "runs its own code"
-    ASKS = "asks for a turn"
-    AT_SERVER = "is at the server"
-    ANSWERED = "has an answer that waits"
-    ENDED = "has ended"
 
 
 @dataclass
@@ -60,57 +40,29 @@ class Note:
     keeps_snapshot: bool = False
 
 
-@dataclass(eq=False)
-class ClientTurn:
-    """One client: what it does, the step that it asks for, and where its last one stands.
+class ClientTurn(Turn):
+    """One client: where it stands, what is known beside its step, and the connection of that."""
 
-    *going* is set when the step, or the answer, may go. *place*: of its last step in the schedule.
-    """
-
-    turns: "WireTurns" = field(repr=False)
-    index: int
-    name: str
-    phase: Phase = Phase.ENDED
     session: Session | None = None
-    asked: tuple[Step, Note] | None = None
-    place: int | None = None
-    going: "asyncio.Future[None] | None" = None
+    note: Note | None = None
     since: float = 0.0
     """When its own code began to run, by the loop's clock."""
     sending: bool = False
     """Whether a statement of its own has come, and is being looked at."""
 
-    @property
-    def pid(self) -> int:
-        """The server process that its step runs in."""
-        return self.session.pid if self.session else 0
-
-    @property
-    def step(self) -> Step | None:
-        """The step that it asks for, or else its last one."""
-        if self.phase is Phase.ASKS and self.asked:
-            return self.asked[0]
-        return None if self.place is None else self.turns.steps[self.place]
-
-    @property
-    def locked(self) -> Relations:
-        """The relations that its open transaction holds locks of."""
-        block = self.turns.blocks.get(self.session) if self.session else None
-        return block.locked if block else NOTHING
-
 
 @dataclass
-class _Block:
-    """What a session's open transaction has done so far."""
+class _Block(Transaction):
+    """What a connection's open transaction has done so far, and for whom."""
 
-    level: str = ""
-    touched: Relations = NOTHING
-    locked: Relations = NOTHING
-    begun: bool = False
     owner: ClientTurn | None = None
 
+    def forget(self) -> None:
+        super().forget()
+        self.owner = None
 
-class WireTurns(Gate):
+
+class WireTurns(Turns[ClientTurn], Gate):
     """The clients of one exploration, and the gate that their statements pass."""
 
     def __init__(
@@ -123,6 +75,7 @@ class WireTurns(Gate):
         one_transaction: bool = False,
         rewrite: Callable[[str], str] = str,
     ) -> None:
+        super().__init__()
         self.clients = [ClientTurn(self, index, name) for index, name in enumerate(names)]
         self.footprints = footprints
         self._database = database
@@ -133,30 +86,19 @@ class WireTurns(Gate):
         self._levels: dict[Session, tuple[str, str]] = {}  # isolation, and search path if set
         self._holding: set[Session] = set()  # they may hold locks that outlive a transaction
         self._rewrite = rewrite
-        self._active = self._over = False
-        self.problem: CouldNotTell | None = None
-        self.changed = asyncio.Event()
+        self._over = False
         self._freed = asyncio.Event()
-        self.steps: list[Step] = []
-        """The steps of this run so far."""
         self.notes: list[Note] = []
-        """What is known beside each of them."""
+        """What is known beside each step of this run."""
 
     # What the scheduler does
 
     def begin(self) -> None:
         """Hold statements from now on."""
-        self._active, self._over = True, False
-        self.steps, self.notes = [], []
+        super().begin()
+        self._over, self.notes = False, []
         for client in self.clients:
-            client.asked = client.place = None
-
-    def let_run(self) -> None:
-        """Let every statement and answer pass from now on."""
-        self._active = False
-        for client in self.clients:
-            if client.going and not client.going.done():
-                client.going.set_result(None)
+            client.session, client.sending, client.transaction = None, False, Transaction()
 
     async def rest(self, timeout_s: float) -> None:
         """Note that every client has ended; raise `CouldNotTell` if one left a transaction open."""
@@ -204,58 +146,31 @@ class WireTurns(Gate):
 
     def go(self, client: ClientTurn) -> None:
         """Let *client*'s step go to the server, or its answer back to it."""
-        assert client.going  # noqa: S101 - only who waits is let go
-        if client.phase is Phase.ASKS and client.asked:
-            step, note = client.asked
-            client.place = len(self.steps)
-            self.steps.append(step)
-            self.notes.append(note)
-            client.phase = Phase.AT_SERVER
-        else:
-            self._runs(client)
-        client.going.set_result(None)
+        if client.phase is Phase.ASKS and client.note:
+            self.notes.append(client.note)
+        super().go(client)
 
-    def started(self, client: ClientTurn) -> None:
-        """Take note that *client* begins to act."""
-        client.session, client.sending = None, False
-        client.asked = client.place = None
-        self._runs(client)
-
-    def _runs(self, client: ClientTurn) -> None:
-        client.phase, client.since = Phase.RUNS, asyncio.get_running_loop().time()
+    def runs(self, client: ClientTurn) -> None:
+        """Take note that *client*'s own code runs."""
+        super().runs(client)
+        client.since = asyncio.get_running_loop().time()
         self._freed.set()
-
-    def waits(self, client: ClientTurn, blockers: tuple[int, ...]) -> None:
-        """Note whose locks *client*'s step waits for."""
-        self._update(client, waited_for=blockers)
-
-    def released(self, client: ClientTurn) -> None:
-        """Note that the last step let *client*'s step go on, and so made visible what that does."""
-        last, step = self.steps[-1], client.step
-        published = last.effect.publishes | (step.effect.publishes if step else NOTHING)
-        self.steps[-1] = replace(last, effect=replace(last.effect, publishes=published))
-        self._update(client, released_by=len(self.steps) - 1)
-
-    def _update(self, client: ClientTurn, **changes: Any) -> None:
-        if client.place is not None:
-            self.steps[client.place] = replace(self.steps[client.place], **changes)
 
     def ended(self, client: ClientTurn, *, gave_up: bool = False, unanswered: str = "") -> None:
         """Take note that *client* has ended.
 
         *gave_up*: without success, after a long wait. *unanswered*: why it got no answer.
         """
-        if self._active and unanswered:
+        if self.active and unanswered:
             self._fail(f"{client.name} got no answer: {unanswered}")
-        if self._active and gave_up and client.phase is Phase.RUNS:
+        if self.active and gave_up and client.phase is Phase.RUNS:
             self._fail(
                 f"{client.name} failed after it had waited for something that PostgreSQL does not "
                 "know of: a time limit decided"
             )
-        if self._active and (client.sending or client.phase is not Phase.RUNS):
+        if self.active and (client.sending or client.phase is not Phase.RUNS):
             self._fail(f"{client.name} ended while a statement of its own was still on its way")
-        client.phase = Phase.ENDED
-        self.changed.set()
+        super().ended(client)
 
     def index_of(self, pid: int) -> int | None:
         """Return whose transaction runs in the server process *pid*; None: nobody's here."""
@@ -282,7 +197,7 @@ class WireTurns(Gate):
     async def release(self, unit: Unit) -> bool:
         """Return when *unit* may go to the server; true: its commit is a step of its own."""
         session = unit.session
-        if not self._active or unit.state == FAILED:
+        if not self.active or unit.state == FAILED:
             if self._over:
                 self._fail(f"a statement came after every client had ended: {shortened(unit.text)}")
             return False  # what comes after an error in a transaction does nothing
@@ -300,7 +215,8 @@ class WireTurns(Gate):
         if self._one_transaction and (why := self._why_not_one(owner, session, unit)):
             self._fail(f"{owner.name} cannot be made one transaction from outside: {why}")
             return False
-        owner.session, block.owner, owner.sending = session, owner, True
+        owner.session, owner.pid, owner.transaction = session, session.pid, block
+        block.owner, owner.sending = owner, True
         block.level, path = await self._settings_of(session)
         kinds = unit.kinds
         if kinds <= {"end", "back"}:
@@ -319,9 +235,12 @@ class WireTurns(Gate):
             self._fail(
                 f"{owner.name} reads an answer in pieces that changes data: {shortened(unit.text)}"
             )
-        effect = self._effect(block, self.footprints.locks_of(footprint), alone=alone, mixed=mixed)
+        touched = self.footprints.locks_of(footprint)
+        effect = block.add(touched, alone=alone, mixed=mixed)
+        if not alone:
+            block.locked |= touched.writes
         step = Step(owner.index, name_of(unit), unit.text, effect)
-        keeps = not alone and block.level in _KEEPS_SNAPSHOT
+        keeps = not alone and block.keeps_snapshot
         note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
         await self._ask(owner, step, note)
         return split
@@ -338,24 +257,10 @@ class WireTurns(Gate):
             else f"it has transactions of its own: {shortened(unit.text)}"
         )
 
-    def _effect(self, block: _Block, footprint: Footprint, *, alone: bool, mixed: bool) -> Effect:
-        """Return the effect of a statement, and note what the open transaction has done by it."""
-        effect = statement(
-            footprint,
-            ends=alone or mixed,
-            snapshot=not alone and block.level in _KEEPS_SNAPSHOT and not block.begun,
-            serializable=block.level == "serializable",
-        )
-        if not alone:
-            block.begun = True
-            block.touched |= footprint.changes
-            block.locked |= footprint.writes
-        return effect
-
     async def release_commit(self, unit: Unit) -> None:
         """Return when the commit of a split *unit* may go."""
         block = self.blocks.get(unit.session)
-        if not self._active or block is None or block.owner is None:
+        if not self.active or block is None or block.owner is None:
             return
         owner = block.owner
         self._record(owner, unit)
@@ -367,45 +272,37 @@ class WireTurns(Gate):
         session = unit.session
         block = self.blocks.get(session)
         owner = block.owner if block else None
-        if state == IDLE:
-            self.blocks[session] = _Block()
+        if owner is not None and owner.phase is Phase.AT_SERVER:
+            if owner.step is not None and owner.step.name != "COMMIT":
+                self._record(owner, unit)
+            if unit.answer.sqlstate is not None:
+                self.failed(owner, unit.answer.sqlstate)
+                self._require_no_timer(owner, unit)
+        if block and state == IDLE:
+            block.forget()
             self._freed.set()
             if session.settings_may_differ:  # they were set in the transaction that ends here
                 self._levels.pop(session, None)
                 session.settings_may_differ = False
-        elif not unit.kinds.isdisjoint({"begin", "end"}):  # another one has begun
-            touched = frozenset({ANYTHING}) if len(unit.kinds) > 1 else NOTHING
-            self.blocks[session] = _Block("", touched, touched, owner=owner)
-        if block is None or owner is None or owner.phase is not Phase.AT_SERVER:
-            return
-        step = owner.step
-        if step is not None and step.name != "COMMIT":
-            self._record(owner, unit)
-        if step is not None and unit.answer.sqlstate is not None:
-            # Its transaction is gone, and with it the locks: sessions that wait for them see that.
-            published = step.effect.publishes | block.touched
-            effect = replace(step.effect, publishes=published)
-            self._update(owner, error=unit.answer.sqlstate, effect=effect)
-            self._require_no_timer(owner, unit)
-        if not self._active:
-            return
-        owner.phase = Phase.ANSWERED
-        owner.going = asyncio.get_running_loop().create_future()
-        self.changed.set()
-        await owner.going
+        elif block and not unit.kinds.isdisjoint({"begin", "end"}):  # another one has begun
+            block.forget()
+            block.owner = owner
+            block.touched = block.locked = frozenset({ANYTHING}) if len(unit.kinds) > 1 else NOTHING
+        if self.active and owner is not None and owner.phase is Phase.AT_SERVER:
+            await self.hold(owner, Phase.ANSWERED)
 
     def closed(self, session: Session) -> None:
         """Forget a connection that has gone; what its transaction held is free now."""
         block = self.blocks.pop(session, None)
         self._levels.pop(session, None)
         owner = (block.owner if block else None) or self._alone(session)
-        if self._active and block and owner and owner.place is not None:
+        if self.active and block and owner and owner.place is not None:
             if owner.session is session and owner.phase in (Phase.ASKS, Phase.AT_SERVER):
                 self._fail(f"{owner.name} lost its connection in the middle of a statement")
-            effect, held = self.steps[owner.place].effect, block.touched
-            if session in self._holding:
-                held = frozenset({ANYTHING})
-            self._update(owner, effect=replace(effect, publishes=effect.publishes | held))
+            held = frozenset({ANYTHING}) if session in self._holding else block.touched
+            self.publish(owner.place, held)
+        if block:
+            block.forget()
         self._holding.discard(session)
         self._freed.set()
         self.changed.set()
@@ -436,13 +333,8 @@ class WireTurns(Gate):
             )
 
     async def _ask(self, owner: ClientTurn, step: Step, note: Note) -> None:
-        owner.sending = False
-        if not self._active:
-            return
-        owner.asked, owner.phase = (step, note), Phase.ASKS
-        owner.going = asyncio.get_running_loop().create_future()
-        self.changed.set()
-        await owner.going
+        owner.sending, owner.note = False, note
+        await self.ask(owner, step)
 
     def _record(self, owner: ClientTurn, unit: Unit) -> None:
         """Note what the server answered to *owner*'s step."""
@@ -451,16 +343,16 @@ class WireTurns(Gate):
         read = None
         if answer.first_row is not None:
             read = dict(zip(answer.columns, answer.first_row, strict=False))
-        self._update(owner, rows=rows, read=read)
+        self.update(owner, rows=rows, read=read)
 
     def _end_effect(self, block: _Block) -> Effect:
-        effect = end_of_transaction(block.touched, serializable=block.level == "serializable")
+        effect = block.end()
         if self.footprints.checks_late and ANYTHING in block.touched:
             return replace(effect, sees=effect.sees | block.touched, locks=block.touched)
         return effect
 
     def _running(self) -> ClientTurn | None:
-        running = [client for client in self.clients if client.phase is Phase.RUNS]
+        running = self.in_phase(Phase.RUNS)
         return running[0] if len(running) == 1 else None
 
     def _fail(self, reason: str) -> None:
