@@ -22,8 +22,9 @@ SELECT user_id FROM (
 -- name: probe
 -- Whether the database answers, can be written to, lets this role sell, and has an event; and whether a
 -- commit waits too long for a synchronous standby. Every role sees what its own sessions wait for.
+-- Citus needs the 1, and reads one pool of each shard.
 SELECT current_setting('transaction_read_only')::boolean AS read_only,
        has_column_privilege('{schema}.ticket_pools', 'available', 'UPDATE') AS may_sell,
-       EXISTS (SELECT FROM {schema}.ticket_pools) AS has_events,
+       EXISTS (SELECT 1 FROM {schema}.ticket_pools LIMIT 1) AS has_events,
        EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'
                AND query_start < clock_timestamp() - %(commit_limit)s * interval '1 second') AS unconfirmed

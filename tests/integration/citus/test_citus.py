@@ -23,11 +23,15 @@ from tests.integration.allocators.test_group_commit import (  # noqa: F401
 )
 from tests.integration.sales.test_idempotency import (  # noqa: F401
     test_a_refusal_is_not_stored_and_its_key_can_buy_later,
+    test_old_keys_are_forgotten_by_a_service_that_runs,
 )
 from tests.support.buying import SAFE, buy, open_allocator, open_seller, outcome, together
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
+from tests.support.web_servers import serve_app
+from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import ensure_schemas, reset_event
 from ticketsvc.errors import KeyReused, OutcomeUnknown
 from ticketsvc.lab.checker.check import judge
@@ -36,6 +40,8 @@ from ticketsvc.lab.ledger.reader import ledger_statement, read_ledger
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.purchases import TicketRange
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
 
 URL = os.environ.get("TICKETSVC_CITUS_URL", "")  # before `conftest.py` hides it from the tests
 if not URL:
@@ -116,6 +122,14 @@ def test_an_audit_reads_an_events_pool_and_tickets_in_one_statement(connection):
         statement = ledger_statement("fixed", joined=joined).query
         plan = connection.execute(b"EXPLAIN " + statement, {"events": None}).fetchall()
         assert not [line for (line,) in plan if "Distributed Subplan" in line]
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/events", "/events/E", "/events/E/tickets/1"])
+async def test_what_a_service_reads(database, connection, http, path):
+    reset_event(connection, "fixed", "E", 80, 8)
+    app = create_app(make_pool(database, Settings()), ALLOCATORS["range"], "fixed", max_waiting=9)
+    async with serve_app(app) as url, http.get(url + path) as answer:
+        assert answer.status == 200, await answer.text()
 
 
 # Keys
