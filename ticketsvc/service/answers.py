@@ -24,8 +24,8 @@ from ticketsvc.errors import (
     Unavailable,
 )
 from ticketsvc.service.outbox import Outbox
+from ticketsvc.service.request_limits import MAX_BODY_BYTES
 
-MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = 1
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 

@@ -19,7 +19,6 @@ from ticketsvc.errors import TicketsvcError
 from ticketsvc.sales.seller import Seller
 from ticketsvc.service import routes
 from ticketsvc.service.answers import (
-    MAX_BODY_BYTES,
     ErrorResponse,
     SaleAnswer,
     error_answer,
@@ -27,6 +26,7 @@ from ticketsvc.service.answers import (
     refusal_answer,
 )
 from ticketsvc.service.metrics import Metrics
+from ticketsvc.service.request_limits import MAX_BODY_BYTES
 from ticketsvc.service.state import STATE, State
 
 _SUPPORTED_VERSIONS = (HttpVersion11, HttpVersion10)  # the common one first

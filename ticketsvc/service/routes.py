@@ -22,8 +22,9 @@ from ticketsvc.errors import (
 )
 from ticketsvc.purchases import Purchase, is_identifier, read_key
 from ticketsvc.sales.seller import Seller
-from ticketsvc.service.answers import JSON_HEADERS, MAX_BODY_BYTES, SaleAnswer
+from ticketsvc.service.answers import JSON_HEADERS, SaleAnswer
 from ticketsvc.service.openapi import MAX_TICKET_NUMBER, document
+from ticketsvc.service.request_limits import MAX_BODY_BYTES
 from ticketsvc.service.state import STATE, State
 
 _PROBE_TIMEOUT_S = 2.0

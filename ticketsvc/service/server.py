@@ -23,12 +23,10 @@ from ticketsvc.service.access_log import AccessLog
 from ticketsvc.service.app import before_routing, create_app
 from ticketsvc.service.connections import Connections
 from ticketsvc.service.metrics import counters_kept
+from ticketsvc.service.request_limits import MAX_HEADERS, MAX_LINE_BYTES
 from ticketsvc.service.state import STATE
 from ticketsvc.service.stopping import stop_requests
 from ticketsvc.settings import Settings
-
-MAX_LINE_BYTES = 8190  # of the request line, and of each header
-MAX_HEADERS = 64
 
 _BACKLOG = 1024  # connections that the system keeps until the process takes them
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000  # the default looks far more often

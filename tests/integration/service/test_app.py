@@ -18,9 +18,9 @@ from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
-from ticketsvc.service.answers import MAX_BODY_BYTES
 from ticketsvc.service.app import create_app
 from ticketsvc.service.openapi import document
+from ticketsvc.service.request_limits import MAX_BODY_BYTES
 from ticketsvc.settings import Settings
 
 JSON = {"Content-Type": "application/json"}

@@ -12,8 +12,7 @@ from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, re
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
-from ticketsvc.service.answers import MAX_BODY_BYTES
-from ticketsvc.service.server import MAX_HEADERS, MAX_LINE_BYTES
+from ticketsvc.service.request_limits import MAX_BODY_BYTES, MAX_HEADERS, MAX_LINE_BYTES
 
 CHUNKED = (
     b"POST /purchase HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
