@@ -11,10 +11,9 @@ import itertools
 
 import pytest
 
-from tests.support.buying import SAFE
 from tests.support.ledgers import violations_of
 from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.lab.checker.check import check

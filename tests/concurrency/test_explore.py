@@ -7,9 +7,8 @@ import pytest
 import pytest_asyncio
 from psycopg import IsolationLevel
 
-from tests.support.buying import SAFE
 from tests.support.clusters import databases_named
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout, transaction

@@ -10,10 +10,10 @@ import contextlib
 
 import pytest
 
-from tests.support.buying import SAFE, buy, open_allocator, outcome, together
+from tests.support.buying import buy, open_allocator, outcome, together
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_table, is_blocked
-from ticketsvc.allocators import ALLOCATORS, check_then_act
+from ticketsvc.allocators import ALLOCATORS, SAFE, check_then_act
 from ticketsvc.allocators.check_then_act import MAX_TRIES
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event

@@ -10,7 +10,6 @@ from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import Seller, sell
 from ticketsvc.settings import Settings
 
-SAFE = sorted(name for name, allocator in ALLOCATORS.items() if allocator.mechanism.safe)
 BODY = {"userId": "u", "eventId": "E", "quantity": 8}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.allocators.registry import find_allocators
 
-__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SERVABLE", "Allocator", "Mechanism"]
+__all__ = ["ALLOCATORS", "DEFAULT_ALLOCATOR", "SAFE", "SERVABLE", "Allocator", "Mechanism"]
 
 DEFAULT_ALLOCATOR = "group_commit"
 _NOOP = "noop"
@@ -41,6 +41,9 @@ _FOUND = find_allocators(Path(__file__).parent, __name__)
 ALLOCATORS: Mapping[str, type[Allocator]] = {
     name: _FOUND[name] for name in sorted(_FOUND, key=_place) if name != _NOOP
 }
+
+# The names of those that may sell real tickets: wherever fixes are compared, it is these.
+SAFE = tuple(name for name, one in ALLOCATORS.items() if one.mechanism.safe)
 
 # What `serve` accepts: the allocators, and the no-op that measurements compare them with.
 SERVABLE: Mapping[str, type[Allocator]] = {**ALLOCATORS, _NOOP: _FOUND[_NOOP]}

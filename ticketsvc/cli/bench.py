@@ -102,8 +102,9 @@ def bench(
 
     Exit codes: 0 all clean, 1 a run with a violation or without a sale, 2 bad usage.
     """
+    from ticketsvc.allocators import SAFE
     from ticketsvc.database.locate import check_server
-    from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates, safe_allocators
+    from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates
     from ticketsvc.lab.bench.plan import plan
     from ticketsvc.lab.bench.suite import open_bench
     from ticketsvc.lab.bench.summary import clean, summarise
@@ -111,7 +112,7 @@ def bench(
     if bool(peers) != bool(peer_database_url):
         raise UsageError("--peer-url and --peer-database-url go together: each run is audited")
     peers_at = (check_server(peer_database_url), peer_schema) if peer_database_url else None
-    names = allocators or safe_allocators()
+    names = allocators or SAFE
     candidates = [
         *our_candidates(names, durable=durable, workers=workers, keys=keys),
         *peer_candidates(peers),

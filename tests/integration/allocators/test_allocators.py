@@ -6,10 +6,10 @@ import contextlib
 import psycopg
 import pytest
 
-from tests.support.buying import SAFE, buy, open_allocator, outcome
+from tests.support.buying import buy, open_allocator, outcome
 from tests.support.ledgers import is_clean
 from tests.support.locks import blocked_by
-from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR
+from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR, SAFE
 from ticketsvc.database.schemas import reset_event
 from ticketsvc.errors import (
     DatabaseUnavailable,

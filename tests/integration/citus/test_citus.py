@@ -25,12 +25,12 @@ from tests.integration.sales.test_idempotency import (  # noqa: F401
     test_a_refusal_is_not_stored_and_its_key_can_buy_later,
     test_old_keys_are_forgotten_by_a_service_that_runs,
 )
-from tests.support.buying import SAFE, buy, open_allocator, open_seller, outcome, together
+from tests.support.buying import buy, open_allocator, open_seller, outcome, together
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
 from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import ensure_schemas, reset_event
 from ticketsvc.errors import KeyReused, OutcomeUnknown

@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from tests.support import buying
-from tests.support.buying import SAFE, open_seller
+from tests.support.buying import open_seller
 from tests.support.locks import blocked_by, hold_pool, hold_table
 from tests.support.waiting import soon
 from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import reset_event

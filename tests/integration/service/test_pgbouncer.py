@@ -7,12 +7,12 @@ import psycopg
 import pytest
 
 from tests.support.bouncers import keeps_prepared_statements, start_bouncer
-from tests.support.buying import SAFE, buy, post_purchase
+from tests.support.buying import buy, post_purchase
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean
 from tests.support.waiting import TIMEOUT_S
 from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database import pool as pool_module
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.pooler import check_pooler

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates, safe_allocators
+from ticketsvc.lab.bench.candidates import our_candidates, peer_candidates
 from ticketsvc.lab.bench.load_pool import add_up, split
 from ticketsvc.lab.bench.load_spec import LoadResult, LoadSpec
 from ticketsvc.lab.bench.plan import Candidate, plan
@@ -38,7 +38,7 @@ def test_a_load_out_of_range_is_refused_by_its_option(
 
 
 def test_ours_begin_with_the_two_noops() -> None:
-    names = [one.name for one in our_candidates(safe_allocators())]
+    names = [one.name for one in our_candidates(SAFE)]
     assert names[:2] == ["bare noop", "noop"]
     assert {"range", "ticket_rows"} <= set(names)
     assert all(ALLOCATORS[name].mechanism.safe for name in names[2:])

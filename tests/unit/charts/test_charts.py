@@ -58,11 +58,27 @@ def test_issued_against_total_counts_only_kinds_damaged_throughout() -> None:
 
 
 def test_before_and_after_names_the_copies() -> None:
-    rows = bursts([232, 0]).assign(allocator=["naive", "range"], schema=["original", "fixed"])
+    rows = bursts([232, 0, 0]).assign(
+        allocator=["naive", "range", "naive"], schema=["original", "fixed", "fixed"]
+    )
     figure = charts.before_and_after(rows)
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert words == ["240 issued, 232 of them copies", "8 issued"]
-    assert title(figure).startswith("1 of 2 oversell")
+    assert words == ["240 issued, 232 of them copies", "8 issued", "8 issued"]
+    assert title(figure).startswith("1 of 3 oversell")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["naive on original", "range", "naive on fixed"]
+
+
+@pytest.mark.parametrize(
+    ("second", "says"), [([1, 2], "2 by naive"), ([3, 4], "none")], ids=["twice", "once"]
+)
+def test_who_sold_what_counts_the_numbers_that_two_processes_sold(
+    second: list[int], says: str
+) -> None:
+    sales = pd.DataFrame({"allocator": "naive", "process": [1, 1, 2, 2], "number": [1, 2, *second]})
+    figure = charts.who_sold_what(sales, 8)
+    assert title(figure) == f"Numbers that more than one process sold: {says}"
+    assert labelled(figure)
 
 
 def probabilities(**columns: list[float]) -> pd.DataFrame:

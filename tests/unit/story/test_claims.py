@@ -176,8 +176,11 @@ CASES = {
         "by_hand": by_hand([], 0, "waits for A", "goes on: available = 0"),
         "before": BURSTS,
         "after": AFTER,
-        "shares": pd.DataFrame({"3000": [15], "3001": [15]}),
-        "naive": table("process number", (3000, 1), (3001, 1)),
+        "shares": pd.DataFrame({1: [15], 2: [15]}),
+        "sales": table(
+            "allocator process number",
+            *[("naive", 1, 1), ("naive", 2, 1), ("range", 1, 1000), ("range", 2, 1)],
+        ),
     },
     write_volume.claims: {
         "volumes": table(
@@ -298,6 +301,7 @@ UNSAFE = {
     several_instances.claims: {
         ("after.duplicates", 8): "80 tickets, all different, in every burst",
         ("after.clean", False): "every ledger is clean",
+        ("sales.number", 1000): "after, no number comes from two",
     },
     which_schedules.claims_of_mechanisms: {
         ("table.clean", 5): "safe mechanisms: no violation in any of them"

@@ -9,11 +9,6 @@ from ticketsvc.lab.bench.plan import BARE_NOOP, NOOP, Candidate
 from ticketsvc.lab.bench.servers import require_loopback
 
 
-def safe_allocators() -> tuple[str, ...]:
-    """Return the names of those that never oversell."""
-    return tuple(name for name, one in ALLOCATORS.items() if one.mechanism.safe)
-
-
 def our_candidates(
     names: Sequence[str], *, durable: bool = True, workers: int = 1, keys: bool = False
 ) -> list[Candidate]:

@@ -87,8 +87,9 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
 
     *bursts*: allocator, schema, total, unique, duplicates, one row per allocator and schema.
     """
-    figure, [axes] = new_chart(1.4 + 0.36 * len(bursts))
-    labels = [f"{row.allocator} on {row.schema}" for row in bursts.itertuples()]
+    figure, [axes] = new_chart(1.4 + 0.3 * len(bursts))
+    several = bursts["allocator"].duplicated(keep=False)
+    labels = bursts["allocator"].where(~several, bursts["allocator"] + " on " + bursts["schema"])
     colours = [COLOURS[name] for name in bursts["allocator"]]
     axes.barh(labels, bursts["unique"], color=colours)
     axes.barh(
@@ -108,34 +109,44 @@ def before_and_after(bursts: pd.DataFrame) -> Figure:
         f"{int((bursts['unique'] + bursts['duplicates'] > total).sum())} of {len(bursts)} oversell "
         f"(dashed: the {total} tickets there are)",
     )
-    axes.set(xlabel="tickets issued (hatched: copies of a number)", ylabel="allocator and schema")
+    axes.set(xlabel="tickets issued (hatched: copies of a number)", ylabel="allocator")
     return figure
 
 
 def who_sold_what(sales: pd.DataFrame, total: int) -> Figure:
-    """Draw which process sold each ticket number.
+    """Draw which process sold each ticket number, one strip per allocator.
 
-    *sales*: process (its port), number, one row per ticket in an answer.
+    *sales*: allocator, process (from 1), number, one row per ticket in an answer.
     """
-    figure, [axes] = new_chart(height=2.6)
-    processes = sorted(sales["process"].unique())
-    for place, (colour, process) in enumerate(zip(LINE_COLOURS, processes, strict=False)):
-        numbers = sales["number"][sales["process"] == process]
-        axes.bar(
-            numbers,
-            [0.8] * len(numbers),
-            bottom=place + 0.1,
-            width=0.9,
-            color=colour,
+    allocators, most = list(dict.fromkeys(sales["allocator"])), int(sales["process"].max())
+    figure, [axes] = new_chart(1.6 + 0.32 * len(allocators))
+    height = 0.8 / most
+    for process in range(1, most + 1):
+        runs = _runs(sales[sales["process"] == process])
+        axes.barh(
+            runs["allocator"].map(allocators.index) - 0.4 + height * (process - 0.5),
+            runs["last"] - runs["first"] + 0.9,
+            left=runs["first"] - 0.45,
+            height=height,
+            color=LINE_COLOURS[(process - 1) % len(LINE_COLOURS)],
+            label=f"sold by process {process}",
         )
-    axes.set_yticks([place + 0.5 for place in range(len(processes))])
-    axes.set_yticklabels([f"process on {process}" for process in processes])
-    say_finding(
-        axes,
-        f"{len(sales)} tickets sold by {len(processes)} processes: "
-        f"{sales['number'].nunique()} different numbers",
-    )
+    axes.set_yticks(range(len(allocators)), allocators)
+    axes.invert_yaxis()
+    by_number = sales.groupby(["allocator", "number"])["process"].nunique()
+    twice = by_number[by_number > 1].groupby("allocator").size()
+    each = ", ".join(f"{count} by {name}" for name, count in twice.items()) or "none"
+    say_finding(axes, f"Numbers that more than one process sold: {each}")
     axes.set_xlim(0.4, max(total, int(sales["number"].max())) + 0.6)
     axes.axvline(total + 0.5, color=INK, linestyle="--", linewidth=1)
-    axes.set(xlabel=f"ticket number (there are {total})", ylabel="sold by")
+    axes.set(xlabel=f"ticket number (there are {total})", ylabel="allocator")
+    legend_below(figure)
     return figure
+
+
+def _runs(sales: pd.DataFrame) -> pd.DataFrame:
+    """Return the first and the last of the numbers that follow each other, by allocator."""
+    sold = sales[["allocator", "number"]].drop_duplicates().sort_values(["allocator", "number"])
+    run = sold["number"] - sold.groupby("allocator").cumcount()
+    runs = sold.groupby(["allocator", run.rename("run")])["number"]
+    return runs.agg(first="min", last="max").reset_index()

@@ -20,7 +20,9 @@ from ticketsvc.lab.figures import EXACT, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt, summarise
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each, running_services
+
+_PROCESSES = 4  # started at a time: each holds its connections
 
 
 @dataclass(frozen=True)
@@ -102,31 +104,40 @@ def issued_numbers(lab: Lab, burst: Burst) -> list[int]:
     return [number for issue in ledger.issues for number in range(issue.first, issue.last + 1)]
 
 
-def sales_by_process(burst: Burst) -> pd.DataFrame:
-    """Return one row per ticket in an answer: the process (its port) and the number."""
+def last_of_each(bursts: Sequence[Burst]) -> list[Burst]:
+    """Return the last of the bursts of each allocator and schema."""
+    return [*{(one.trial.allocator, one.trial.schema): one for one in bursts}.values()]
+
+
+def sales_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
+    """Return one row per ticket in an answer: the allocator, the process and the number."""
     return pd.DataFrame(
         [
-            {"process": URL(attempt.url).port, "number": number}
-            for attempt in burst.history
+            {"allocator": burst.trial.allocator, "process": process, "number": number}
+            for burst in bursts
+            for attempt, process in zip(burst.history, _processes(burst), strict=True)
             for number in attempt.tickets
         ],
-        columns=["process", "number"],
+        columns=["allocator", "process", "number"],
     )
 
 
 def purchases_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
     """Count the purchases that each process answered: a row per burst, a column per process."""
-    counts = [
-        pd.Series([URL(attempt.url).port for attempt in burst.history]).value_counts()
-        for burst in bursts
-    ]
+    counts = [pd.Series(_processes(burst)).value_counts() for burst in bursts]
     return pd.DataFrame(counts).fillna(0).astype(int).reset_index(drop=True)
+
+
+def _processes(burst: Burst) -> list[int]:
+    """Return which process answered each purchase: 1, 2, … in the order of their ports."""
+    ports = [URL(attempt.url).port or 0 for attempt in burst.history]
+    places = {port: place for place, port in enumerate(sorted({*ports}), 1)}
+    return [places[port] for port in ports]
 
 
 async def run_bursts(
     lab: Lab,
-    allocator: str,
-    *,
+    *allocators: str,
     event: str,
     total: int,
     purchases: int,
@@ -136,16 +147,31 @@ async def run_bursts(
     ports: Sequence[int] = (0,),
     trace: Path | None = None,
 ) -> list[Burst]:
-    """Run the same burst *repetitions* times, each on a reset event, and judge each.
+    """Run the same burst *repetitions* times by each allocator, on a reset event; judge each.
 
-    One server process per port takes all repetitions; a port that is taken is replaced by a free
-    one. In each burst all purchases overlap.
+    One server process per port takes all repetitions of an allocator; a port that is taken is
+    replaced by a free one. In each burst all purchases overlap.
     """
-    chosen = schema or ALLOCATORS[allocator].mechanism.schemas[0]
     workload = Workload(event, purchases, quantity, concurrency=purchases)
-    trial = Trial(allocator, chosen, total, workload)
-    with running_services(lab.url, allocator, schema=chosen, ports=ports, trace=trace) as urls:
-        return await _run_trials(lab, urls, [trial] * repetitions)
+    trials = [Trial(name, schema or _schema(name), total, workload) for name in allocators]
+    at_a_time = max(1, _PROCESSES // len(ports))
+    bursts = []
+    with counted("bursts", repetitions * len(trials)) as count:
+        for first in range(0, len(trials), at_a_time):
+            started = trials[first : first + at_a_time]
+            wanted = [
+                (one.allocator, {"schema": one.schema, "port": port, "trace": trace})
+                for one in started
+                for port in ports
+            ]
+            with running_each(lab.url, wanted) as urls:
+                for place, trial in enumerate(started):
+                    its = urls[place * len(ports) : (place + 1) * len(ports)]
+                    for _ in range(repetitions):
+                        bursts.append(await run_trial(lab, its, trial))
+                        count()
+    _record(bursts)
+    return bursts
 
 
 def same_bursts(
@@ -170,24 +196,26 @@ async def run_kinds(
 
     One server process takes them all: a start takes longer than most bursts.
     """
-    schema = ALLOCATORS[allocator].mechanism.schemas[0]
+    schema = _schema(allocator)
     trials = [
         Trial(allocator, schema, total, Workload(event, purchases, concurrency=purchases))
         for purchases, total in kinds
         for _ in range(repetitions)
     ]
-    with running_services(lab.url, allocator, schema=schema) as urls:
-        return await _run_trials(lab, urls, trials)
-
-
-async def _run_trials(lab: Lab, urls: Sequence[str], trials: Sequence[Trial]) -> list[Burst]:
     bursts = []
-    with counted("bursts", len(trials)) as count:
+    with (
+        running_services(lab.url, allocator, schema=schema) as urls,
+        counted("bursts", len(trials)) as count,
+    ):
         for trial in trials:
             bursts.append(await run_trial(lab, urls, trial))
             count()
     _record(bursts)
     return bursts
+
+
+def _schema(allocator: str) -> SchemaName:
+    return ALLOCATORS[allocator].mechanism.schemas[0]
 
 
 def _record(bursts: Sequence[Burst]) -> None:

@@ -30,7 +30,7 @@ async def cost_of_fixes(
     together = Workload(event, purchases, concurrency=buyers)
     runs = []
     names = ("naive", *fixes)
-    wanted = [(name, {"schema": _schema(name)}) for name in names]
+    wanted = [(name, {"schema": _schema(name), "pool_size": min(buyers, 10)}) for name in names]
     with (
         running_each(lab.url, wanted) as urls,
         counted("sales", repetitions * len(names)) as count,

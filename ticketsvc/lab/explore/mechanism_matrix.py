@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import pandas as pd
 
-from ticketsvc.allocators import ALLOCATORS, Mechanism
+from ticketsvc.allocators import ALLOCATORS, SAFE, Mechanism
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.cell_progress import counted
@@ -105,9 +105,9 @@ async def explore_fixes(url: str) -> pd.DataFrame:
     *what you change*: in a service that checks and then acts. *steps*: what one purchase does when
     it is alone, its commit included.
     """
-    fixes = {name: one.mechanism for name, one in ALLOCATORS.items() if one.mechanism.safe}
+    fixes = [ALLOCATORS[name].mechanism for name in SAFE]
     async with open_explorer(url) as explorer:
-        found = [await explorer.explore(matrix_case(name, 2, 16, 8), keep=True) for name in fixes]
+        found = [await explorer.explore(matrix_case(name, 2, 16, 8), keep=True) for name in SAFE]
     table = pd.DataFrame(
         {
             "what you change": fix.change or fix.summary,
@@ -118,7 +118,7 @@ async def explore_fixes(url: str) -> pd.DataFrame:
             "a buyer waits": one.blocked,
             "a buyer tries again": one.retries,
         }
-        for fix, one in zip(fixes.values(), found, strict=True)
+        for fix, one in zip(fixes, found, strict=True)
     )
     return table.set_index("what you change")
 

@@ -34,24 +34,26 @@ def the_second_waits_and_finds_none_left(by_hand: ByHand) -> str:
 
 
 def fewer_are_told_sold_and_none_twice(last: pd.DataFrame) -> str:
-    """Say how the same burst ends before and after; *last*: naive, both fixes, naive on fixed."""
-    before, rows, ranges, caught = last["successes"]
+    """Say how the same burst ends before and after; *last*: naive, the fixes, naive on fixed."""
+    before, *after, caught = last["successes"]
+    told = " or ".join(map(str, sorted({*after})))
     return (
         f"**What this shows.** Of {last['purchases'].iloc[0]} buyers, {before} were told *sold* "
-        f"before, {rows} and {ranges} after. On the fixed schema the naive code sells "
-        f"{caught}: the primary key refuses its copies. Those buyers are refused for the wrong "
-        "reason, but nobody holds a ticket twice."
+        f"before, and {told} by each of {len(after)} fixes. On the fixed schema the naive code "
+        f"sells {caught}: the primary key refuses its copies. Those buyers are refused for the "
+        "wrong reason, but nobody holds a ticket twice."
     )
 
 
 def one_statement(statement: str, last: pd.DataFrame) -> str:
     """Answer what fixes it, in one line."""
+    one = last.set_index("allocator").loc["ticket_rows"]
     return (
         "One statement that checks and subtracts, in one transaction with the tickets: "
         f"`{statement}` (or read the number of changed rows). No row: sold out, answer 409. "
         "Measured with `ticket_rows`, which also moves a column with the next number: in the same "
-        f"burst, {last['successes'].iloc[1]} of {last['purchases'].iloc[1]} buyers got tickets, "
-        f"with {last['duplicates'].iloc[1]} duplicates."
+        f"burst, {one['successes']} of {one['purchases']} buyers got tickets, "
+        f"with {one['duplicates']} duplicates."
     )
 
 

@@ -139,10 +139,12 @@ def running_each(
     They start and stop side by side. A wanted port that is taken is replaced by any free one.
     """
     with contextlib.ExitStack() as stack:
-        services = []
+        services: list[Service] = []
+        given: set[int] = set()
         for allocator, options in wanted:
             port = options.get("port", 0)
-            chosen = {**options, "port": port if _is_free(port) else 0}
+            chosen = {**options, "port": port if port not in given and _is_free(port) else 0}
+            given.add(port)
             services.append(stack.enter_context(spawn_service(database_url, allocator, **chosen)))
         try:
             yield [service.await_ready() for service in services]
