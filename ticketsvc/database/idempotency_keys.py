@@ -14,7 +14,7 @@ class Keys:
 
     def __init__(self, schema: SchemaName) -> None:
         self.kept = schema == "fixed"
-        statements = load("keys", schema)
+        statements = load("idempotency_keys", schema)
         self._claim = statements["claim"]
         self._find = statements["find"]
         self._confirm = statements["confirm"]
