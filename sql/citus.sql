@@ -1,10 +1,10 @@
--- Schema fixed on Citus: applied after sql/fixed, in the same transaction, where the database has the
+-- Schema fixed on Citus: applied after fixed.sql, in the same transaction, where the database has the
 -- extension. Every table is split by event_id, and all rows of an event are on one worker. A sale is
 -- a transaction of that worker alone.
 --
 -- Citus has no triggers on such tables, and a constraint can only compare rows of one event. So:
 --
---   guard in sql/fixed         here
+--   guard in fixed.sql         here
 --   -------------------------  ---------------------------------------------------------------------
 --   issue_in_sequence          ranges: a chain. Each starts where another of its event ends, and starts
 --                              and ends are unique. So they are 1 to N without a gap or an overlap,

@@ -92,9 +92,8 @@ def _mismatch(schema: SchemaName, made_by: str) -> str:
 
 
 def ddl(schema: SchemaName) -> str:
-    """Return the SQL that creates *schema*: its file, or the files of its folder in their order."""
-    parts = sorted((SQL_FOLDER / schema).glob("*.sql")) or [SQL_FOLDER / f"{schema}.sql"]
-    return "\n".join(part.read_text() for part in parts)
+    """Return the SQL that creates *schema*."""
+    return (SQL_FOLDER / f"{schema}.sql").read_text()
 
 
 def reset_event(

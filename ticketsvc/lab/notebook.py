@@ -101,13 +101,13 @@ def show_statements(file: str, *names: str) -> None:
 
 
 def show_schema(schema: SchemaName) -> None:
-    """Display the SQL of *schema* as it is written, folded when it is long."""
+    """Display `sql/<schema>.sql` as it is written, folded when it is long."""
     text = ddl(schema)
     lines = text.count("\n")
     if lines <= _LONG_LINES:
         display(Code(text, language="postgresql"))
     else:
-        summary = f"<summary>The SQL of schema {schema}, {lines} lines</summary>"
+        summary = f"<summary>sql/{schema}.sql, {lines} lines</summary>"
         display(HTML(f"<details>{summary}<pre>{html.escape(text)}</pre></details>"))
 
 

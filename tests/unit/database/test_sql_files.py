@@ -16,7 +16,7 @@ _STATEMENT = re.compile(
 )
 EDITS_A_FUNCTION = {
     "ticketsvc/lab/mutation/mutants.py"
-}  # reads sql/fixed/4-group-commit.sql, and replaces text in it
+}  # reads sql/fixed.sql, and replaces text in it
 # Files whose SQL has not moved yet. This list may only get shorter.
 NOT_CLEAN = {
     "ticketsvc/lab/bench/lock_hold_probes.py",
