@@ -1,5 +1,7 @@
 """Charts: pure functions whose titles state what the data say."""
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -116,6 +118,7 @@ def test_write_volume_charts_are_labelled() -> None:
     volumes = pd.DataFrame(
         {
             "allocator": ["range", "range", "ticket_rows", "ticket_rows"],
+            "stores": ["ranges", "ranges", "rows", "rows"],
             "quantity": [8, 128, 8, 128],
             "purchases": 100,
             "wal_bytes": [340.0, 340.0, 1000.0, 16000.0],
@@ -123,8 +126,19 @@ def test_write_volume_charts_are_labelled() -> None:
         }
     )
     wal = charts.wal_by_quantity(volumes)
-    assert title(wal) == "Per purchase, largest to smallest: range ×1.0, ticket_rows ×16.0"
+    assert title(wal) == (
+        "128 tickets write, as a multiple of 8, at most 1.0 with ranges, 16.0 with rows"
+    )
     assert labelled(wal)
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap() -> None:
+    _, [axes] = charting.new_chart()
+    axes.set_ylim(0, 1)
+    charting.label_ends(axes, [(name, 0.97) for name in ALLOCATORS])
+    heights = sorted(text.xyann[1] for text in axes.texts)
+    assert min(above - below for below, above in pairwise(heights)) >= 0.07
+    assert heights[-1] <= 1
 
 
 def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:

@@ -184,11 +184,11 @@ CASES = {
     },
     write_volume.claims: {
         "volumes": table(
-            "allocator quantity wal_bytes ledger_rows",
-            ("ticket_rows", 8, 1_000.0, 8),
-            ("ticket_rows", 128, 16_000.0, 128),
-            ("range", 8, 300.0, 1),
-            ("range", 128, 300.0, 1),
+            "allocator stores quantity wal_bytes ledger_rows",
+            ("ticket_rows", "rows", 8, 1_000.0, 8),
+            ("ticket_rows", "rows", 128, 16_000.0, 128),
+            ("range", "ranges", 8, 300.0, 1),
+            ("range", "ranges", 128, 300.0, 1),
             checkpoint=False,
             clean=True,
         ),

@@ -1,69 +1,92 @@
 """Measure what a purchase makes the database write: rows, WAL, heap and index bytes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from statistics import median
 
 import pandas as pd
 import psycopg
 
+from ticketsvc.allocators import ALLOCATORS, SAFE, Allocator
+from ticketsvc.database.pool import make_pool
+from ticketsvc.database.roles import as_service
 from ticketsvc.database.statements import load
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import WAL, record
-from ticketsvc.lab.workload.burst import run_workload
-from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_each
+from ticketsvc.lab.ledger.records import EventLedger
+from ticketsvc.purchases import Purchase
+from ticketsvc.settings import load_settings
 
-_WARM_UP = 20
+_WARM_UP = 5
 _ATTEMPTS = 5
 _PARTS = 5
 _COPIES = 8
 _TABLES = ("ticket_pools", "issued_tickets", "ticket_allocations")
-_LEDGERS = {"ticket_rows": "rows", "range": "ranges"}
+_Sell = Callable[[int], Awaitable[None]]
 
 
 async def measure_write_volume(
-    lab: Lab, *, event: str, quantities: Sequence[int], purchases: dict[str, int]
+    lab: Lab, *, event: str, quantities: Sequence[int], purchases: int
 ) -> pd.DataFrame:
-    """Return the write volume of each allocator in *purchases* at each quantity, one row each.
+    """Return the write volume of each safe allocator at each quantity, one row each.
 
-    *purchases*: how many to measure, by allocator. They are sold one after another over one
-    connection, after a warm-up and without autovacuum, in five parts whose median counts: what
-    the server writes for itself falls into one of them. A measurement that a checkpoint fell into
-    is repeated; *checkpoint* says whether the last repetition had one, too.
+    Its own code sells *purchases* one after another over one connection, after a warm-up and
+    without autovacuum, in five parts whose median counts: what the server writes for itself falls
+    into one of them. A measurement that a checkpoint fell into is repeated; *checkpoint* says
+    whether the last repetition had one, too. *stores* is what it was found to store: rows (one per
+    ticket) or ranges.
     """
     rows = []
-    wanted = [(name, {"schema": "fixed", "pool_size": 1}) for name in purchases]
+    settings = load_settings().model_copy(update={"pool_size": 1})
     with (
         _autovacuum_off(lab),
-        running_each(lab.url, wanted) as urls,
-        counted("measurements", len(purchases) * len(quantities)) as count,
+        counted("measurements", len(SAFE) * len(quantities)) as count,
     ):
-        for (allocator, number), url in zip(purchases.items(), urls, strict=True):
-            for quantity in quantities:
+        async with make_pool(as_service(lab.url), settings) as pool:
+            for name, quantity in itertools.product(SAFE, quantities):
+                sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)
                 wal_bytes, checkpoint = await _wal_without_checkpoint(
-                    lab, url, event, number, quantity
+                    lab, sell, event, purchases, quantity
                 )
                 ledger = lab.ledger("fixed", event)
-                what = f"WAL of a purchase of {quantity}, {allocator}"
+                stores = _stores(ledger)
+                what = f"WAL of a purchase of {quantity}, {name}"
                 record(what, "bytes", wal_bytes, noise=WAL)
                 rows.append(
                     {
-                        "allocator": allocator,
+                        "allocator": name,
+                        "stores": stores,
                         "quantity": quantity,
-                        "purchases": number,
-                        "ledger_rows": len(ledger.issues) / (number + _WARM_UP),
+                        "purchases": purchases,
+                        "ledger_rows": len(ledger.issues) / (purchases + _WARM_UP),
                         "wal_bytes": wal_bytes,
                         "wal_bytes_per_ticket": wal_bytes / quantity,
-                        **_size_per_purchase(lab.connection, _LEDGERS[allocator], event),
+                        **_size_per_purchase(lab.connection, stores, event),
                         "checkpoint": checkpoint,
                         "clean": check_event(ledger).clean,
                     }
                 )
                 count()
     return pd.DataFrame(rows)
+
+
+def _stores(ledger: EventLedger) -> str:
+    """Return what *ledger* holds of purchases of several tickets: "rows", or "ranges"."""
+    return "rows" if all(issue.first == issue.last for issue in ledger.issues) else "ranges"
+
+
+def _selling(allocator: Allocator, event: str, quantity: int) -> _Sell:
+    """Return a function that sells this many purchases, each to another user."""
+    users = itertools.count(1)
+
+    async def sell(number: int) -> None:
+        for _ in range(number):
+            await allocator.allocate(Purchase(f"user-{next(users)}", event, quantity))
+
+    return sell
 
 
 @contextlib.contextmanager
@@ -80,7 +103,7 @@ def _autovacuum_off(lab: Lab) -> Iterator[None]:
 
 
 async def _wal_without_checkpoint(
-    lab: Lab, url: str, event: str, number: int, quantity: int
+    lab: Lab, sell: _Sell, event: str, number: int, quantity: int
 ) -> tuple[float, bool]:
     """Return the WAL per purchase; repeat when a checkpoint fell in: whole pages follow it."""
     parts = [size for part in range(_PARTS) if (size := (number + part) // _PARTS)]
@@ -88,24 +111,17 @@ async def _wal_without_checkpoint(
     for _ in range(_ATTEMPTS):
         checkpoint_before = _last_checkpoint(lab.connection)
         lab.reset("fixed", event, (number + _WARM_UP) * quantity)
-        await _sell(url, event, _WARM_UP, quantity)
+        await sell(_WARM_UP)
         measured = []
         for size in parts:
             before = wal_position(lab.connection)
-            await _sell(url, event, size, quantity)
+            await sell(size)
             measured.append((wal_position(lab.connection) - before) / size)
         wal_bytes = median(measured)
         checkpoint = _last_checkpoint(lab.connection) != checkpoint_before
         if not checkpoint:
             break
     return wal_bytes, checkpoint
-
-
-async def _sell(url: str, event: str, number: int, quantity: int) -> None:
-    history = await run_workload([url], Workload(event, number, quantity, concurrency=1))
-    sold = sum(attempt.outcome == "ok" for attempt in history)
-    if sold != number:
-        raise RuntimeError(f"only {sold} of {number} purchases were sold: {history[-1].message}")
 
 
 def wal_position(connection: psycopg.Connection) -> int:
@@ -119,15 +135,15 @@ def _last_checkpoint(connection: psycopg.Connection) -> str:
     return str(row[0]) if row else ""
 
 
-def _size_per_purchase(connection: psycopg.Connection, ledger: str, event: str) -> dict[str, float]:
+def _size_per_purchase(connection: psycopg.Connection, stores: str, event: str) -> dict[str, float]:
     """Copy the event's ledger into a fresh table, and return its size per purchase."""
     statements = load("write_volume", "fixed")
     with connection.transaction():
-        connection.execute(statements[f"make_copy_of_{ledger}"].query)
+        connection.execute(statements[f"make_copy_of_{stores}"].query)
         connection.execute(
-            statements[f"fill_copy_of_{ledger}"].query, {"copies": _COPIES, "event": event}
+            statements[f"fill_copy_of_{stores}"].query, {"copies": _COPIES, "event": event}
         )
-        row = connection.execute(statements[f"size_of_{ledger}"].query).fetchone()
+        row = connection.execute(statements[f"size_of_{stores}"].query).fetchone()
     if row is None:
         raise RuntimeError("the database returned no size")
     heap, index, purchases = row

@@ -87,24 +87,32 @@ def legend_below(figure: Figure, columns: int = 2) -> None:
 def label_ends(
     axes: Axes, ends: Iterable[tuple[str, float]], others: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Write each name at its height right of *axes*, none over another, when limits are final.
+    """Write each name right of *axes*, as near to its height as the others leave room.
 
-    A name has the colour of its allocator, or that in *others*.
+    Call it when limits are final. A name has the colour of its allocator, or that in *others*, and
+    a line leads from its height to it.
     """
-    apart, below = 0.075, -1.0
+    apart, most = 0.075, 1.0
     to_axes = axes.transData + axes.transAxes.inverted()
-    placed = sorted((float(to_axes.transform((1, height))[1]), name) for name, height in ends)
-    for height, name in placed:
-        below = max(height, below + apart)
-        axes.text(
-            1.02,
-            below,
+    ordered = sorted((float(to_axes.transform((1, height))[1]), name) for name, height in ends)
+    places: list[float] = []
+    for height, _ in ordered:  # upwards, each above the one before
+        places.append(max(height, places[-1] + apart) if places else height)
+    for number in reversed(range(len(places))):  # downwards, so that the last is not too high
+        places[number] = most = min(places[number], most)
+        most -= apart
+    for (height, name), place in zip(ordered, places, strict=True):
+        colour = others.get(name, COLOURS[name])
+        axes.annotate(
             name,
-            color=others.get(name, COLOURS[name]),
-            transform=axes.transAxes,
+            (1.0, height),
+            (1.08, place),
+            xycoords="axes fraction",
+            color=colour,
             va="center",
             fontsize="small",
             fontweight="bold",
+            arrowprops={"arrowstyle": "-", "color": colour, "relpos": (0, 0.5), "shrinkB": 8},
         )
 
 

@@ -17,13 +17,18 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
 
     *volumes*: as `write_volume.measure_write_volume` returns them.
     """
-    figure, [per_purchase, per_ticket] = new_chart(6.0, panels=2)
-    for name, rows in volumes.groupby("allocator"):
+    figure, [per_purchase, per_ticket] = new_chart(6.4, panels=2)
+    names = list(dict.fromkeys(volumes["allocator"]))
+    for place, name in enumerate(names):
+        rows = volumes[volumes["allocator"] == name]
         for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
-            axes.plot(rows["quantity"], rows[column], color=COLOURS[name], marker="o")
-    growth = volumes.groupby("allocator")["wal_bytes"].agg(
-        lambda bytes_: bytes_.max() / bytes_.min()
-    )
+            axes.plot(
+                rows["quantity"],
+                rows[column],
+                color=COLOURS[name],
+                marker="o",
+                linewidth=0.8 * (len(names) - place),  # what lies on another leaves it visible
+            )
     for axes, what in ((per_purchase, "purchase"), (per_ticket, "ticket")):
         axes.set_xscale("log", base=2)
         axes.set(yscale="log", xticks=sorted(volumes["quantity"].unique()))
@@ -32,8 +37,17 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     last = volumes[volumes["quantity"] == volumes["quantity"].max()]
     for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
         label_ends(axes, [(row["allocator"], row[column]) for _, row in last.iterrows()])
-    words = ", ".join(f"{name} ×{times:.1f}" for name, times in growth.items())
-    say_finding(per_purchase, f"Per purchase, largest to smallest:\n{words}")
+    growth = volumes.groupby(["stores", "allocator"], sort=False)["wal_bytes"].agg(
+        lambda bytes_: bytes_.max() / bytes_.min()
+    )
+    words = ", ".join(
+        f"{times.max():.1f} with {kind}" for kind, times in growth.groupby("stores", sort=False)
+    )
+    few, many = volumes["quantity"].min(), volumes["quantity"].max()
+    say_finding(
+        per_purchase,
+        f"{many} tickets write, as a multiple of {few},\nat most {words}",
+    )
     least = int(volumes["purchases"].min())
-    say_finding(per_ticket, f"Per ticket ({least} purchases or more each)")
+    say_finding(per_ticket, f"Per ticket ({least} purchases each)")
     return figure
