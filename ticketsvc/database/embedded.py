@@ -50,6 +50,7 @@ class EmbeddedServer:
     folder: Path
     port: int
     password: str = field(repr=False)
+    binaries: Binaries = field(repr=False)
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     temporary: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -110,7 +111,7 @@ def start_temporary(
         raise
 
 
-def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) -> None:
+def start_again(server: EmbeddedServer) -> None:
     """Start a temporary *server* that ended by itself or crashed, with its data and its port.
 
     It recovers what was committed and flushed. Raise `NoDatabase` when it does not start.
@@ -120,7 +121,7 @@ def start_again(server: EmbeddedServer, *, binaries_folder: Path | None = None) 
         if server.process.stdin:
             server.process.stdin.close()
     again = _spawn(
-        find_binaries(binaries_folder, home(None)),
+        server.binaries,
         server.folder,
         server.password,
         server.settings,
@@ -226,7 +227,7 @@ def _spawn(
     for name, value in chosen.items():
         command += ["-c", f"{name}={value}"]
     process = _supervise(binaries, folder, command, remove=temporary)
-    return EmbeddedServer(folder, port, password, process, temporary, settings)
+    return EmbeddedServer(folder, port, password, binaries, process, temporary, settings)
 
 
 def _supervise(

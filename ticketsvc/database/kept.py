@@ -36,7 +36,7 @@ def start_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer:
     binaries = find_binaries(binaries_folder, folder)
     deadline = time.monotonic() + _STOPPING_TIMEOUT_S
     with _one_at_a_time(folder):
-        while (server := _find(_place(folder, binaries))) is None:
+        while (server := _find(folder, binaries)) is None:
             lock = _lock_file(folder, binaries)
             stopping = lock.exists()
             try:
@@ -71,7 +71,7 @@ def keep(server: EmbeddedServer) -> None:
 def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer | None:
     """Return the running server whose data is in *folder*, or None."""
     ignore_libpq_environment()
-    return _find(_place(folder, find_binaries(binaries_folder, folder)))
+    return _find(folder, find_binaries(binaries_folder, folder))
 
 
 def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
@@ -117,10 +117,11 @@ def _start(folder: Path, binaries: Binaries) -> EmbeddedServer:
     return server
 
 
-def _find(place: Path) -> EmbeddedServer | None:
+def _find(folder: Path, binaries: Binaries) -> EmbeddedServer | None:
+    place = _place(folder, binaries)
     try:
         lines = (place / "data" / "postmaster.pid").read_text().splitlines()
-        server = EmbeddedServer(place, int(lines[3]), (place / "password").read_text())
+        server = EmbeddedServer(place, int(lines[3]), (place / "password").read_text(), binaries)
         with psycopg.connect(make_conninfo(server.url, connect_timeout=5)):
             return server
     except (OSError, IndexError, ValueError, psycopg.OperationalError):

@@ -4,19 +4,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ticketsvc.database.binaries import find_binaries
 from ticketsvc.database.embedded import EmbeddedServer, launch, run_program, write_private
-from ticketsvc.database.home import home
 
 
-def start_standby(
-    primary: EmbeddedServer, *, port: int | None = None, binaries_folder: Path | None = None
-) -> EmbeddedServer:
+def start_standby(primary: EmbeddedServer, *, port: int | None = None) -> EmbeddedServer:
     """Copy *primary*, and start the copy as its standby; return when it can be read.
 
     Its data is deleted when it stops. Raise `NoDatabase` with the reason when it does not start.
     """
-    binaries = find_binaries(binaries_folder, home(None))
+    binaries = primary.binaries
     folder = Path(tempfile.mkdtemp(prefix="ticketsvc-pg-"))
     binaries.account.own(folder)
     try:

@@ -162,6 +162,9 @@ def test_a_private_installation_is_copied_to_where_the_server_can_read_it(
     folder = private / package.name / "pginstall" / "bin"
     with start_temporary(binaries_folder=folder, settings=OFF) as server:
         program = Path(psutil.Process(postgres(server).pid).exe())
+        os.kill(server.postmaster, signal.SIGQUIT)
+        start_again(server)  # with the same programs
+        assert Path(psutil.Process(postgres(server).pid).exe()) == program
         with psycopg.connect(server.url) as connection:
             connection.execute("SELECT 1")
     assert program.is_relative_to(open_folder)

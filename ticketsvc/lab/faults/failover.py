@@ -12,7 +12,6 @@ from ticketsvc.database.standby import start_standby
 from ticketsvc.database.statements import load
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres
 from ticketsvc.lab.faults.faults import FAULTS, Target, wait_for
-from ticketsvc.settings import load_settings
 
 FAILOVER = "failover"
 # The data of a killed primary is removed: whether it was on the disk decides nothing here.
@@ -37,8 +36,7 @@ class Pair:
         Not *synchronous*: return when it has stopped receiving, as one that lags. So what is sold
         from now on is lost in each run, not by luck.
         """
-        folder = load_settings().postgres_bin
-        standby = start_standby(self.primary, port=self._spare_port, binaries_folder=folder)
+        standby = start_standby(self.primary, port=self._spare_port)
         self.standby = standby
         wait_for(target, lambda: _ask(self.primary, "streaming"))
         if self.synchronous:
