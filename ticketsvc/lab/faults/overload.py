@@ -26,6 +26,7 @@ from ticketsvc.lab.workload.services import start_service
 
 EVENT = "OVERLOAD"
 _ALLOCATOR = "range"
+_BUYERS = 64  # while the sustained rate is measured
 _SPARE_CONNECTIONS = 300
 _POLL_S = 0.2
 
@@ -35,13 +36,12 @@ class OverloadSpec:
     """How much load to offer: *times* the sustained rate, for *seconds*.
 
     *flush_ms*: how much longer each flush of the database takes. *max_waiting*: the most purchases
-    in flight. *peak_s*: how long the sustained rate is measured first, with *buyers* buyers.
+    in flight. *peak_s*: how long the sustained rate is measured first.
     """
 
     times: float = 10.0
     seconds: float = 30.0
     peak_s: float = 5.0
-    buyers: int = 64
     flush_ms: int = 10
     max_waiting: int = 100
 
@@ -122,7 +122,7 @@ async def _sustained(
     url: str, spec: OverloadSpec, on_answer: Callable[[Attempt], None]
 ) -> list[Attempt]:
     end = time.monotonic() + spec.peak_s
-    workload = Workload(EVENT, purchases=10**9, concurrency=spec.buyers)
+    workload = Workload(EVENT, purchases=10**9, concurrency=_BUYERS)
     return await run_workload(
         [url], workload, on_answer=on_answer, enough=lambda: time.monotonic() >= end
     )

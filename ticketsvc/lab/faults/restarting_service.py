@@ -9,15 +9,15 @@ from ticketsvc.errors import UsageError
 from ticketsvc.lab.workload.services import Service, start_service
 
 _PAUSE_S = 0.1
+_POOL_SIZE = 5
 
 
 class RestartingService:
     """A service that always returns on the port it had first."""
 
-    def __init__(self, database_url: str, allocator: str, *, pool_size: int = 5) -> None:
+    def __init__(self, database_url: str, allocator: str) -> None:
         self._database_url = database_url
         self._allocator = allocator
-        self._pool_size = pool_size
         self.restarts = 0
         self._service: Service = self._start(0)
         self.url = self._service.url
@@ -42,9 +42,7 @@ class RestartingService:
         self._service.stop()
 
     def _start(self, port: int) -> Service:
-        return start_service(
-            self._database_url, self._allocator, port=port, pool_size=self._pool_size
-        )
+        return start_service(self._database_url, self._allocator, port=port, pool_size=_POOL_SIZE)
 
     def _restart(self) -> None:
         while True:
