@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from ticketsvc.lab.experiments.expansion import MixedSale
 from ticketsvc.lab.experiments.scale import LARGEST, STADIUM, USABLE, CommitCost
-from ticketsvc.lab.experiments.several import MixedSale
 from ticketsvc.lab.story import Claims
 
 ANSWER = "Add instances; batch on the hot row; by calculation, requests are the limit, not sales."
