@@ -53,7 +53,7 @@ FIXES = {
     },
     "sql/5-counting-subquery/broken.toml": {
         "REPEATABLE READ": (True, "(40001) and has to try again"),
-        "FOR UPDATE on the reads": (False, "was added to no statement"),
+        "FOR UPDATE on the reads": (False, "there is no statement to add FOR UPDATE to"),
     },
     "sql/6-cancelled-twice/broken.toml": {
         "available never above total": (True, "in 6 of 6 schedules a client is told of an error"),

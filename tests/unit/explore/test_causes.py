@@ -111,6 +111,16 @@ def test_each_invariant_has_the_cause_that_changed_what_it_looks_at():
     assert places == {"tickets": (0, 1, 2, 3, 4), "pool": (0, 4, 5)}
 
 
+def test_an_update_of_another_column_than_an_invariant_names_is_not_its_cause():
+    update = "UPDATE pool SET available = available - 8"
+    both = "FROM pool JOIN tickets USING (id) GROUP BY total HAVING count(number) > total"
+    places = {
+        select: cause_of(bought(update, rows=1), f"SELECT {select} {both}").places
+        for select in ("total", "available", "*")
+    }
+    assert places == {"total": (0, 1, 2, 3, 4), "available": (0, 4, 5), "*": (0, 4, 5)}
+
+
 def blind(text="UPDATE pool SET guest = $1 WHERE id = 1"):
     rows = (0, text, POOL, POOL, 2, {"rows": 1}), (1, text, POOL, POOL, 3, {"waited_for": (0,)})
     return acts(*rows, (0, "COMMIT", NONE, NONE, 2, {}))

@@ -6,7 +6,7 @@ import pytest
 
 from ticketsvc.lab.explore.causes import Act
 from ticketsvc.lab.explore.effects import Effect
-from ticketsvc.lab.explore.fixes import candidates, try_fixes
+from ticketsvc.lab.explore.fixes import candidates, not_tried, try_fixes
 from ticketsvc.lab.explore.overlap import why_nothing_isolates
 from ticketsvc.lab.explore.rewriting import locking_reads, refuses_lock
 from ticketsvc.lab.explore.scenario import ScenarioExploration
@@ -42,7 +42,10 @@ VIOLATING = explored("success", "success", violated=(OVERSOLD,))
 
 
 async def tried(by_name):
-    """Try fixes whose explorations are given by the isolation level, or by `lock`."""
+    """Try fixes whose explorations are given by the isolation level, or by `lock`.
+
+    Return those that were explored, the best first, and the ways in which they were.
+    """
     asked = []
 
     async def explore(ways, sql):
@@ -50,7 +53,7 @@ async def tried(by_name):
         return by_name["lock" if ways.advisory_lock else ways.isolation]
 
     ranked = await try_fixes(WELL.scenario, WELL, explore)
-    return ranked, asked
+    return [one for one in ranked if one.explored], asked
 
 
 async def test_what_holds_comes_first_and_what_serves_nobody_last():
@@ -114,7 +117,15 @@ async def test_what_cannot_help_is_not_explored():
 
     tried = await try_fixes(found.scenario, found, explore)
     assert [ways.advisory_lock for ways in asked if not ways.one_transaction] == [True]
-    assert [one.holds for one in tried if not one.explored] == [False] * 4
+    assert [one.holds for one in tried if not one.explored] == [False] * 5
+
+
+async def test_a_lock_that_no_statement_could_take_is_not_tried():
+    async def explore(ways, sql):
+        return WELL
+
+    told = not_tried(await try_fixes(WELL.scenario, WELL, explore))
+    assert told.startswith("Not tried: FOR UPDATE on the reads. Why: there is no statement to add")
 
 
 async def test_a_search_that_ended_at_its_limit_could_not_tell():

@@ -30,6 +30,8 @@ CauseName = Literal[
 _UNLOCKS = re.compile(r"pg_advisory_unlock", re.IGNORECASE)
 _INSERT = re.compile(r"\binsert\s+into\b", re.IGNORECASE)
 _UPDATE = re.compile(r"(?:^|\()\s*(update|delete)\b", re.IGNORECASE)
+_UPDATED = re.compile(r"^\s*update\b", re.IGNORECASE)
+_EVERY_COLUMN = re.compile(r"\bselect\s+(?:\w+\.)?\*", re.IGNORECASE)
 _SET = re.compile(r"\bset\s+(.*?)(?:\bwhere\b|\breturning\b|$)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"\"?(\w+)\"?\s*=\s*([^,]+)")
 _NUMERIC = re.compile(r"[\d\s+*/.()-]*\d[\d\s+*/.()-]*")
@@ -98,10 +100,9 @@ def cause_of(acts: Sequence[Act], about: str = "") -> Cause | None:
 
     *about*: the SQL of an invariant. Only who changed what it looks at can have violated it.
     """
-    changed = frozenset().union(*(act.changes for act in acts))
-    looked_at = frozenset(name for name in changed if _mentions(about, name))
+    looked_at = _looked_at(acts, about)
     misses = list(_misses(acts, looked_at))
-    guilty = [act for act in acts if act.changes & looked_at or not looked_at]
+    guilty = looked_at or acts
     direct = [miss for miss in misses if not miss.more]
     theirs = [act for act in acts if any(act.client == one.client for one in guilty)]
     return (
@@ -113,18 +114,48 @@ def cause_of(acts: Sequence[Act], about: str = "") -> Cause | None:
     )
 
 
-def _mentions(text: str, relation: str) -> bool:
-    return bool(re.search(rf"\b{re.escape(relation.rpartition('.')[2])}\b", text, re.IGNORECASE))
+def _looked_at(acts: Sequence[Act], about: str) -> list[Act]:
+    """Return the acts that changed a relation that *about* names, until nothing could matter.
+
+    An UPDATE of columns that it does not name matters no more once all others are committed.
+    """
+    found = [act for act in acts if any(_mentions(about, _table_of(name)) for name in act.changes)]
+    last = max((_place(act) for act in found if _names_a_column(about, act)), default=len(acts))
+    return [act for act in found if _place(act) <= last]
 
 
-def _misses(acts: Sequence[Act], looked_at: Relations) -> Iterator[_Miss]:
+def _names_a_column(about: str, act: Act) -> bool:
+    """Tell whether *about* names what *act* changed: of its own table's columns, one that it set.
+
+    Of a relation that only a trigger changed, nobody knows which.
+    """
+    if not _UPDATED.search(act.text) or len(act.changes) > 1 or _EVERY_COLUMN.search(about):
+        return True
+    return any(_mentions(about, column) for column in _columns_set(act))
+
+
+def _table_of(relation: str) -> str:
+    return relation.rpartition(".")[2]
+
+
+def _mentions(text: str, name: str) -> bool:
+    return bool(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
+
+
+def _columns_set(act: Act) -> list[str]:
+    """Return the columns that an UPDATE sets."""
+    found = _SET.search(act.text)
+    return [column for column, _ in _ASSIGNMENT.findall(found[1])] if found else []
+
+
+def _misses(acts: Sequence[Act], looked_at: Sequence[Act]) -> Iterator[_Miss]:
     for read in acts:
         after = [
             act
             for act in acts
             if act.client == read.client and act.place >= read.place and _took_effect(act)
         ]
-        guilty = [act for act in after if act.changes & looked_at]
+        guilty = [act for act in after if act in looked_at]
         if not after or (looked_at and not guilty):
             continue
         for change in acts:
@@ -157,7 +188,7 @@ def _sees(act: Act, relation: str) -> bool:
     """
     if relation not in act.reads or relation == ANYTHING:
         return False
-    name = re.escape(relation.rpartition(".")[2])
+    name = re.escape(_table_of(relation))
     text = " ".join(act.text.split()).lower()
     return relation not in act.changes or bool(re.search(_READS.format(name), text))
 
@@ -343,8 +374,7 @@ def _same_rows(one: Act, other: Act) -> bool:
 
 def _asks_nothing(act: Act) -> bool:
     """Tell whether *act* is an UPDATE whose condition names no column that it sets."""
-    found = _SET.search(act.text) if _UPDATE.search(act.text) else None
-    columns = [column for column, _ in _ASSIGNMENT.findall(found[1])] if found else []
+    columns = _columns_set(act) if _UPDATE.search(act.text) else []
     condition = _condition(act)
     return bool(columns) and not any(
         re.search(rf"\b{column}\b", condition, re.IGNORECASE) for column in columns

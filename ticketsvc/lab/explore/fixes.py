@@ -139,10 +139,7 @@ def not_tried(tried: Iterable[TriedFix]) -> str:
     for one in tried:
         if not one.explored:
             names.setdefault(one.why, []).append(one.candidate.name)
-    return " ".join(
-        f"Not tried, as they cannot help: {'; '.join(same)}. Why: {why}."
-        for why, same in names.items()
-    )
+    return " ".join(f"Not tried: {'; '.join(same)}. Why: {why}." for why, same in names.items())
 
 
 async def try_fixes(
@@ -165,27 +162,18 @@ async def try_fixes(
     for candidate in _counting(candidates(scenario, as_it_is), on_fix):
         if candidate.ways.one_transaction and BARE in done and not done[BARE].schedules:
             continue  # nor can they be made one transaction otherwise
-        found = None if candidate.sql else done.get(_equal_to(candidate.ways, done))
-        ways = candidate.ways
-        isolates = (ways.isolation or ways.lock_reads_of) and not ways.one_transaction
-        if useless and isolates and found is not as_it_is:
-            tried.append(TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, useless))
+        same = None if candidate.sql else _equal_to(candidate.ways, done)
+        reason = _locks_nothing(candidate.ways, as_it_is) if same == AS_IT_IS else ""
+        if reason := reason or (useless if _isolates(candidate.ways) else ""):
+            tried.append(TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, reason))
             continue
+        found = done.get(same) if same else None
         if found is None:
             found = await explore(candidate.ways, candidate.sql)
             if not candidate.sql:
                 done[candidate.ways] = found
         one = _judge(candidate, found, before)
-        refused = _refusing(candidate.ways.lock_reads_of, [as_it_is, found])
-        if found is as_it_is:
-            names = (
-                ", ".join(sorted(map(short_name, candidate.ways.lock_reads_of)))
-                or "what is written"
-            )
-            none = f"none is a SELECT from {names} that does not lock yet"
-            why = f"FOR UPDATE was added to no statement: {refused or none}"
-            one = replace(one, why=why)
-        elif refused:
+        if refused := _refusing(candidate.ways.lock_reads_of, [as_it_is, found]):
             one = replace(one, why=f"{one.why}; without FOR UPDATE: {refused}")
         tried.append(one)
     return sorted(tried, key=lambda one: one.rank)
@@ -197,6 +185,19 @@ def _counting(
     for candidate in listed:
         yield candidate
         on_done(candidate)
+
+
+def _isolates(ways: Ways) -> bool:
+    """Tell whether all that *ways* change is the isolation, or what is locked."""
+    return bool(ways.isolation or ways.lock_reads_of) and not ways.one_transaction
+
+
+def _locks_nothing(ways: Ways, as_it_is: ScenarioExploration) -> str:
+    """Say why no statement of *as_it_is* is another one when its reads lock."""
+    names = ", ".join(sorted(map(short_name, ways.lock_reads_of))) or "what is written"
+    none = f"none is a SELECT from {names} that does not lock yet"
+    refused = _refusing(ways.lock_reads_of, [as_it_is])
+    return f"there is no statement to add FOR UPDATE to: {refused or none}"
 
 
 def _equal_to(ways: Ways, done: dict[Ways, ScenarioExploration]) -> Ways:

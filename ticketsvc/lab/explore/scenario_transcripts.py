@@ -61,13 +61,14 @@ def answers(run: ScenarioRun) -> list[str]:
 
 
 def findings(run: ScenarioRun) -> list[str]:
-    """Return each violated invariant and its cause; or that every invariant holds."""
+    """Return each violated invariant, behind those of one cause that; or that every one holds."""
     if not run.violated:
         return ["every invariant holds"]
-    found = []
+    found: dict[str, list[str]] = {}
     for violated, cause in zip(run.violated, run.causes, strict=True):
-        found += [in_words(violated), f"cause: {cause.sentence if cause else 'unexplained'}"]
-    return found
+        told = f"cause: {cause.sentence if cause else 'unexplained'}"
+        found.setdefault(told, []).append(in_words(violated))
+    return [line for told, names in found.items() for line in (*names, told)]
 
 
 def in_words(violated: ViolatedInvariant) -> str:
