@@ -96,7 +96,7 @@ def audit(
             raise
         reason = str(problem) or type(problem).__name__
         could_not_tell(reason, as_json, getattr(problem, "code", "could_not_tell"))
-    print_verdicts(verdicts, as_json)
+    print_verdicts(verdicts, as_json, with_history=history is not None)
     if history is None and not as_json and any(row["violations"] for row in verdicts):
         complain(
             "for a cause, audit needs to know the answers: --history FILE, as stress writes it"

@@ -1,6 +1,7 @@
 """`faults`: break something under load, and check whether anything is lost."""
 
 import json
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -16,6 +17,8 @@ from ticketsvc.cli.root import (
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
+
+_WIDTH = 100
 
 
 @ticketsvc.command()
@@ -91,9 +94,16 @@ def faults(
     if as_json:
         print(json.dumps(rows))
     else:
-        titles = [name.replace("_", " ") for name in SHOWN]
-        print_table(titles, [[_cell(row[name]) for name in SHOWN] for row in rows])
+        _print(rows, SHOWN)
     return CLEAN if all(result.nothing_lost for result in results) else VIOLATION
+
+
+def _print(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
+    """Print a column for each fault, which fits a terminal, where one for each name does not."""
+    first, *others = names
+    titles = [first, *(str(row[first]).replace("_", " ") for row in rows)]
+    lines = [[name.replace("_", " "), *(_cell(row[name]) for row in rows)] for name in others]
+    print_table(titles, lines, _WIDTH)
 
 
 def _cell(value: object) -> object:

@@ -35,8 +35,13 @@ def audit_schemas(
     ]
 
 
-def print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print a table of verdicts and a line per violation, or all of it as JSON."""
+def print_verdicts(
+    verdicts: Sequence[dict[str, Any]], as_json: bool, *, with_history: bool = False
+) -> None:
+    """Print a table of verdicts and a line per violation, or all of it as JSON.
+
+    Without a history, a cause that is not known is one that needs it.
+    """
     if as_json:
         print(json.dumps(verdicts))
         return
@@ -52,17 +57,18 @@ def print_verdicts(verdicts: Sequence[dict[str, Any]], as_json: bool) -> None:
         where = f"{row['schema']} {printable(row['event'])}"
         for violation in row["violations"]:
             print(f"{where}: {violation['kind']}: {violation['message']}")
-            print(f"    {printable(_evidence(violation))}")
+            print(f"    {printable(_evidence(violation, with_history))}")
         for reason in row["inconclusive"]:
             complain(f"could not tell: {where}: {printable(reason)}")
         for note in row["not_checked"]:
             complain(f"not checked: {where}: {note}")
 
 
-def _evidence(violation: dict[str, Any]) -> str:
+def _evidence(violation: dict[str, Any], with_history: bool) -> str:
     """Return which purchases show a violation, its cause, and the reason for that cause."""
     from ticketsvc.lab.checker.verdicts import listed
 
     shown = f"shown by {listed(violation['purchases'])}; " if violation["purchases"] else ""
     why = f" ({violation['reason']})" if violation["reason"] else ""
-    return f"{shown}cause: {violation['cause'] or 'unexplained'}{why}"
+    unknown = "unexplained" if with_history else "not known without a history"
+    return f"{shown}cause: {violation['cause'] or unknown}{why}"

@@ -167,7 +167,9 @@ def test_audit_of_a_history_judges_the_schema_and_the_events_that_it_sold(
     """The first audit alone sees that F is oversold."""
     reset_event(connection, "original", "F", 8)
     connection.execute("UPDATE original.ticket_pools SET available = -8 WHERE event_id = 'F'")
-    assert "for a cause, audit needs" in audit(cli_here, database).stderr
+    alone = audit(cli_here, database)
+    assert "cause: not known without a history" in alone.stdout
+    assert "for a cause, audit needs" in alone.stderr
     rows = json_of(audit(cli_here, database, "--json", history=sold))
     assert {(row["event"], len(row["violations"])) for row in rows} == {("E", 0)}
     other = audit(cli_here, database, event="F", history=sold)
