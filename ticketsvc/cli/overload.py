@@ -49,7 +49,7 @@ def overload(times: float, seconds: float, flush_ms: int, as_json: bool) -> int:
         print(json.dumps(row))
     else:
         rounded = {n: round(v, 2) if isinstance(v, float) else v for n, v in row.items()}
-        print_facts(f"{times:g} times the sustained rate, for {seconds:g} s", rounded)
+        print_facts(f"aim: {times:g} times the sustained rate, for {seconds:g} s", rounded)
     if not result.verdict.clean:
         return VIOLATION
     if row["of_peak_offered"] < _LEAST_OFFERED * times:

@@ -269,7 +269,7 @@ def _print_results(results: Sequence[Any], output: Path, index: Path, as_json: b
     for result in results:
         held, claims = result.claims
         reason = result.failure.message if result.failure else result.sentence
-        state = result.state.upper() if result.state == "failed" else result.state
-        rows.append([result.name, state, f"{held}/{claims}", result.took, reason])
-    print_table(["notebook", "verdict", "claims", "time", "in one sentence"], rows)
+        state = "" if result.state == "holds" else f"{result.state.upper()}: "
+        rows.append([result.name, f"{state}{held} of {claims}", result.took, reason])
+    print_table(["notebook", "claims that hold", "time", "in one sentence"], rows)
     print(index)
