@@ -42,8 +42,8 @@ def why_nothing_isolates(runs: Sequence[ScenarioRun]) -> str:
         else "no client uses a transaction: each statement commits by itself; "
     )
     return (
-        f"{none}in schedule {run.id} no two transactions have to overlap, and it violates all the "
-        "same, but a level or a row lock acts only on those that do"
+        f"{none}schedule {run.id} violates though no two transactions have to overlap, and a level "
+        "or a row lock acts only on those that do"
     )
 
 

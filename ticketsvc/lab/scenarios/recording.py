@@ -90,11 +90,10 @@ def explanation(table: pd.DataFrame) -> str:
         )
     if (table["mark"] == OUTDATED).any():
         return (
-            "The requests share the service's connections, and each statement commits by itself, "
-            "so nobody can tell which request sent which statement. A ring marks a read that had "
-            "ended before a change of what it read. From that change on, all marked reads but the "
-            "one of the request that made it were out of date, and the next change was made "
-            "without another read."
+            "The requests share connections, and each statement commits by itself, so nobody can "
+            "tell which request sent which. A ring marks a read that had ended before a change of "
+            "what it read. From that change on, all of these but the changing request's own were "
+            "out of date, and the next change was made without another read."
         )
     return "No read is known to have been out of date when its reader wrote."
 

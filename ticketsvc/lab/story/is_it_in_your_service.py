@@ -24,8 +24,7 @@ def what_the_bursts_did(alone: ScenarioBurst, together: Sequence[ScenarioBurst])
     one = "nothing" if alone.clean else "an invariant already"
     return (
         f"**What this shows.** One client alone violates {one}. Of {len(together)} bursts, "
-        f"{violated or 'none'} violated an invariant. A burst that goes wrong shows a bug; a burst "
-        "that goes right shows nothing."
+        f"{violated or 'none'} violated an invariant. A burst that goes right shows nothing."
     )
 
 

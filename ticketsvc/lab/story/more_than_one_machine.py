@@ -17,9 +17,9 @@ def a_rewritten_ticket_counts_once(one: pd.DataFrame) -> str:
     """Say how many rows and tickets there are before and after a range becomes rows."""
     before, after = one.loc["as a range"], one.loc["expanded"]
     return (
-        f"**What this shows.** {before['tickets']} tickets in {before['rows']} row before, "
-        f"{after['tickets']} tickets in {after['rows']} rows after. One statement deletes the "
-        "range and inserts its tickets, so at no moment are there two of one ticket."
+        f"**What this shows.** {before['tickets']} tickets in {before['rows']} row, then "
+        f"{after['tickets']} in {after['rows']}. One statement deletes the range and inserts its "
+        "tickets, so no ticket is ever there twice."
     )
 
 
@@ -28,8 +28,8 @@ def all_instances_sold_one_event(mixed: MixedSale) -> str:
     return (
         f"**What this shows.** {len(mixed.sold)} instances sold {mixed.sold['tickets'].sum():,} "
         f"tickets. Of these, {mixed.expanded:,} were sold in ranges and have a row each now; "
-        f"{mixed.during.tickets:,} of them got it while the event sold. The ledger agrees with "
-        "what every buyer was told."
+        f"{mixed.during.tickets:,} got it while the event sold. The ledger agrees with every "
+        "buyer."
     )
 
 
@@ -47,7 +47,7 @@ def the_simulation_is_near(compared: pd.DataFrame) -> str:
     ratio = compared["simulated_s"] / compared["measured_s"]
     return (
         f"**What this shows.** Simulated times are {ratio.min():.2f} to {ratio.max():.2f} times "
-        "those measured. The sizes in between were not used to find the cost."
+        "those measured, also of a size that was not used to find the cost."
     )
 
 
@@ -58,11 +58,11 @@ def what_is_assumed() -> str:
         f"{STADIUM.requests:,} requests within {STADIUM.within_s} s.\n"
         "- The largest on-sale reported: Ticketmaster said that on 15 November 2022 more than "
         f"{LARGEST.tickets / 1e6:g} million tickets were sold and that there were "
-        f"{LARGEST.requests / 1e9:g} billion system requests. Assumed: {LARGEST.events} events, "
-        f"alike; {LARGEST.within_s / 3600:g} hours; a peak of {LARGEST.peak:g} times the mean; "
+        f"{LARGEST.requests / 1e9:g} billion system requests. Assumed: {LARGEST.events} equal "
+        f"events; {LARGEST.within_s / 3600:g} hours; a peak of {LARGEST.peak:g} times the mean; "
         "every request as dear as a purchase.\n"
-        f"- A purchase is {LARGEST.quantity} tickets. A processor core is used to {USABLE:.0%}. A "
-        "request takes the processor time in `scale.REQUEST_S`, the database not included."
+        f"- A purchase is {LARGEST.quantity} tickets. A core is used to {USABLE:.0%}. A request "
+        "takes the processor time in `scale.REQUEST_S`, without the database."
     )
 
 
@@ -70,12 +70,12 @@ def requests_break_first(plans: pd.DataFrame) -> str:
     """Say what both on-sales need, and what that means."""
     stadium, largest = plans["stadium"], plans["largest reported"]
     return (
-        "**What this says.** The stadium's purchases take the database "
-        f"{stadium['seconds to sell, one per commit']:,.1f} s one by one, and "
-        f"{stadium['seconds to sell, batched']:.2f} s batched. The largest on-sale's take "
-        f"{largest['seconds to sell all on one PostgreSQL']:.1f} s on one PostgreSQL. Its requests "
-        f"need {largest['cores for requests']:,.0f} cores. So requests break first: a waiting room "
-        "in front, and more instances, help before more databases do."
+        "**What this says.** One PostgreSQL needs, for the stadium's purchases, "
+        f"{stadium['seconds to sell, one per commit']:,.1f} s one by one and "
+        f"{stadium['seconds to sell, batched']:.2f} s batched; for the largest on-sale's, batched, "
+        f"{largest['seconds to sell all on one PostgreSQL']:.1f} s. Its requests need "
+        f"{largest['cores for requests']:,.0f} cores. So requests break first: a waiting room in "
+        "front, and more instances, help before more databases do."
     )
 
 

@@ -24,10 +24,10 @@ def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
     """Say what the six lines left behind."""
     buyers, numbers = by_hand.tickets["buyer"], by_hand.tickets["number"].unique().astype(str)
     return (
-        f"**What this shows.** There was one ticket. {len(buyers)} are issued, to "
+        f"**What this shows.** Of one ticket {len(buyers)} are issued, to "
         f"{' and '.join(buyers)}, with number {' and '.join(numbers)}. The stock is "
-        f"{by_hand.available}. More tickets issued than there are is an *oversell*. One number "
-        "issued twice is a *duplicate*."
+        f"{by_hand.available}. More tickets issued than there are is an *oversell*, one number "
+        "issued twice a *duplicate*."
     )
 
 

@@ -22,8 +22,8 @@ def the_order_decides(by_hand: ByHand) -> str:
     """Say what the lines of notebook 02 do one purchase after the other."""
     return (
         f"**What this shows.** {len(by_hand.tickets)} ticket is issued, the stock is "
-        f"{by_hand.available}, and B sells nothing: it read what A had written. The lines are the "
-        "same as in notebook 02. Only their order differs."
+        f"{by_hand.available}, and B sells nothing: it read what A had written. Only the order of "
+        "the lines differs from notebook 02."
     )
 
 
@@ -41,11 +41,9 @@ def all_had_read_before_the_first_subtracted(steps: pd.DataFrame, total: int) ->
     stale = subtractions["stale_by"]
     return (
         f"**What this shows.** {(reads['read_available'] == total).sum()} of {len(reads)} "
-        f"purchases read {total}. Their last read ended at {reads['ended_ms'].max():.0f} ms. The "
-        f"first subtraction began at {subtractions['began_ms'].min():.0f} ms, and ended at "
-        f"{subtractions['ended_ms'].min():.0f} ms. What a purchase inserts was decided by its "
-        f"read. {(stale > 0).sum()} subtracted on a stale read, the last of them after "
-        f"{stale.max()} others had subtracted."
+        f"purchases read {total}. The last read ended at {reads['ended_ms'].max():.0f} ms, the "
+        f"first subtraction at {subtractions['ended_ms'].min():.0f} ms. {(stale > 0).sum()} "
+        f"subtracted on a stale read, the last of them after {stale.max()} others."
     )
 
 
@@ -60,22 +58,22 @@ def check_then_act(steps: pd.DataFrame, total: int) -> str:
 
 
 def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
-    """Say how many bursts were damaged, over all pool sizes and with the smallest pool."""
+    """Say how many bursts were damaged: of the fewest purchases, and with the smallest pool."""
     smallest, most = by_purchases["pool_size"].min(), by_purchases["purchases"].max()
     row = by_purchases.set_index(["pool_size", "purchases"]).loc[(smallest, most)]
     took = by_purchases["took_ms"]
     found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
     counted = "; ".join(
         f"{number} purchase{'s' if number > 1 else ''}: {one['damaged']} of {one['repetitions']}"
-        for number, one in found.iterrows()
+        for number, one in found.iloc[:2].iterrows()
     )
     return (
-        f"**What this shows.** Bursts damaged, all pools together: {counted}. A purchase took "
-        f"{took.min():.0f} to {took.max():.0f} ms (medians), and two overlap when they arrive "
-        "closer together. So a test that buys once never finds the bug. The smallest pool does "
-        f"not prevent it: with {smallest} connection{'s' if smallest > 1 else ''}, "
-        f"{row['damaged']:.0f} of {row['repetitions']:.0f} bursts of {most} purchases were "
-        "damaged. Purchases take turns *between their statements*, not one after another."
+        f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
+        f"once never finds the bug. A purchase took {took.min():.0f} to {took.max():.0f} ms "
+        "(medians, all pools at once); two overlap when they arrive closer together. A pool of "
+        f"{smallest} does not prevent it: {row['damaged']:.0f} of {row['repetitions']:.0f} bursts "
+        f"of {most} purchases were damaged, because purchases take turns *between their "
+        "statements*."
     )
 
 

@@ -14,7 +14,7 @@ def the_rows_agree_with_the_pool(pools: pd.DataFrame, event: str) -> str:
     return (
         f"**What this shows.** {pool['total']:,} tickets, {pool['available']:,} of them available: "
         f"{pool['total'] - pool['available']:,} are sold, and {pool['issued']:,} rows say to whom. "
-        "A sale has to write both tables."
+        "A sale writes both tables."
     )
 
 
@@ -23,7 +23,7 @@ def both_schemas_hold_the_same(pools: pd.DataFrame) -> str:
     one = pools[pools["schema"] == "original"]
     return (
         f"**What this shows.** {len(one)} events with {one['total'].sum():,} tickets, of which "
-        f"{one['issued'].sum():,} are sold at the start. Both schemas hold the same."
+        f"{one['issued'].sum():,} are sold, the same in both schemas."
     )
 
 

@@ -22,22 +22,19 @@ def a_key_makes_one_purchase_of_two(asked: pd.DataFrame) -> str:
     """Say what a buyer holds who asked twice, with a key and without."""
     held = asked["tickets held"]
     return (
-        f"**What this shows.** With a key the second request gets the first one's answer, and the "
-        f"buyer holds {held['with a key']} tickets. Without, it is a second purchase: the buyer "
-        f"holds {held['without']}."
+        f"**What this shows.** With a key the second request gets the first one's answer: "
+        f"{held['with a key']} tickets. Without, it is a second purchase: {held['without']}."
     )
 
 
 def every_answer_is_kept(keyed: pd.DataFrame) -> str:
     """Say what the faults did while purchases had keys."""
     total = keyed.sum(numeric_only=True).astype(int)
-    crash_s = keyed.set_index("fault")["recovery_s"]["database_crash"]
     return (
-        f"**What this shows.** After {total['injections']} injections {total['retried']} "
-        f"purchases took more than one attempt. In the end, of {total['purchases']:,} purchases "
-        f"{total['unresolved']} had no answer, "
-        f"{total['sold_twice']} were sold twice and {total['lost']} lost. After a crash the first "
-        f"sale came {crash_s:.2f} s or less after the database accepted connections again."
+        f"**What this shows.** {total['injections']} injections made {total['retried']} of "
+        f"{total['purchases']:,} purchases take more than one attempt. In the end "
+        f"{total['unresolved']} had no answer, {total['sold_twice']} were sold twice and "
+        f"{total['lost']} lost."
     )
 
 
@@ -48,18 +45,17 @@ def without_keys_some_is_sold_twice(without: pd.DataFrame) -> str:
     return (
         f"**What this shows.** Of {without['retried'].sum()} purchases with a second attempt "
         f"{twice.sum()} were sold twice: {each}. A transaction that a fault ends is rolled back, "
-        "and the second attempt is the only sale. When only the answer is lost or late, it is a "
-        "second sale. Neither the service nor the buyer can know which."
+        "and the second attempt is the only sale; when only the answer is lost or late, a second "
+        "one. Nobody can know which."
     )
 
 
 def when_a_commit_reaches_the_disk() -> str:
     """Say how long a commit may be in memory only, here and otherwise."""
     return (
-        "When it is off, an acknowledged purchase is only in the memory of PostgreSQL until its "
-        "*WAL writer* flushes the log: by default every 0.2 s, here every "
-        f"{WAL_WRITER_DELAY_S} s, so that few crashes suffice. (What the machine itself has not "
-        "written yet is not tested: that takes a power cut.)"
+        "Off, an acknowledged purchase is only in the memory of PostgreSQL until its *WAL writer* "
+        f"flushes the log: by default every 0.2 s, here every {WAL_WRITER_DELAY_S} s, so that few "
+        "crashes suffice. (A power cut is not tested.)"
     )
 
 
@@ -69,9 +65,9 @@ def only_the_flush_keeps_what_was_said(crashed: pd.DataFrame) -> str:
     crashes = crashed.set_index("durable")["injections"]
     return (
         f"**What this shows.** {crashes[False]} crashes without the flush lost {lost[False]} "
-        f"acknowledged purchases, {crashes[True]} with it {lost[True]}. The ledger holds no "
-        "number twice either way. But buyers hold tickets that were then sold to others. No key "
-        "helps, since it is lost with the purchase."
+        f"acknowledged purchases, {crashes[True]} with it {lost[True]}. Either way the ledger "
+        "holds no number twice; but buyers hold tickets that were then sold to others. No key "
+        "helps: it is lost with the purchase."
     )
 
 
@@ -79,10 +75,10 @@ def how_much_is_offered(spec: OverloadSpec) -> str:
     """Say how the load is made, and what bounds the service."""
     return (
         f"Buyers arrive at {spec.times:g} times the rate that the service can sustain, and do not "
-        "wait for those before them (*open-loop*). Each flush of this database takes "
-        f"{spec.flush_ms} ms longer, so that the database is the limit and not the processors, "
-        f"which buyers and service share here. At most {spec.max_waiting} purchases may be in "
-        "flight, and one more is refused at once."
+        f"wait for those before them (*open-loop*). Each flush takes {spec.flush_ms} ms longer "
+        "here, so that the database is the limit and not the processors, which buyers and service "
+        f"share. At most {spec.max_waiting} purchases may be in flight; one more is refused at "
+        "once."
     )
 
 

@@ -32,23 +32,22 @@ def each_class_ends_alike(schedules: pd.DataFrame) -> str:
     classes = schedules.groupby("class")["clean"]
     clean, sizes = classes.all(), classes.size()
     return (
-        f"**What this shows.** The {len(schedules)} schedules form {len(clean)} classes, one in "
-        f"each column. {clean.sum()} classes, together {sizes[clean].sum()} schedules, are clean: "
-        f"one buyer ends before the other begins. In the other {(~clean).sum()}, together "
-        f"{sizes[~clean].sum()}, both read before either subtracts: damage."
+        f"**What this shows.** {len(schedules)} schedules in {len(clean)} classes, a column each. "
+        f"{clean.sum()} classes, together {sizes[clean].sum()} schedules, are clean: the serial "
+        f"ones. In the other {(~clean).sum()}, together {sizes[~clean].sum()}, both read before "
+        "either subtracts: damage, whether A subtracts first or B."
     )
 
 
 def only_serial_orders_are_clean(explored: Mapping[str, BothWays]) -> str:
-    """Say how many schedules of both naive allocators are clean."""
-    bulk, naive = explored["naive_bulk"].runs, explored["naive"].runs
+    """Say how many schedules of naive are clean, and why those of the safe ones are."""
+    naive = explored["naive"].runs
     return (
-        f"**What this shows.** `naive_bulk` has {_schedules(bulk):,} schedules, of which "
-        f"{_clean(bulk):,} are clean: the serial ones. `naive` has {_schedules(naive):,}, of which "
-        f"{_clean(naive):,} are clean. Of a safe allocator every cell is clean: where the second "
-        "buyer would read too early, it waits for a lock, or it tries again: after a database "
-        "error or, in `group_commit`, the answer `busy` (another holds the row). "
-        "`repeatable_read` is clean here too; more stock (below) shows why it is not safe."
+        f"**What this shows.** Of {_schedules(naive):,} schedules of `naive`, {_clean(naive)} are "
+        "clean: the serial ones. Of a safe allocator all are: where the second buyer would read "
+        "too early, it waits for a lock, or tries again after an error or, in `group_commit`, the "
+        "answer `busy` (another holds the row). `repeatable_read` is clean here too; more stock "
+        "(below) shows why it is not safe."
     )
 
 
@@ -69,7 +68,7 @@ def only_the_lock_makes_the_read_wait(explored: Mapping[str, BothWays]) -> str:
     bad = [run for run in explored["transaction"].runs if not run.verdict.clean]
     waits = sum(run.blocked for run in bad)
     return (
-        "B's read waits for nothing. A plain `SELECT` takes no lock and sees the last commit, so "
+        "B's read waits for nothing: a plain `SELECT` takes no lock and sees the last commit. So "
         "B finds all tickets and sells them again. At most the `UPDATE` waits (in "
         f"{waits} of {len(bad)} damaged schedules), and by then B has decided.\n\n"
         "**The same order in `row_lock`.** `FOR UPDATE` makes the *read* wait until A's "
@@ -82,45 +81,38 @@ def no_safe_mechanism_breaks(table: pd.DataFrame) -> str:
     safe = _safe_counts(table)
     bad = int((safe["schedules"] - safe["clean"]).sum())
     least, most = safe["schedules"].idxmin(), safe["schedules"].idxmax()
-    buyers = table["buyers"].max()
-    of_range = table[(table["mechanism"] == "range") & (table["buyers"] == buyers)]
-    by_stock = of_range.set_index("stock")["schedules"]
     return (
         f"**What this shows.** {bad or 'None'} of the schedules of {len(safe)} safe mechanisms "
-        f"{'do' if bad > 1 else 'does'} damage. All are covered: from "
+        f"{'do' if bad > 1 else 'does'} damage. All are covered, from "
         f"{safe['schedules'][least]:,} of `{least}` to {safe['schedules'][most]:,} of `{most}`, "
         f"of which {safe['classes'][most]:,} were executed (one of those, too, that differ only in "
-        "which buyer is which). Waiting takes orders away; trying again adds steps and orders. "
-        "With no stock, `range` and `ticket_rows` change no "
-        f"row, so nobody waits: {buyers} buyers of `range` have {by_stock['none']:,} orders, and "
-        f"{by_stock['all']:,} with stock for all. (`range` is one statement; its held commit is a "
-        "second step, and a buyer who gets nothing reads why in a third.)"
+        "which buyer is which). Waiting takes orders away, trying again adds some."
     )
 
 
 def a_sample_is_not_a_proof(drawn: Exploration) -> str:
     """Say what a random sample of four buyers shows, and what it cannot."""
     return (
-        f"Four buyers of `range`, tickets for two: {drawn.violating or 'none'} of "
-        f"{drawn.schedules} schedules drawn did damage. So at most {drawn.bound:.1%} of all "
-        "schedules do, with 95 % confidence."
+        "Four buyers of `range`, tickets for two, have too many schedules: of "
+        f"{drawn.schedules} drawn at random {drawn.violating or 'none'} did damage. If any does, "
+        f"then at most {drawn.bound:.1%} of all (95 % confidence)."
     )
 
 
 def batches_are_covered(batches: Exploration) -> str:
     """Say what all schedules of two servers with two purchases each show."""
     return (
-        "Batches of `group_commit`, two purchases at each of two servers, tickets for two: all "
-        f"{batches.schedules} schedules are covered, and {batches.violating or 'none'} did damage."
+        "Batches of `group_commit`, two purchases at each of two servers, tickets for two: "
+        f"{batches.violating or 'none'} of all {batches.schedules} schedules did damage."
     )
 
 
 def the_reduction_loses_nothing(compared: pd.DataFrame) -> str:
     """Say how many cases were explored both ways, and in how many the results agree."""
     return (
-        f"**What this shows.** {len(compared)} cases: {compared['in_full'].sum()} schedules "
-        f"executed one by one, and {compared['classes'].sum()} that represent them. In "
-        f"{compared['same'].sum()} of {len(compared)} cases the results are the same."
+        f"**What this shows.** In {compared['same'].sum()} of {len(compared)} cases the "
+        f"{compared['classes'].sum()} schedules that represent have the same results, as often, "
+        f"as all {compared['in_full'].sum()} executed one by one."
     )
 
 
