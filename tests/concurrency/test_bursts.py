@@ -15,7 +15,7 @@ from tests.support.ledgers import violations_of
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.experiments import overlap
 from ticketsvc.lab.experiments.bursts import Trial, run_trial

@@ -16,7 +16,7 @@ from tests.support.locks import blocked_by, hold_table, is_blocked
 from ticketsvc.allocators import ALLOCATORS, SAFE, check_then_act
 from ticketsvc.allocators.check_then_act import MAX_TRIES
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
 from ticketsvc.purchases import TicketRange
 from ticketsvc.settings import Settings

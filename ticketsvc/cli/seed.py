@@ -20,7 +20,8 @@ def seed(
 ) -> None:
     """Fill the database with the six events, or reset one event."""
     from ticketsvc.database.roles import SELLER, ensure_seller
-    from ticketsvc.database.schemas import SCHEMAS, reset_event, seed_six_events
+    from ticketsvc.database.schemas import SCHEMAS
+    from ticketsvc.database.seeding import reset_event, seed_six_events
 
     if (event is None) != (total is None):
         raise UsageError(

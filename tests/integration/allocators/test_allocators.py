@@ -10,7 +10,7 @@ from tests.support.buying import buy, open_allocator, outcome
 from tests.support.ledgers import is_clean
 from tests.support.locks import blocked_by
 from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR, SAFE
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
     DatabaseUnavailable,
     EventNotFound,

@@ -13,7 +13,7 @@ from tests.support.locks import blocked_by, hold_pool
 from ticketsvc.allocators import group_commit
 from ticketsvc.database import pool as pools
 from ticketsvc.database.arrays import array_literal
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
     DatabaseUnavailable,
     EventNotFound,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.clusters import databases_named
 from tests.support.commands import error_line, json_of
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.bench.audited_run import run_audited
 from ticketsvc.lab.bench.database import BenchDatabase, first_violations
 from ticketsvc.lab.bench.load_spec import LoadSpec

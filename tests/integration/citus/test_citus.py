@@ -32,7 +32,8 @@ from tests.support.locks import hold_pool
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import ensure_schemas, reset_event
+from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import KeyReused, OutcomeUnknown
 from ticketsvc.lab.checker.check import judge
 from ticketsvc.lab.faults.restarting_service import RestartingService

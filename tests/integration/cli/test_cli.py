@@ -9,7 +9,8 @@ from aiohttp import web
 
 from tests.support.commands import error_line, json_of
 from tests.support.web_servers import serve_beside
-from ticketsvc.database.schemas import SCHEMAS, SIX_EVENTS, reset_event
+from ticketsvc.database.schemas import SCHEMAS
+from ticketsvc.database.seeding import SIX_EVENTS, reset_event
 from ticketsvc.lab.experiments.overlap import run_overlapping
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.history import Attempt, recording

@@ -9,7 +9,7 @@ from tests.support.commands import error_line, json_of, start_command
 from tests.support.ledgers import is_clean, verdict_of, violations_of
 from tests.support.waiting import TIMEOUT_S
 from ticketsvc.database.expansion import Expansion, expand
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import load
 
 BATCH = load("expand", "fixed")["expand_batch"].query.decode()

@@ -7,7 +7,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.support.buying import buy, open_allocator
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.roles import SERVICES, as_service
-from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
+from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger

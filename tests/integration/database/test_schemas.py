@@ -10,7 +10,8 @@ import pytest
 from psycopg import IsolationLevel
 
 from tests.support.locks import blocked_by
-from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
+from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import SQL_FOLDER
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check

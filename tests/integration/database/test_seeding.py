@@ -1,6 +1,7 @@
 import pytest
 
-from ticketsvc.database.schemas import SCHEMAS, reset_event, seed_six_events
+from ticketsvc.database.schemas import SCHEMAS
+from ticketsvc.database.seeding import reset_event, seed_six_events
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger

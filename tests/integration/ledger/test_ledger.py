@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import LedgerUnreadable, present_schemas, read_ledger
 from ticketsvc.lab.ledger.records import EventLedger, Issue

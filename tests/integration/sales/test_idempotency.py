@@ -14,7 +14,7 @@ from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
     EventNotFound,
     KeyReused,

@@ -24,7 +24,7 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database import connection as guard
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.roles import as_service
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import OutcomeUnknown
 from ticketsvc.purchases import TicketRange
 from ticketsvc.service import routes

@@ -15,7 +15,8 @@ from tests.support.raw_http import BODY
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import SCHEMAS, ensure_schemas, reset_event
+from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.app import create_app

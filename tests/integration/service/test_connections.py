@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.request_limits import MAX_BODY_BYTES, MAX_HEADERS, MAX_LINE_BYTES

@@ -21,7 +21,7 @@ from yarl import URL
 
 from tests.support.raw_http import BODY, BUY, JSON_HEAD
 from tests.support.waiting import eventually
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service

@@ -19,7 +19,7 @@ from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.embedded import free_port
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.app import create_app

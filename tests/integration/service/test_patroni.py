@@ -16,7 +16,8 @@ from tests.support.programs import missing, require_program
 from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
-from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
+from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.seeding import MAX_TOTAL, reset_event
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 

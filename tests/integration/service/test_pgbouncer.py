@@ -17,7 +17,7 @@ from ticketsvc.database import pool as pool_module
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.pooler import check_pooler
 from ticketsvc.database.roles import as_service
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload

@@ -26,7 +26,8 @@ from ticketsvc.allocators import ALLOCATORS, SERVABLE
 from ticketsvc.database.home import home
 from ticketsvc.database.kept import start_kept
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import ensure_schemas, reset_event
+from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger

@@ -17,7 +17,7 @@ from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.processes import gone
 from ticketsvc.database.roles import as_service
-from ticketsvc.database.schemas import reset_event
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.burst import run_workload

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ticketsvc.database.schemas import MAX_TOTAL
+from ticketsvc.database.seeding import MAX_TOTAL
 from ticketsvc.database.statements import load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check

@@ -13,14 +13,8 @@ import psycopg
 
 from ticketsvc.database.embedded import start_temporary
 from ticketsvc.database.locate import check_server
-from ticketsvc.database.schemas import (
-    SCHEMAS,
-    SIX_EVENTS,
-    SchemaName,
-    ensure_schemas,
-    reset_event,
-    seed_six_events,
-)
+from ticketsvc.database.schemas import SCHEMAS, SchemaName, ensure_schemas
+from ticketsvc.database.seeding import SIX_EVENTS, reset_event, seed_six_events
 from ticketsvc.database.statements import load
 from ticketsvc.errors import NoDatabase
 from ticketsvc.lab.checker.check import check_event

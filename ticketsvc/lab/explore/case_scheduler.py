@@ -10,7 +10,8 @@ from psycopg import AsyncClientCursor, AsyncConnection
 
 from ticketsvc.allocators import Allocator
 from ticketsvc.database.pool import Pool
-from ticketsvc.database.schemas import SchemaName, reset_steps
+from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.seeding import reset_steps
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import OutcomeUnknown, TicketsvcError
 from ticketsvc.lab.checker.check import check_event

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 import psycopg
 
 from ticketsvc.database.embedded import EmbeddedServer, start_temporary
-from ticketsvc.database.schemas import MAX_TOTAL, ensure_schemas, reset_event
+from ticketsvc.database.schemas import ensure_schemas
+from ticketsvc.database.seeding import MAX_TOTAL, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.settings import load_settings

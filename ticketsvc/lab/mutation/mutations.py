@@ -13,8 +13,8 @@ import psycopg
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
 from ticketsvc.database.pool import make_pool
-from ticketsvc.database.schemas import reset_event
 from ticketsvc.database.scratch import scratch_database
+from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import load
 from ticketsvc.errors import Refusal
 from ticketsvc.lab.cell_progress import counted
