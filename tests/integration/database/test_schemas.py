@@ -2,6 +2,7 @@
 # ruff: noqa: S608, PLR0917 - statements are of this file's own words; fixtures arrive by name
 
 import contextlib
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -197,25 +198,25 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def any_database(every_server):
+def database(server):
     """One database for this file: making the schemas again is quicker than a clone."""
-    with every_server.clone() as url:
+    with server.clone() as url:
         yield url
 
 
 @pytest.fixture
-def any_connection(any_database):
-    with psycopg.connect(any_database, autocommit=True) as connection:
-        ensure_schemas(connection, recreate=True)
-        yield connection
+def connection(database):
+    with psycopg.connect(database, autocommit=True) as opened:
+        ensure_schemas(opened, recreate=True)
+        yield opened
 
 
 @pytest.fixture
-def holding(any_connection):
+def holding(connection):
     """A connection to a `fixed` schema that holds `STATE`."""
-    any_connection.execute(STATE)
-    assert found(any_connection) == set()
-    return any_connection
+    connection.execute(STATE)
+    assert found(connection) == set()
+    return connection
 
 
 def found(connection):
@@ -242,11 +243,22 @@ def test_bad_state_is_refused_until_its_guards_are_gone(holding, bad):
     assert found(holding) == bad.found
 
 
-def test_every_guard_of_the_schema_is_proved(any_connection):
+def test_every_postgresql_refuses_each_bad_state(every_server):
+    with every_server.clone() as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(STATE)
+        before = read_ledger(connection, "fixed")
+        for what, bad in BAD.items():
+            with pytest.raises(psycopg.IntegrityError) as refusal:
+                attempt(connection, bad.steps)
+            assert refusal.value.diag.constraint_name == bad.guards[0][0], what
+        assert read_ledger(connection, "fixed") == before
+
+
+def test_every_guard_of_the_schema_is_proved(connection):
     """No constraint or trigger without a case above, so none can go unnoticed."""
     guards = {
         (table, name)
-        for table, name in any_connection.execute(
+        for table, name in connection.execute(
             "SELECT relname, conname FROM pg_constraint JOIN pg_class ON conrelid = pg_class.oid "
             "WHERE connamespace = 'fixed'::regnamespace AND contype IN ('p', 'u', 'c', 'x', 'f') "
             "UNION SELECT relname, tgname FROM pg_trigger JOIN pg_class ON tgrelid = pg_class.oid "
@@ -387,9 +399,9 @@ $$"""
 
 
 @pytest.fixture
-def two(any_database, holding):
+def two(database, holding):
     """Two more connections, whose transactions the test ends."""
-    with psycopg.connect(any_database) as one, psycopg.connect(any_database) as other:
+    with psycopg.connect(database) as one, psycopg.connect(database) as other:
         yield one, other
         for connection in (one, other):
             connection.rollback()
@@ -408,29 +420,32 @@ def waiting(watch, blocked, blocking, query, eventually):
             blocking.rollback()
 
 
-@pytest.mark.parametrize("first", SAME)
-@pytest.mark.parametrize("second", [*SAME.items(), *OFFSET.items()], ids=lambda item: item[1][-60:])
+@pytest.mark.parametrize(
+    ("first", "second", "overlapping"),
+    [
+        ("ranges", "ranges", SAME),
+        ("rows", "rows", OFFSET),
+        ("ranges", "rows", OFFSET),
+        ("rows", "ranges", SAME),
+    ],
+)
 def test_of_two_overlapping_inserts_the_second_waits_and_is_refused(
-    holding, two, eventually, first, second
+    holding, two, eventually, first, second, overlapping
 ):
     one, other = two
     one.execute(SAME[first])
-    with waiting(holding, other, one, second[1], eventually) as answer:
+    with waiting(holding, other, one, overlapping[second], eventually) as answer:
         one.commit()
         with pytest.raises(psycopg.IntegrityError) as refusal:
             answer.result()
     key = {"ranges": "ticket_allocations_pkey", "rows": "issued_tickets_pkey"}
-    assert refusal.value.diag.constraint_name in (key[second[0]], "issue_in_sequence")
+    assert refusal.value.diag.constraint_name in (key[second], "issue_in_sequence")
     other.rollback()
     assert found(holding) == {"drift"}  # the pool was never told, and nothing else is wrong
 
 
-GETS_IN = {"given up": (SAME, "rollback"), "continued": (NEXT, "commit")}
-
-
-@pytest.mark.parametrize("first", SAME)
-@pytest.mark.parametrize("second", SAME)
-@pytest.mark.parametrize(("queries", "end"), GETS_IN.values(), ids=GETS_IN)
+@pytest.mark.parametrize(("first", "second"), [*itertools.permutations(SAME)])
+@pytest.mark.parametrize(("queries", "end"), [(SAME, "rollback"), (NEXT, "commit")])
 def test_one_that_overlaps_nothing_committed_waits_and_gets_in(
     holding, two, eventually, first, second, queries, end
 ):
@@ -454,11 +469,13 @@ def test_without_the_lock_rows_and_ranges_get_in_over_each_other(holding, two, f
     assert "duplicate" in found(holding)
 
 
-STALE = [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
-
-
-@pytest.mark.parametrize("level", STALE, ids=lambda level: level.name)
-@pytest.mark.parametrize(("first", "second"), [("ranges", "rows"), ("rows", "ranges")])
+@pytest.mark.parametrize(
+    ("level", "first", "second"),
+    [
+        (IsolationLevel.REPEATABLE_READ, "ranges", "rows"),
+        (IsolationLevel.SERIALIZABLE, "rows", "ranges"),
+    ],
+)
 def test_a_stale_snapshot_cannot_write_over_what_it_does_not_see(
     holding, two, level, first, second
 ):
@@ -504,12 +521,12 @@ def test_an_insert_does_not_outlive_a_pool_removed_meanwhile(holding, two, event
     assert refusal.value.diag.constraint_name == "issue_in_sequence"
 
 
-def test_original_refuses_nothing(any_connection):
+def test_original_refuses_nothing(connection):
     """The negative control of the whole schema: as it was, every bad state gets in."""
     insert = "INSERT INTO original.issued_tickets (event_id, user_id, ticket_number) VALUES "
-    any_connection.execute("INSERT INTO original.ticket_pools VALUES ('E', 8, -8)")
-    any_connection.execute(insert + "('E', 'u', 1), ('E', 'u', 1), ('E', 'u', 99), ('X', 'u', 1)")
-    verdicts = check(read_ledger(any_connection, "original"))
+    connection.execute("INSERT INTO original.ticket_pools VALUES ('E', 8, -8)")
+    connection.execute(insert + "('E', 'u', 1), ('E', 'u', 1), ('E', 'u', 99), ('X', 'u', 1)")
+    verdicts = check(read_ledger(connection, "original"))
     kinds = {violation.kind for verdict in verdicts for violation in verdict.violations}
     assert kinds == {"negative_stock", "drift", "duplicate", "gap", "out_of_range", "orphan"}
 
@@ -517,26 +534,26 @@ def test_original_refuses_nothing(any_connection):
 # Creating
 
 
-def test_schemas_are_made_once(any_connection):
-    reset_event(any_connection, "fixed", "E", 8)
-    ensure_schemas(any_connection)
-    assert [ledger.event for ledger in read_ledger(any_connection, "fixed")] == ["E"]
+def test_schemas_are_made_once(connection):
+    reset_event(connection, "fixed", "E", 8)
+    ensure_schemas(connection)
+    assert [ledger.event for ledger in read_ledger(connection, "fixed")] == ["E"]
 
 
-def test_recreate_starts_over(any_connection):
+def test_recreate_starts_over(connection):
     for schema in SCHEMAS:
-        reset_event(any_connection, schema, "E", 80, 16)
-    ensure_schemas(any_connection, recreate=True)
-    assert [read_ledger(any_connection, schema) for schema in SCHEMAS] == [[], []]
+        reset_event(connection, schema, "E", 80, 16)
+    ensure_schemas(connection, recreate=True)
+    assert [read_ledger(connection, schema) for schema in SCHEMAS] == [[], []]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_a_schema_of_another_make_is_left_alone(any_connection, schema):
-    any_connection.execute(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
-    any_connection.execute(f"CREATE TABLE {schema}.theirs (id integer)")
+def test_a_schema_of_another_make_is_left_alone(connection, schema):
+    connection.execute(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
+    connection.execute(f"CREATE TABLE {schema}.theirs (id integer)")
     with pytest.raises(UsageError, match=schema):
-        ensure_schemas(any_connection)
-    any_connection.execute(f"SELECT FROM {schema}.theirs")
+        ensure_schemas(connection)
+    connection.execute(f"SELECT FROM {schema}.theirs")
 
 
 def test_two_commands_may_make_them_at_once(server):
