@@ -84,20 +84,6 @@ def every_server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def any_database(every_server: Cluster) -> Iterator[str]:
-    """As `database`, on each PostgreSQL."""
-    with every_server.clone() as url:
-        yield url
-
-
-@pytest.fixture
-def any_connection(any_database: str) -> Iterator[psycopg.Connection]:
-    """As `connection`, on each PostgreSQL."""
-    with psycopg.connect(any_database, autocommit=True) as opened:
-        yield opened
-
-
-@pytest.fixture
 def serve() -> Iterator[Callable[..., Service]]:
     """Start server processes that end with the test."""
     with ExitStack() as stack:
