@@ -13,8 +13,8 @@ import pytest
 from tests.support.buying import buy, open_allocator, outcome, together
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_table, is_blocked
-from ticketsvc.allocators import ALLOCATORS, SAFE, check_then_act
-from ticketsvc.allocators.check_then_act import MAX_TRIES
+from ticketsvc.allocators import ALLOCATORS, SAFE, retry
+from ticketsvc.allocators.retry import MAX_TRIES
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import RefusedByDatabase, SoldOut
@@ -146,7 +146,7 @@ async def test_serializable_retries_a_conflict_that_is_reported_as_a_number_issu
     database, connection, soon, monkeypatch, tries, second
 ):
     """The tickets 1465 to 1830 fill a page of the index, of which the first purchase reads none."""
-    monkeypatch.setattr(check_then_act, "MAX_TRIES", tries)
+    monkeypatch.setattr(retry, "MAX_TRIES", tries)
     reset_event(connection, "fixed", "E", 8000)
     connection.execute(
         "INSERT INTO fixed.issued_tickets SELECT 'E', n, 'u' FROM generate_series(1, 1464) AS n"

@@ -1,8 +1,8 @@
 """The allocators: one file per mechanism, one protocol, one registry.
 
-Shared parts: `check_then_act` has the three statements that several mechanisms use, and
-`conditional_update` explains why the two conditional updates reserved nothing. `event_queue` holds
-the data of `group_commit`.
+Shared parts: `check_then_act` has the three statements that several mechanisms use, `retry` tries
+them again after a conflict, and `conditional_update` explains why the two conditional updates
+reserved nothing. `event_queue` holds the data of `group_commit`.
 """
 
 from collections.abc import Mapping

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from psycopg import IsolationLevel
 
-from ticketsvc.allocators.check_then_act import RetriedCheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.allocators.retry import RetriedCheckThenAct
 
 
 class Serializable(RetriedCheckThenAct):

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 from psycopg.errors import UniqueViolation
 
-from ticketsvc.allocators.check_then_act import MAX_TRIES, CheckThenAct, decide
+from ticketsvc.allocators.check_then_act import CheckThenAct, decide
 from ticketsvc.allocators.protocol import Mechanism
+from ticketsvc.allocators.retry import MAX_TRIES
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load, source
