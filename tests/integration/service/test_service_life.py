@@ -242,6 +242,11 @@ def test_a_port_that_is_taken(database, cli_here):
             assert urls != [f"http://127.0.0.1:{port}"]
 
 
+def test_a_blank_host_is_shown_as_what_it_is(database, cli_here):
+    refused = error_line(cli_here("serve", "--host", " ", "--port", "0", DATABASE_URL=database))
+    assert "the host ' '" in refused and "TICKETSVC_HOST" in refused
+
+
 def test_a_service_that_cannot_start_says_why(database):
     with pytest.raises(UsageError, match="original"):
         start_service(database, "range", schema="original")
