@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ticketsvc.lab.wire.session import Gate
+from ticketsvc.lab.wire.gate import Gate
 
 
 class NotingGate(Gate):

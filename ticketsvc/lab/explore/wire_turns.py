@@ -17,7 +17,8 @@ from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.turns import Phase, Transaction, Turn, Turns
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
-from ticketsvc.lab.wire.session import FAILED, IDLE, Gate, Session, Unit
+from ticketsvc.lab.wire.gate import FAILED, IDLE, Gate, Unit
+from ticketsvc.lab.wire.session import Session
 from ticketsvc.lab.wire.statements import shortened, without_comments
 
 _TAG_ROWS = re.compile(r"(\d+)$")

@@ -10,7 +10,7 @@ from typing import Any
 from ticketsvc.lab.scenarios.clients import ClientResult, actors_of, open_runner
 from ticketsvc.lab.scenarios.sandbox import ViolatedInvariant, open_sandbox
 from ticketsvc.lab.scenarios.spec import Scenario
-from ticketsvc.lab.wire.session import Gate, Unit
+from ticketsvc.lab.wire.gate import Gate, Unit
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from ticketsvc.lab.scenarios.filling import (
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.scenarios.service import RunningService, running_service
 from ticketsvc.lab.scenarios.spec import Client, Scenario
+from ticketsvc.lab.wire.gate import Gate
 from ticketsvc.lab.wire.proxy import open_proxy
-from ticketsvc.lab.wire.session import Gate
 
 Ending = Literal["success", "refused", "failed", "unknown"]
 """success: as the scenario says. refused: answered otherwise. failed: an error that a user sees.

@@ -6,7 +6,8 @@ import struct
 from collections.abc import AsyncIterator
 
 from ticketsvc.lab.wire import frames
-from ticketsvc.lab.wire.session import Gate, Session
+from ticketsvc.lab.wire.gate import Gate
+from ticketsvc.lab.wire.session import Session
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

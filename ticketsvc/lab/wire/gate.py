@@ -1,0 +1,90 @@
+"""What a client sends as one, what the server answers, and who decides when each goes on."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ticketsvc.lab.wire.frames import Message
+from ticketsvc.lab.wire.statements import kind_of
+
+if TYPE_CHECKING:
+    from ticketsvc.lab.wire.session import Session
+
+IDLE, FAILED = b"I", b"E"
+"""No transaction, and one that has failed, as a ReadyForQuery says it."""
+
+
+@dataclass
+class Answer:
+    """What the server answered to one unit: the first row, how many there were, tag or error."""
+
+    columns: tuple[str, ...] = ()
+    first_row: tuple[str | None, ...] | None = None
+    rows: int = 0
+    tags: list[str] = field(default_factory=list)
+    sqlstate: str | None = None
+    message: str = ""
+
+
+@dataclass
+class Unit:
+    """What a client sent up to a Sync, or as one simple query: the server answers it as one.
+
+    *texts*: its statements, *values* those bound to the last one. *state*: of the transaction
+    before it, I (none), T (in a block) or E (in a failed block).
+    """
+
+    session: "Session"
+    messages: tuple[Message, ...]
+    texts: tuple[str, ...]
+    values: tuple[str | None, ...]
+    state: bytes
+    executes: int
+    prepared: str = ""
+    """The name of its prepared statement."""
+    formats: tuple[int, ...] = ()
+    """What it asked for the answer to be in, as a Bind says it."""
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def text(self) -> str:
+        """The statements as one text."""
+        return "; ".join(self.texts)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What its statements are, as `statements.kind_of` has them."""
+        return frozenset(map(kind_of, self.texts))
+
+    @property
+    def splittable(self) -> bool:
+        """Whether its commit can be made a step of its own: it is one transaction by itself."""
+        return self.state == IDLE and self.kinds == {"statement"} and not self.in_pieces
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the client asks for a part of the answer: the transaction goes on after it."""
+        return self.messages[-1].kind == b"H"
+
+
+class Gate:
+    """Decides when a unit goes on, and when its answer does: this one at once."""
+
+    def opened(self, session: "Session") -> None:
+        """Take note of a client that has logged in."""
+
+    def rewrite(self, text: str) -> str:
+        """Return the SQL that goes to the server instead of *text*."""
+        return text
+
+    async def release(self, unit: Unit) -> bool:
+        """Return when *unit* may go to the server; true: its commit is to be a step of its own."""
+        return False
+
+    async def release_commit(self, unit: Unit) -> None:
+        """Return when the commit of a split *unit* may go; its answer is known."""
+
+    async def release_answer(self, unit: Unit, state: bytes) -> None:
+        """Return when the client may have the answer; *state*: of the transaction after it."""
+
+    def closed(self, session: "Session") -> None:
+        """Take note of a client that has gone."""
