@@ -2,7 +2,8 @@
 
 import re
 
-from ticketsvc.lab.explore.causes import Act, cause_of
+from ticketsvc.lab.explore.acts import Act
+from ticketsvc.lab.explore.causes import cause_of
 
 POOL, TICKETS = frozenset({"public.pool"}), frozenset({"public.tickets"})
 NONE = frozenset()

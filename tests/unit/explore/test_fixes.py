@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ticketsvc.lab.explore.causes import Act
+from ticketsvc.lab.explore.acts import Act
 from ticketsvc.lab.explore.effects import Effect
 from ticketsvc.lab.explore.fixes import candidates, not_tried, try_fixes
 from ticketsvc.lab.explore.overlap import why_nothing_isolates

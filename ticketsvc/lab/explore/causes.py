@@ -1,21 +1,19 @@
 """The cause of a violation, in a sentence, with the two statements and the row that show it.
 
-Pure. What each step read and changed is known by relation, and by the words of its SQL. Client A's
-read *missed* a change of B's that was committed after it: when A's own change came later still, A
-acted on what was no longer so. A cause is named only when its evidence is there; else it is None:
-unexplained.
+Pure. Client A's read *missed* a change of B's that was committed after it: when A's own change came
+later still, A acted on what was no longer so. A cause is named only when its evidence is there;
+else it is None: unexplained.
 
-Over 300 lines, because the seven causes share one reading of what a step read and changed.
+Over 300 lines, because the seven causes share the search for what was missed.
 """
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ticketsvc.lab.explore.effects import ANYTHING, Relations
-from ticketsvc.lab.explore.rewriting import LOCKS
+from ticketsvc.lab.explore.acts import Act, table_of
 
 CauseName = Literal[
     "check-then-act on a stale read",
@@ -28,47 +26,11 @@ CauseName = Literal[
 ]
 
 _UNLOCKS = re.compile(r"pg_advisory_unlock", re.IGNORECASE)
-_INSERT = re.compile(r"\binsert\s+into\b", re.IGNORECASE)
-_UPDATE = re.compile(r"(?:^|\()\s*(update|delete)\b", re.IGNORECASE)
+_STARTS_AS_UPDATE = re.compile(r"\(?\s*(update|delete)\b", re.IGNORECASE)
 _UPDATED = re.compile(r"^\s*update\b", re.IGNORECASE)
 _EVERY_COLUMN = re.compile(r"\bselect\s+(?:\w+\.)?\*", re.IGNORECASE)
-_SET = re.compile(r"\bset\s+(.*?)(?:\bwhere\b|\breturning\b|$)", re.IGNORECASE | re.DOTALL)
-_ASSIGNMENT = re.compile(r"\"?(\w+)\"?\s*=\s*([^,]+)")
 _NUMERIC = re.compile(r"[\d\s+*/.()-]*\d[\d\s+*/.()-]*")
 _CAST = re.compile(r"::\s*\w+")
-_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
-_PARAMETER = re.compile(r"\$(\d+)")
-_EQUALS = re.compile(r"\"?(\w+)\"?\s*=\s*('(?:[^']|'')*'|\d+\b|\$\d+)")
-_READS = r"(?<!delete )\b(?:from|join|using)\s+(?:only\s+)?(?:\"?\w+\"?\.)?\"?{}\b"
-
-
-@dataclass(frozen=True)
-class Act:
-    """One step as the search for a cause sees it.
-
-    *place*: which step, from 0. *name*: of its client. *committed*: the place of the step that made
-    its changes visible; None: they were rolled back. *snapshot*: the place of the step that fixed
-    what it sees, where that is an earlier one of its transaction. *row*: the first row it returned,
-    *rows*: how many it returned or changed. *waited_for*: clients whose lock it waited for.
-    """
-
-    place: int
-    client: int
-    name: str
-    text: str
-    values: tuple[str | None, ...]
-    reads: Relations
-    changes: Relations
-    committed: int | None
-    row: Mapping[str, object] | None = None
-    rows: int = -1
-    waited_for: tuple[int, ...] = ()
-    snapshot: int | None = None
-
-    @property
-    def seen(self) -> int:
-        """The place up to which it sees what others committed."""
-        return self.place if self.snapshot is None else self.snapshot
 
 
 @dataclass(frozen=True)
@@ -119,9 +81,9 @@ def _looked_at(acts: Sequence[Act], about: str) -> list[Act]:
 
     An UPDATE of columns that it does not name matters no more once all others are committed.
     """
-    found = [act for act in acts if any(_mentions(about, _table_of(name)) for name in act.changes)]
-    last = max((_place(act) for act in found if _names_a_column(about, act)), default=len(acts))
-    return [act for act in found if _place(act) <= last]
+    found = [act for act in acts if any(_mentions(about, table_of(name)) for name in act.changes)]
+    last = max((act.visible for act in found if _names_a_column(about, act)), default=len(acts))
+    return [act for act in found if act.visible <= last]
 
 
 def _names_a_column(about: str, act: Act) -> bool:
@@ -131,21 +93,11 @@ def _names_a_column(about: str, act: Act) -> bool:
     """
     if not _UPDATED.search(act.text) or len(act.changes) > 1 or _EVERY_COLUMN.search(about):
         return True
-    return any(_mentions(about, column) for column in _columns_set(act))
-
-
-def _table_of(relation: str) -> str:
-    return relation.rpartition(".")[2]
+    return any(_mentions(about, column) for column in act.columns_set)
 
 
 def _mentions(text: str, name: str) -> bool:
     return bool(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
-
-
-def _columns_set(act: Act) -> list[str]:
-    """Return the columns that an UPDATE sets."""
-    found = _SET.search(act.text)
-    return [column for column, _ in _ASSIGNMENT.findall(found[1])] if found else []
 
 
 def _misses(acts: Sequence[Act], looked_at: Sequence[Act]) -> Iterator[_Miss]:
@@ -153,18 +105,18 @@ def _misses(acts: Sequence[Act], looked_at: Sequence[Act]) -> Iterator[_Miss]:
         after = [
             act
             for act in acts
-            if act.client == read.client and act.place >= read.place and _took_effect(act)
+            if act.client == read.client and act.place >= read.place and act.took_effect
         ]
         guilty = [act for act in after if act in looked_at]
         if not after or (looked_at and not guilty):
             continue
         for change in acts:
-            shared = sorted(name for name in change.changes if _sees(read, name))
-            if change.client == read.client or not shared or not _took_effect(change):
+            shared = sorted(name for name in change.changes if read.sees(name))
+            if change.client == read.client or not shared or not change.took_effect:
                 continue
-            if _place(change) < read.seen or _waited_and_saw(read, change):
+            if change.visible < read.seen or read.waited_and_saw(change):
                 continue
-            if _disjoint(read, change):
+            if read.disjoint(change):
                 continue
             # What changes the same relation says more than what else the client did.
             for act in sorted(after, key=lambda act: shared[0] not in act.changes):
@@ -172,39 +124,9 @@ def _misses(acts: Sequence[Act], looked_at: Sequence[Act]) -> Iterator[_Miss]:
                 yield _Miss(read, change, act, shared[0], more)
 
 
-def _took_effect(act: Act) -> bool:
-    return bool(act.changes) and act.committed is not None and act.rows != 0
-
-
-def _place(change: Act) -> int:
-    """Return the place of the step that made *change* visible."""
-    return change.place if change.committed is None else change.committed
-
-
-def _sees(act: Act, relation: str) -> bool:
-    """Tell whether *act* looks at *relation*, beyond the rows that it changes itself.
-
-    An UPDATE that waited for a row goes by what the row is then, not by its snapshot.
-    """
-    if relation not in act.reads or relation == ANYTHING:
-        return False
-    name = re.escape(_table_of(relation))
-    text = " ".join(act.text.split()).lower()
-    return relation not in act.changes or bool(re.search(_READS.format(name), text))
-
-
-def _waited_and_saw(read: Act, change: Act) -> bool:
-    """Tell whether a locking read waited for *change*, and so returned the row as changed."""
-    return bool(
-        change.client in read.waited_for
-        and LOCKS.search(read.text)
-        and not _INSERT.search(change.text)
-    )
-
-
 def _stale(misses: Sequence[_Miss]) -> Cause | None:
     """Return what came of a read that missed a change which was committed before its own act."""
-    found = [miss for miss in misses if _place(miss.change) < _place(miss.act)]
+    found = [miss for miss in misses if miss.change.visible < miss.act.visible]
     if not found:
         return None
     # A read that waited first says most: what it waited for, it did not see.
@@ -219,7 +141,7 @@ def _stale(misses: Sequence[_Miss]) -> Cause | None:
         more = (
             f"{miss.act.name} wrote back a value computed from what it had read, over the other's"
         )
-    elif not waited and _came_back(miss, misses) and _different_rows(miss):
+    elif not waited and _came_back(miss, misses) and _different_rows(miss.act, miss.change):
         name = "write skew"
         more = (
             "they changed different rows: each kept to what it had read, and both together break "
@@ -234,7 +156,7 @@ def _stale(misses: Sequence[_Miss]) -> Cause | None:
         if act is not miss.read:
             begun, *committed = _changing(act, miss.relation)
             # When it committed matters where it came first.
-            clauses += [begun, *(committed if act.place < _place(miss.change) else ())]
+            clauses += [begun, *(committed if act.place < miss.change.visible else ())]
     return _cause(name, clauses, more)
 
 
@@ -263,10 +185,10 @@ def _reading(miss: _Miss) -> Iterator[_Clause]:
 
 
 def _changing(act: Act, relation: str) -> Iterator[_Clause]:
-    verb = "inserted into" if _INSERT.search(act.text) else "changed"
+    verb = "inserted into" if act.inserts else "changed"
     yield act.place, act.name, f"{verb} {_table(act, relation)}"
-    if _place(act) != act.place:
-        yield _place(act), act.name, "committed"
+    if act.visible != act.place:
+        yield act.visible, act.name, "committed"
 
 
 def _table(act: Act, relation: str) -> str:
@@ -297,7 +219,7 @@ def _early_unlock(acts: Sequence[Act], misses: Sequence[_Miss]) -> Cause | None:
         if (
             unlock.client == change.client
             and _UNLOCKS.search(unlock.text)
-            and change.place < unlock.place < miss.read.seen < _place(change)
+            and change.place < unlock.place < miss.read.seen < change.visible
         ):
             back = unlock.place, unlock.name, "gave its lock back"
             clauses = [*_reading(miss), *_changing(change, miss.relation), back]
@@ -311,17 +233,17 @@ def _changed_late(acts: Sequence[Act], guilty: Sequence[Act]) -> Cause | None:
     for one, other in itertools.combinations(acts, 2):
         pair = {one.client, other.client}
         for relation in sorted(one.reads & other.reads):
-            sees = _sees(one, relation) and _sees(other, relation)
+            sees = one.sees(relation) and other.sees(relation)
             changes = [act for act in acts if relation in act.changes and act.client in pair]
             late = all(act.place > max(one.seen, other.seen) for act in changes)
-            if not sees or not late or _disjoint(one, other) or len(pair) == 1:
+            if not sees or not late or one.disjoint(other) or len(pair) == 1:
                 continue
-            told = [act for act in changes if _took_effect(act)][:1]
+            told = [act for act in changes if act.took_effect][:1]
             acted = [
                 act
                 for read in (one, other)
                 for act in guilty
-                if act.client == read.client and act.place > read.place and _took_effect(act)
+                if act.client == read.client and act.place > read.place and act.took_effect
             ]
             if told and pair == {act.client for act in changes} == {act.client for act in acted}:
                 table = short_name(relation)
@@ -337,10 +259,10 @@ def _changed_late(acts: Sequence[Act], guilty: Sequence[Act]) -> Cause | None:
 
 def _unguarded(acts: Sequence[Act]) -> Cause | None:
     """Two clients that changed the same rows without asking what they were."""
-    for one, other in itertools.product(filter(_took_effect, acts), repeat=2):
+    for one, other in itertools.product([act for act in acts if act.took_effect], repeat=2):
         if one.client == other.client or one.place > other.place:
             continue
-        if not (_same_rows(one, other) and _asks_nothing(one)):
+        if not (one.same_rows(other) and one.asks_nothing):
             continue
         mine, theirs = (
             [(act.text, act.values) for act in acts if act.client == client]
@@ -363,85 +285,28 @@ def _unguarded(acts: Sequence[Act]) -> Cause | None:
     return None
 
 
-def _same_rows(one: Act, other: Act) -> bool:
-    """Tell whether two acts are the same statement on rows that are named the same way."""
-    return (
-        _template(one.text) == _template(other.text)
-        and _condition(one) == _condition(other)
-        and "select" not in _condition(one)
-    )
-
-
-def _asks_nothing(act: Act) -> bool:
-    """Tell whether *act* is an UPDATE whose condition names no column that it sets."""
-    columns = _columns_set(act) if _UPDATE.search(act.text) else []
-    condition = _condition(act)
-    return bool(columns) and not any(
-        re.search(rf"\b{column}\b", condition, re.IGNORECASE) for column in columns
-    )
-
-
 def _both_insert(miss: _Miss) -> bool:
     """Tell whether both clients put new rows where the reader had looked."""
     acts = (miss.act, miss.change)
-    return all(_INSERT.search(act.text) and miss.relation in act.changes for act in acts)
+    return all(act.inserts and miss.relation in act.changes for act in acts)
 
 
 def _writes_back(act: Act, miss: _Miss) -> bool:
     """Tell whether *act* sets a column that was read to a number that it got from its client."""
-    found = _SET.search(act.text)
-    if miss.relation not in act.changes or not found or not _UPDATE.match(act.text):
+    if miss.relation not in act.changes or not _STARTS_AS_UPDATE.match(act.text):
         return False
     read = [name.lower() for name in miss.read.row or ()]
     return any(
         any(name == column.lower() or name.endswith(f"_{column.lower()}") for name in read)
-        and _NUMERIC.fullmatch(_CAST.sub("", _bound(act, value)))
-        for column, value in _ASSIGNMENT.findall(found[1])
+        and _NUMERIC.fullmatch(_CAST.sub("", value))
+        for column, value in act.assignments
     )
 
 
-def _different_rows(miss: _Miss) -> bool:
+def _different_rows(one: Act, other: Act) -> bool:
     """Tell whether two UPDATEs change different relations, or rows that they name differently."""
-    one, other = miss.act, miss.change
-    if not (_UPDATE.search(one.text) and _UPDATE.search(other.text)):
-        return False
-    return not one.changes & other.changes or _disjoint(one, other)
-
-
-def _disjoint(one: Act, other: Act) -> bool:
-    """Tell whether the conditions ask for different values of the same column."""
-    ours, theirs = dict(_asked(one)), dict(_asked(other))
-    return any(ours[column] != theirs[column] for column in ours.keys() & theirs.keys())
-
-
-def _asked(act: Act) -> Iterator[tuple[tuple[str, bool], str | None]]:
-    """Yield the column, whether its value is bound, and the value, for each `column = value`.
-
-    A bound value may be in binary, so it is compared with bound values alone.
-    """
-    _, _, condition = " ".join(act.text.split()).lower().partition(" where ")
-    for column, value in _EQUALS.findall(condition):
-        bound = value.startswith("$")
-        yield (column, bound), _value(act, int(value[1:])) if bound else value
-
-
-def _template(text: str) -> str:
-    """Return *text* with every literal value replaced, to compare what two clients sent."""
-    return _LITERAL.sub("?", " ".join(text.split()).lower())
-
-
-def _condition(act: Act) -> str:
-    """Return what comes after WHERE, with the values that are bound in it."""
-    _, _, condition = " ".join(act.text.split()).lower().partition(" where ")
-    return _bound(act, condition)
-
-
-def _bound(act: Act, text: str) -> str:
-    return _PARAMETER.sub(lambda found: str(_value(act, int(found[1]))), text)
-
-
-def _value(act: Act, number: int) -> str | None:
-    return act.values[number - 1] if number <= len(act.values) else None
+    updates = one.updates and other.updates
+    return updates and (not one.changes & other.changes or one.disjoint(other))
 
 
 def short_name(relation: str) -> str:

@@ -11,7 +11,8 @@ import psycopg
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.explore.causes import Act, Cause, cause_of
+from ticketsvc.lab.explore.acts import Act
+from ticketsvc.lab.explore.causes import Cause, cause_of
 from ticketsvc.lab.explore.effects import NOTHING
 from ticketsvc.lab.explore.lock_watch import CouldNotTell, LockOrderChanged
 from ticketsvc.lab.explore.scheduler import Scheduler
