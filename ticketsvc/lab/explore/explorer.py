@@ -1,6 +1,5 @@
 """Explore cases: run every schedule, one of each class, or a sample."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,7 +20,6 @@ from ticketsvc.lab.explore.lock_watch import DEADLOCK_TIMEOUT_MS, CouldNotTell
 from ticketsvc.lab.explore.schedules import ScheduleRun
 from ticketsvc.lab.explore.sessions import SteppedConnection, SteppedCursor
 from ticketsvc.lab.explore.strategies import Fixed, Reduced, choose_strategy
-from ticketsvc.service.event_loop import new_event_loop
 
 DEFAULT_LIMIT = 250_000
 _OPTIONS = (
@@ -108,7 +106,7 @@ class Explorer:
     ) -> CaseScheduler:
         used = allocator or ALLOCATORS[case.allocator]
         constraint = used.mechanism.constraint.replace("{schema}", case.schema)
-        self.change_schemas((*[constraint] * bool(constraint), *changes))
+        self._change_schemas((*[constraint] * bool(constraint), *changes))
         while len(self._connections) < case.buyers:
             connection = await SteppedConnection.connect(
                 self._url,
@@ -125,7 +123,7 @@ class Explorer:
             case, used, self._control, self._connections[: case.buyers], footprints
         )
 
-    def change_schemas(self, ddl: tuple[str, ...]) -> None:
+    def _change_schemas(self, ddl: tuple[str, ...]) -> None:
         """Bring both schemas to their state after *ddl*, which a case needs."""
         if ddl == self._ddl:
             return
@@ -138,37 +136,14 @@ class Explorer:
 
 
 @contextlib.asynccontextmanager
-async def explorer_in(scratch: str) -> AsyncIterator[Explorer]:
-    """Return an explorer in the database *scratch*, which nothing else may use meanwhile."""
+async def open_explorer(url: str) -> AsyncIterator[Explorer]:
+    """Return an explorer in a scratch database beside *url*, which is dropped at the end."""
     async with contextlib.AsyncExitStack() as stack:
+        scratch = stack.enter_context(scratch_database(url, "explore"))
         control = await AsyncConnection.connect(
             scratch, autocommit=True, options=_OPTIONS, row_factory=tuple_row
         )
-        explorer = Explorer(scratch, await stack.enter_async_context(control), stack)
-        yield explorer
-        explorer.change_schemas(())
-
-
-@contextlib.asynccontextmanager
-async def open_explorer(url: str) -> AsyncIterator[Explorer]:
-    """Return an explorer in a scratch database beside *url*, which is dropped at the end."""
-    with scratch_database(url, "explore") as scratch:
-        async with explorer_in(scratch) as explorer:
-            yield explorer
-
-
-def explore_alone(scratch: str, case: Case, limit: int) -> Exploration:
-    """Explore *case* in a process of its own, in the database *scratch*.
-
-    It stands here because the process imports this module, and has no use for pandas.
-    """
-
-    async def run() -> Exploration:
-        async with explorer_in(scratch) as explorer:
-            return await explorer.explore(case, limit=limit, alike=True)
-
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(run())
+        yield Explorer(scratch, await stack.enter_async_context(control), stack)
 
 
 async def replay(url: str, case: Case, choices: Sequence[int]) -> ScheduleRun | None:

@@ -1,26 +1,22 @@
 """The mechanism matrix: which schedules of each mechanism are clean, by buyers and stock."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS, SAFE, Mechanism
 from ticketsvc.database.schemas import SchemaName
-from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
-from ticketsvc.lab.explore.explorer import explore_alone, open_explorer
+from ticketsvc.lab.explore.explorer import open_explorer
 
 MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
 """All but `naive`, which is `naive_bulk` with more steps."""
 
 STOCKS = ("none", "one", "all")
-_PROCESSES = 3  # while one waits for the server, another goes on
+_EXPLORERS = 4  # while one waits for the server, another goes on
 _COUNTS = (
     "schedules",
     "classes",
@@ -51,7 +47,7 @@ async def explore_matrix(
 ) -> pd.DataFrame:
     """Explore each of `MECHANISMS` with each number of buyers, and stock for none, one and all.
 
-    Several processes share the cases; each has a scratch database of its own. At most *limit*
+    Several explorers share the cases; each has a scratch database of its own. At most *limit*
     schedules of a case are executed.
 
     One row per case: mechanism, isolation, schema, safe, buyers, stock, the counts of
@@ -64,7 +60,6 @@ async def explore_matrix(
         for stock, total in zip(STOCKS, (0, quantity, quantity * number), strict=True)
     ]
     found: dict[int, Exploration] = {}
-    loop = asyncio.get_running_loop()
 
     def length(place: int) -> tuple[int, str, int]:
         case = cases[place][1]
@@ -73,23 +68,17 @@ async def explore_matrix(
     # The longest is taken first, so that none of them is left to run alone at the end.
     waiting = sorted(range(len(cases)), key=length)
 
-    async def work(process: ProcessPoolExecutor, scratch: str) -> None:
-        while waiting:
-            place = waiting.pop()
-            found[place] = await loop.run_in_executor(
-                process, explore_alone, scratch, cases[place][1], limit
-            )
-            count()
+    async def work() -> None:
+        async with open_explorer(url) as explorer:
+            while waiting:
+                place = waiting.pop()
+                found[place] = await explorer.explore(cases[place][1], limit=limit, alike=True)
+                count()
 
-    # Whatever ends this early: the databases are dropped first, which ends the processes' work.
-    with contextlib.ExitStack() as stack, counted("cases", len(cases)) as count:
+    with counted("cases", len(cases)) as count:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(_PROCESSES, len(cases))):
-                process = stack.enter_context(
-                    ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-                )
-                scratch = stack.enter_context(scratch_database(url, "explore"))
-                group.create_task(work(process, scratch))
+            for _ in range(min(_EXPLORERS, len(cases))):
+                group.create_task(work())
     return pd.DataFrame(
         [_row(stock, case, found[place]) for place, (stock, case) in enumerate(cases)]
     )
