@@ -158,9 +158,10 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
     assert "Traceback" not in said and "Error" not in said
     assert command.returncode == 128 + signal.Signals[name]
     eventually(lambda: processes_in(open_folder) == [])
-    kept = {"home", "output", "scenarios", f"ticketsvc-{os.geteuid()}"}
+    kept = {"home", "output", "runs", "scenarios", f"ticketsvc-{os.geteuid()}"}
     assert {each.name for each in open_folder.iterdir()} <= kept
-    assert {each.name for each in open_folder.glob("output/*")} <= {"index.html"}
+    left = {each.name for folder in ("output", "runs") for each in open_folder.glob(f"{folder}/*")}
+    assert left <= {"index.html"}
     assert not databases_named(connection, "ticketsvc_")
 
 
