@@ -7,11 +7,9 @@ import click
 
 from ticketsvc.cli.console import complain
 from ticketsvc.cli.db import connected
+from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
 from ticketsvc.cli.root import (
-    CLEAN,
-    COULD_NOT_TELL,
     FILE,
-    VIOLATION,
     as_json_option,
     could_not_tell,
     refuse_options,

@@ -8,15 +8,8 @@ from typing import Any
 import click
 
 from ticketsvc.cli.console import complain, print_facts, print_table, progress
-from ticketsvc.cli.root import (
-    CLEAN,
-    VIOLATION,
-    Finite,
-    as_json_option,
-    count_option,
-    durable_option,
-    ticketsvc,
-)
+from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
+from ticketsvc.cli.root import Finite, as_json_option, count_option, durable_option, ticketsvc
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import load_settings
 

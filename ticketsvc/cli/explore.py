@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ticketsvc.cli.console import counter, print_table
+from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
 from ticketsvc.cli.root import (
-    CLEAN,
-    COULD_NOT_TELL,
     FILE,
-    VIOLATION,
     as_json_option,
     could_not_tell,
     count_option,

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ticketsvc.cli.console import complain, print_table, progress
+from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
 from ticketsvc.cli.root import (
-    CLEAN,
-    VIOLATION,
     as_json_option,
     chosen_mechanism,
     count_option,

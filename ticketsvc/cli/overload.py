@@ -5,16 +5,8 @@ import json
 import click
 
 from ticketsvc.cli.console import complain, counter, print_facts
-from ticketsvc.cli.root import (
-    CLEAN,
-    COULD_NOT_TELL,
-    VIOLATION,
-    Finite,
-    as_json_option,
-    count_option,
-    run_async,
-    ticketsvc,
-)
+from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
+from ticketsvc.cli.root import Finite, as_json_option, count_option, run_async, ticketsvc
 
 _LEAST_OFFERED = 0.8  # of the load that was to be offered
 

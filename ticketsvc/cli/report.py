@@ -13,7 +13,8 @@ import click
 
 from ticketsvc.cli.console import on_stderr, print_table
 from ticketsvc.cli.db import prepare_schemas
-from ticketsvc.cli.root import CLEAN, VIOLATION, as_json_option, refuse_options, ticketsvc
+from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
+from ticketsvc.cli.root import as_json_option, refuse_options, ticketsvc
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import ROOT, load_settings
 

@@ -12,13 +12,12 @@ from click.core import ParameterSource
 
 from ticketsvc import __version__, interrupts
 from ticketsvc.cli.console import complain
+from ticketsvc.cli.exit_codes import BAD_USAGE, CLEAN, COULD_NOT_TELL
 from ticketsvc.errors import TicketsvcError, UsageError
 from ticketsvc.service.event_loop import new_event_loop
 
 # The packages of the investigation are imported where they are used: `serve` works without
 # them, and every command starts faster.
-
-CLEAN, VIOLATION, BAD_USAGE, COULD_NOT_TELL = 0, 1, 2, 3
 
 _Result = TypeVar("_Result")
 _Function = TypeVar("_Function", bound=Callable[..., Any])

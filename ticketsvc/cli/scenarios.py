@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ticketsvc.cli.console import complain, counter, progress
-from ticketsvc.cli.root import CLEAN, COULD_NOT_TELL, VIOLATION, could_not_tell, run_async
+from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
+from ticketsvc.cli.root import could_not_tell, run_async
 from ticketsvc.cli.scenario_output import (
     filled,
     print_bursts,

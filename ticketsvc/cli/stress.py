@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketsvc.cli.console import complain, print_facts, printable, progress
+from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
 from ticketsvc.cli.root import (
-    CLEAN,
-    COULD_NOT_TELL,
     FILE,
-    VIOLATION,
     Finite,
     as_json_option,
     count_option,
