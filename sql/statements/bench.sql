@@ -46,6 +46,16 @@ SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn,
 -- Bytes of WAL that a crash would lose now.
 SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()
 
+-- name: latest_trip
+-- When a session's latest statement ended, and whether its open transaction makes a rival wait: it
+-- has written or locked a row, or holds an advisory lock.
+SELECT state_change, EXISTS (
+    SELECT FROM pg_locks
+    WHERE pg_locks.pid = activity.pid AND granted
+      AND (locktype = 'advisory' OR (locktype = 'transactionid' AND mode = 'ExclusiveLock'))
+)
+FROM pg_stat_activity AS activity WHERE pid = %(pid)s
+
 -- name: busy
 -- Whether another session of this database is busy.
 SELECT EXISTS (

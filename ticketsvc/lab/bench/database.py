@@ -18,7 +18,7 @@ from ticketsvc.lab.ledger.reader import read_ledger
 
 _MOST_RANGES = 1_000_000
 _QUIET_POLLS = 3
-_POLL_S = 0.02
+_POLL_S = 0.01
 _QUIET_TIMEOUT_S = 60.0
 _MAX_SHOWN = 3
 

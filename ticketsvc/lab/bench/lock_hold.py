@@ -8,17 +8,19 @@ sells at most
 whatever the number of connections, processors or servers.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-TRIPS: Mapping[str, tuple[int, int]] = {
-    # begin, update, insert, commit. The update takes the lock: half of its round trip, the
-    # insert's and half of the commit's pass with the lock held.
-    "ticket_rows": (4, 2),
-    "range": (1, 0),
-    "group_commit": (1, 0),
-}
-"""Round trips to the database per commit: all of them, and those with the lock held."""
+
+@dataclass(frozen=True)
+class Trips:
+    """The round trips to the database of one commit: all of them, and those with the lock held.
+
+    Of BEGIN, UPDATE, INSERT, COMMIT the update takes the lock: half of its round trip, the
+    insert's and half of the commit's pass with the lock held.
+    """
+
+    total: int
+    locked: int
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,23 @@ class Hold:
 
 
 def hold(
-    allocator: str, *, purchases: int, round_trip_s: float, alone_s: float, flush_s: float
+    allocator: str,
+    trips: Trips,
+    *,
+    purchases: int,
+    round_trip_s: float,
+    alone_s: float,
+    flush_s: float,
 ) -> Hold:
     """Split the time of a commit into its parts.
 
     *alone_s*: its time without contention and without the flush. What the round trips leave of
     it is the work.
     """
-    trips, under_lock = TRIPS[allocator]
     return Hold(
         allocator,
         purchases,
-        trips_s=under_lock * round_trip_s,
-        work_s=max(0.0, alone_s - trips * round_trip_s),
+        trips_s=trips.locked * round_trip_s,
+        work_s=max(0.0, alone_s - trips.total * round_trip_s),
         flush_s=max(0.0, flush_s),
     )

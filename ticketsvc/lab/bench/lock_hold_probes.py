@@ -1,20 +1,27 @@
-"""Measure what the lock-hold model needs: a round trip, a purchase alone, a batch alone."""
+"""Measure what the lock-hold model needs: round trips, a purchase alone, a batch alone."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from statistics import median
+from typing import Any, cast
+
+from psycopg.rows import namedtuple_row
 
 from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.database.connection import ConfirmingConnection
 from ticketsvc.database.pool import Pool, checkout, make_pool
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
-from ticketsvc.lab.bench.lock_hold import Hold, hold
+from ticketsvc.lab.bench.lock_hold import Hold, Trips, hold
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import load_settings
 
 _WARM_UP = 10
+_ROUND_TRIPS = 4  # measured at a time, as in one purchase
+_PURCHASE = Purchase(user_id="probe", event_id="", quantity=8)
 _Action = Callable[[], Awaitable[None]]
 
 
@@ -24,35 +31,86 @@ async def lock_holds(
     """Measure the parts of a commit of each allocator: its real code, on one connection.
 
     *purchases*: how many one commit carries, by allocator. All are measured in turns, durable
-    and not. The least of each counts: what else the machine does can only add to it. The flush is
-    the difference between durable and not, the same for all.
+    and not, after their round trips were counted. The least of each counts: what else the machine
+    does can only add to it. The flush is the difference between durable and not, the same for all.
     """
     with scratch_database(conninfo, "bench") as database:
         with contextlib.closing(BenchDatabase(database, "fixed")) as opened:
             [event] = opened.make_events(1)
+            trips = {name: await count_trips(opened, name, event) for name in purchases}
         settings = load_settings().model_copy(update={"pool_size": 1})
         durable_pool, fast_pool = (
             make_pool(with_durability(database, durable), settings) for durable in (True, False)
         )
         async with durable_pool, fast_pool:
-            actions: list[_Action] = [lambda: _round_trip(durable_pool)]
+            actions: list[_Action] = [lambda: _round_trips(durable_pool)]
             for name, many in purchases.items():
                 actions += [
                     _purchases(pool, name, event, many) for pool in (durable_pool, fast_pool)
                 ]
-            trip, *times = await _least(actions, repetitions)
+            trips_s, *times = await _least(actions, repetitions)
     pairs = list(zip(times[::2], times[1::2], strict=True))
     flush = median(durable - not_durable for durable, not_durable in pairs)
     return [
-        hold(name, purchases=many, round_trip_s=trip, alone_s=not_durable, flush_s=flush)
+        hold(
+            name,
+            trips[name],
+            purchases=many,
+            round_trip_s=trips_s / _ROUND_TRIPS,
+            alone_s=not_durable,
+            flush_s=flush,
+        )
         for (name, many), (_, not_durable) in zip(purchases.items(), pairs, strict=True)
     ]
+
+
+async def count_trips(database: BenchDatabase, name: str, event: str) -> Trips:
+    """Count the round trips of one purchase by the allocator *name*, and those with a lock held.
+
+    After each of them the server says whether the session holds a lock that a rival waits for.
+    """
+    async with await _OneConnection.connect(
+        database.conninfo, autocommit=True, row_factory=namedtuple_row
+    ) as connection:
+        pid = connection.info.backend_pid
+
+        def look() -> None:
+            held_at.update(database.rows("latest_trip", pid=pid))
+
+        before, _ = database.rows("latest_trip", pid=pid)[0]
+        held_at: dict[datetime, bool] = {}
+        connection.on_answer = look
+        allocator = ALLOCATORS[name](cast(Pool, connection), "fixed")
+        await allocator.allocate(_PURCHASE._replace(event_id=event))
+        connection.on_answer = None
+    held_at.pop(before, None)  # psycopg may have had nothing to send
+    return Trips(len(held_at), sum(held_at.values()))
+
+
+class _OneConnection(ConfirmingConnection):
+    """A connection that tells of each answer, and the part of a pool that allocators use."""
+
+    on_answer: Callable[[], object] | None = None
+
+    async def getconn(self) -> "_OneConnection":
+        """Lend itself."""
+        return self
+
+    async def putconn(self, _: ConfirmingConnection) -> None:
+        """Take itself back."""
+
+    async def wait(self, *args: Any, **options: Any) -> Any:
+        """Run what is sent; tell that its answer is there."""
+        result = await super().wait(*args, **options)
+        if self.on_answer is not None:
+            self.on_answer()
+        return result
 
 
 def _purchases(pool: Pool, name: str, event: str, many: int) -> _Action:
     """Return an action: *many* concurrent purchases, one batch where the allocator batches."""
     allocator = ALLOCATORS[name](pool, "fixed")
-    purchase = Purchase(user_id="probe", event_id=event, quantity=8)
+    purchase = _PURCHASE._replace(event_id=event)
 
     async def buy() -> None:
         await asyncio.gather(*(allocator.allocate(purchase) for _ in range(many)))
@@ -60,9 +118,10 @@ def _purchases(pool: Pool, name: str, event: str, many: int) -> _Action:
     return buy
 
 
-async def _round_trip(pool: Pool) -> None:
+async def _round_trips(pool: Pool) -> None:
     async with checkout(pool) as connection:
-        await connection.execute("SELECT 1")
+        for _ in range(_ROUND_TRIPS):
+            await connection.execute("SELECT 1")
 
 
 async def _least(actions: list[_Action], repetitions: int) -> list[float]:

@@ -50,6 +50,7 @@ def require_loopback(url: str, option: str) -> str:
 def running(
     candidates: Sequence[Candidate],
     conninfo: str,
+    pool_size: int,
     peer_database: BenchDatabase | None = None,
 ) -> Iterator[Mapping[Candidate, Server]]:
     """Start our services in the database *conninfo*, and find the peers.
@@ -63,7 +64,7 @@ def running(
             one: stack.enter_context(_database_of(one, conninfo)) for one in candidates if one.ours
         }
         services = {
-            one: stack.enter_context(_spawn(one, conninfos.get(one, "")))
+            one: stack.enter_context(_spawn(one, conninfos.get(one, ""), pool_size))
             for one in candidates
             if one.kind != "peer"
         }
@@ -101,13 +102,14 @@ def _database_of(candidate: Candidate, conninfo: str) -> Iterator[str]:
         yield alone
 
 
-def _spawn(candidate: Candidate, conninfo: str) -> Service:
+def _spawn(candidate: Candidate, conninfo: str, pool_size: int) -> Service:
     if candidate.kind == "bare_noop":
         return spawn_bare_noop()
     return spawn_service(
         with_durability(conninfo, candidate.durable),
         candidate.name,
         schema=_schema(candidate),
+        pool_size=pool_size,
         workers=candidate.workers,
         access_log=True,  # as in production: the log is part of what a purchase costs
     )

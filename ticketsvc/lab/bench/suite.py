@@ -14,8 +14,8 @@ from ticketsvc.lab.bench.servers import Server, running
 from ticketsvc.lab.bench.summary import Measurement
 from ticketsvc.lab.cell_progress import counted
 
-_WARM_UP_S = 2.0
-_WARM_UP_PURCHASES = 200
+_WARM_UP_S = 0.5
+_WARM_UP_PURCHASES = 100
 _WARM_UP_CONNECTIONS = 16
 
 
@@ -57,17 +57,19 @@ def open_bench(
     candidates: Sequence[Candidate],
     *,
     seconds: float,
+    pool_size: int = 10,
     peers_at: tuple[str, str] | None = None,
 ) -> Iterator[Bench]:
     """Create a database, start services and load workers, and warm up; remove all at the end.
 
+    *pool_size*: connections of each service of ours, to what the server allows in all.
     *peers_at*: the database and the schema in which the peers sell.
     """
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(load_pool())
         database = stack.enter_context(scratch_database(conninfo, "bench"))
         peer_database = stack.enter_context(_opened(*peers_at)) if peers_at else None
-        servers = stack.enter_context(running(candidates, database, peer_database))
+        servers = stack.enter_context(running(candidates, database, pool_size, peer_database))
         for candidate, server in servers.items():
             _warm_up(server, pool, keys=candidate.keys)
         yield Bench(servers, pool, seconds)

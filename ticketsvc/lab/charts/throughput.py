@@ -13,6 +13,7 @@ from ticketsvc.lab.charts.style import (
     label_ends,
     legend_below,
     new_chart,
+    note,
     say_finding,
 )
 
@@ -85,9 +86,11 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
 
     *predictions*: as `throughput.predict` returns them.
     """
-    figure, [times, rates] = new_chart(6.4, panels=2)
+    figure, [times, rates] = new_chart(3.0 + 0.7 * len(predictions), panels=2)
     names = [
-        f"{row.allocator}\n({row.purchases_per_commit} per commit)"
+        row.allocator
+        if row.purchases_per_commit == 1
+        else f"{row.allocator}\n({row.purchases_per_commit} per commit)"
         for row in predictions.itertuples()
     ]
     left = pd.Series(0.0, index=predictions.index)
@@ -99,7 +102,7 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     say_finding(times, f"A commit holds the row {longest.min():.1f} to {longest.max():.1f} ms")
     times.set(xlabel="under the lock, per commit (ms)", ylabel="allocator")
     times.legend(
-        frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3)
+        frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2)
     )
     places = range(len(predictions))
     colours = [COLOURS[name] for name in predictions["allocator"]]
@@ -134,32 +137,37 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
     *pairs*: rows of `summary.summarise`. *effects*: by allocator, what not waiting does, as
     `throughput.effects_of_not_waiting` returns it.
     """
-    figure, [rates, risks] = new_chart(6.6, panels=2)
     names = list(dict.fromkeys(pairs["name"]))
+    figure, [rates, risks] = new_chart(3.0 + 0.7 * len(names), panels=2)
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]
         for durable, shift in ((True, -0.2), (False, 0.2)):
-            places = [place + shift for place in range(len(names))]
-            axes.bar(
-                places,
+            axes.barh(
+                [place + shift for place in range(len(names))],
                 table[durable],
-                width=0.36,
+                height=0.36,
                 color=[COLOURS[name] for name in names],
                 alpha=1.0 if durable else 0.5,
                 hatch="" if durable else "//",
             )
-        axes.set(xticks=range(len(names)), xticklabels=[name.replace("_", "\n") for name in names])
-        axes.set(yscale="log", xlabel="allocator (hatched: not durable)")
+        axes.set(yticks=range(len(names)), yticklabels=names, ylabel="allocator", xscale="log")
+        axes.invert_yaxis()
     for row in pairs.itertuples():
         place = names.index(row.name) + (-0.2 if row.durable else 0.2)
-        rates.vlines(place, row.goodput_min, row.goodput_max, color=INK)
-    said = "\n".join(f"{name}: {effect}" for name, effect in effects.items())
-    say_finding(rates, f"Not waiting for the flush:\n{said}")
+        rates.hlines(place, row.goodput_min, row.goodput_max, color=INK)
+    for place, name in enumerate(names):
+        most = pairs.loc[pairs["name"] == name, "goodput_max"].max()
+        note(rates, effects[name].replace(" times as fast", "×"), most, place, right=5, va="center")
+    rates.margins(x=0.25)
+    resolved = int(effects.str.endswith("fast").sum())
+    say_finding(
+        rates, f"Not waiting for the flush makes a difference in {resolved} of {len(names)}"
+    )
     runs = int(pairs["repetitions"].iloc[0])
-    rates.set_ylabel(f"purchases sold per second (line: {runs} runs)")
+    rates.set_xlabel(f"purchases sold per second (hatched: not durable; line: {runs} runs)")
     risk = pairs[~pairs["durable"].astype(bool)]["at_risk_purchases"]
-    say_finding(risks, f"… and a crash would lose\nup to {risk.max():,.0f} purchases")
-    risks.set_ylabel("purchases in the WAL, not on disk (worst moment)")
+    say_finding(risks, f"… and a crash would lose up to {risk.max():,.0f} purchases")
+    risks.set_xlabel("purchases in the WAL, not on disk (hatched: not durable)")
     return figure
 
 
