@@ -277,6 +277,7 @@ def test_the_command_exits_1_when_a_notebook_fails_and_leaves_what_can_be_compar
     monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setattr(execution, "PRELOAD", "pass")  # for speed
     out = tmp_path / "out"
     arguments = ["report", "--only", "02", "--output", str(out), "--json"]
     ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments)

@@ -129,12 +129,9 @@ def test_purchases_of_one_commit_are_counted_together(bench):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--peer-url", "http://192.0.2.1:3000", "--peer-database-url", "postgresql://127.0.0.1/x"),
         ("--peer-url", "http://127.0.0.1:3000"),
         ("--peer-database-url", "postgresql://127.0.0.1/x"),
-        ("--allocator", "fastest"),
         ("--connections", "1000"),
-        ("--quantity", "7"),
         ("--seconds", "0"),
     ],
     ids=" ".join,

@@ -110,12 +110,12 @@ class Act:
 
     def disjoint(self, other: "Act") -> bool:
         """Tell whether the conditions ask for different values of the same column."""
-        ours, theirs = dict(self._asked()), dict(other._asked())
+        ours, theirs = (dict(act._asked()) for act in (self, other))  # noqa: SLF001 - its like
         return any(ours[column] != theirs[column] for column in ours.keys() & theirs.keys())
 
     def same_rows(self, other: "Act") -> bool:
         """Tell whether both are the same statement on rows that are named the same way."""
-        one, two = (_LITERAL.sub("?", act._words) for act in (self, other))
+        one, two = (_LITERAL.sub("?", act._words) for act in (self, other))  # noqa: SLF001
         return one == two and self.condition == other.condition and "select" not in self.condition
 
     @property

@@ -109,12 +109,12 @@ class _Job:
     def __init__(self, notebook: Path, shares: bool, plan: _Plan) -> None:
         self.notebook = notebook
         self.needs_machine = True
-        self._shares = shares
+        self.shares = shares
         self._plan = plan
 
     def may_run_beside(self, running: "Sequence[_Job]") -> bool:
         """Tell whether it may start while *running* need the machine."""
-        return not running or (len(running) == 1 and self._shares and running[0]._shares)
+        return not running or (len(running) == 1 and self.shares and running[0].shares)
 
     def start(
         self,
@@ -132,7 +132,7 @@ class _Job:
         chosen = {name: value for name, value in self._plan.parameters.items() if name in names}
 
         def begin_cells() -> None:
-            if not self._shares:
+            if not self.shares:
                 wait(earlier)
             self._began_s = time.monotonic()
 
