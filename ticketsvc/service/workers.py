@@ -58,7 +58,7 @@ async def supervise(
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if addresses.done():
                 announce(addresses.result()[0], [process.pid for process in processes])
-                await _until_one_ends(processes, stop)
+                await until_one_ends(processes, stop)
             addresses.cancel()
         finally:
             await _stop(processes, settings.shutdown_timeout_s + _KILL_AFTER_S)
@@ -82,7 +82,7 @@ async def _announced(process: Process) -> str:
     return str(json.loads(line)["url"])
 
 
-async def _until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> None:
+async def until_one_ends(processes: Sequence[Process], stop: asyncio.Event) -> None:
     """Return when *stop* is set; raise `WorkerEnded` when a process ends before."""
     tasks = [asyncio.create_task(process.wait()) for process in processes]
     tasks.append(asyncio.create_task(stop.wait()))
