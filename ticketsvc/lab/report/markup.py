@@ -72,7 +72,7 @@ def _link_sections(soup: BeautifulSoup) -> None:
 def _point_to_code(soup: BeautifulSoup) -> None:
     """Say where the names are that the section "Two things to try" speaks of."""
     if heading := soup.select_one("#two-things-to-try"):
-        words = "The names are those of the code, which “Show code” at the top shows."
+        words = "“Show code” at the top shows these names."
         heading.insert_after(soup.new_tag("p", string=words))
 
 

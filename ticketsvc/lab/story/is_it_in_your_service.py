@@ -29,13 +29,12 @@ def what_the_bursts_did(alone: ScenarioBurst, together: Sequence[ScenarioBurst])
 
 
 def what_the_schedules_do(found: ScenarioExploration) -> str:
-    """Say how many schedules there are, how many violate, and whether all could be seen."""
+    """Say how many schedules violate, and whether all could be seen."""
     reasons = "; ".join(found.reasons)
     seen = f"Not all could be seen: {reasons}." if reasons else "All are covered."
     return (
-        f"**What this shows.** There are {found.schedules:,} schedules, of which "
-        f"{found.classes:,} were executed. {found.clean:,} are clean, and {found.violating:,} "
-        f"violate an invariant. {seen}"
+        f"**What this shows.** {found.violating or 'None'} of {found.schedules:,} schedules "
+        f"{'violates' if found.violating < 2 else 'violate'} an invariant. {seen}"
     )
 
 

@@ -28,8 +28,7 @@ def all_instances_sold_one_event(mixed: MixedSale) -> str:
     return (
         f"**What this shows.** {len(mixed.sold)} instances sold {mixed.sold['tickets'].sum():,} "
         f"tickets. Of these, {mixed.expanded:,} were sold in ranges and have a row each now; "
-        f"{mixed.during.tickets:,} got it while the event sold. The ledger agrees with every "
-        "buyer."
+        f"{mixed.during.tickets:,} got it while the event sold."
     )
 
 

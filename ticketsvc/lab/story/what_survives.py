@@ -53,9 +53,9 @@ def without_keys_some_is_sold_twice(without: pd.DataFrame) -> str:
 def when_a_commit_reaches_the_disk() -> str:
     """Say how long a commit may be in memory only, here and otherwise."""
     return (
-        "Off, an acknowledged purchase is only in the memory of PostgreSQL until its *WAL writer* "
-        f"flushes the log: by default every 0.2 s, here every {WAL_WRITER_DELAY_S} s, so that few "
-        "crashes suffice. (A power cut is not tested.)"
+        "With it off, an acknowledged purchase is only in the memory of PostgreSQL until its *WAL "
+        f"writer* flushes the log: by default every 0.2 s, here every {WAL_WRITER_DELAY_S} s, so "
+        "that few crashes suffice. (A power cut is not tested.)"
     )
 
 
