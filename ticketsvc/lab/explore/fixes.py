@@ -194,8 +194,8 @@ def _isolates(ways: Ways) -> bool:
 
 def _locks_nothing(ways: Ways, as_it_is: ScenarioExploration) -> str:
     """Say why no statement of *as_it_is* is another one when its reads lock."""
-    names = ", ".join(sorted(map(short_name, ways.lock_reads_of))) or "what is written"
-    none = f"none is a SELECT from {names} that does not lock yet"
+    tables = [short_name(name) for name in sorted(ways.lock_reads_of) if not name.startswith("(")]
+    none = f"none is a SELECT from {', '.join(tables) or 'what is written'} that does not lock yet"
     refused = _refusing(ways.lock_reads_of, [as_it_is])
     return f"there is no statement to add FOR UPDATE to: {refused or none}"
 
