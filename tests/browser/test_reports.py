@@ -78,7 +78,7 @@ def test_a_page_is_titled_by_its_question_and_shows_its_verdict(
         [verdict] = one.texts[VERDICT]
         assert "Yes: it <holds>." in verdict
         assert "one is one" in verdict
-        assert "2/2" in one.texts[BAND][0]
+        assert "2 of 2 claims hold" in one.texts[BAND][0]
         assert "1 parameter changed" in one.texts[CHANGED][0]
 
 
