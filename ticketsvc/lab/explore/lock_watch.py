@@ -30,7 +30,10 @@ class CouldNotTell(TicketsvcError, code="could_not_tell"):
 
 
 class LockOrderChanged(Exception):
-    """The server let a later waiter go first: this run does not count."""
+    """The server let a later waiter go first, or looked for a deadlock late.
+
+    This run does not count.
+    """
 
 
 class LockWatch:

@@ -125,6 +125,8 @@ class Scheduler(Generic[_Turn, _Result]):
         while True:
             if turns.problem:
                 raise turns.problem
+            if turns.searched_late:
+                raise LockOrderChanged
             for client in turns.clients:
                 if client.index in waiting and client.phase is not Phase.AT_SERVER:
                     waiting.discard(client.index)

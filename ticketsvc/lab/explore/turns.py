@@ -20,6 +20,7 @@ from ticketsvc.lab.explore.effects import (
 )
 from ticketsvc.lab.explore.schedules import Step
 
+_DEADLOCK = "40P01"
 _KEEPS_SNAPSHOT = ("repeatable read", "serializable")
 
 
@@ -112,10 +113,12 @@ class Turns(Generic[_Turn]):
         """Set whenever a session asks for a step, gets an answer or ends."""
         self.problem: Exception | None = None
         """Why nothing more can be told."""
+        self.searched_late = False
+        """Whether the server found a deadlock for a session that had waited before it."""
 
     def begin(self) -> None:
         """Hold statements from now on."""
-        self.active = True
+        self.active, self.searched_late = True, False
         self.steps = []
         for client in self.clients:
             client.asked = client.place = None
@@ -184,6 +187,9 @@ class Turns(Generic[_Turn]):
         if client.place is not None:
             self.update(client, error=error)
             place = -1 if self.steps[client.place].waited_for else client.place
+            # Nothing let it go on: so it would have waited, had the last step not closed the cycle.
+            stayed = place == -1 and not self.steps[-1].effect.publishes
+            self.searched_late |= error == _DEADLOCK and stayed
             self.publish(place, client.transaction.touched)
 
     def released(self, client: _Turn) -> None:
