@@ -40,6 +40,16 @@ def test_no_heading_is_empty_where_columns_have_a_name() -> None:
     assert all(cell.get_text(strip=True) for cell in output(pivoted).select("th"))
 
 
+@pytest.mark.parametrize(
+    ("index", "shown"),
+    [([0, 1], 0), ([1, 2], 2), (["a", "b"], 2), (pd.RangeIndex(2, name="burst"), 2)],
+)
+def test_rows_without_a_name_have_no_number(index: object, shown: int) -> None:
+    rows = output(TABLE.set_axis(index)).select("tr")
+    assert sum(len(row.select("[scope=row]")) for row in rows) == shown
+    assert {len(row.select("th, td")) for row in rows} == {len(TABLE.columns) + (shown > 0)}
+
+
 def test_tables_can_be_told_apart_and_a_long_one_is_folded() -> None:
     page = output(TABLE, pd.concat([TABLE] * 8))
     labels = [region["aria-label"] for region in page.select(".scroll[tabindex]")]

@@ -90,6 +90,7 @@ def _lay_out_tables(soup: BeautifulSoup) -> None:
     """Let each table scroll in a region that the keyboard reaches; fold a long one."""
     tables = soup.select(":is(.jp-OutputArea-output, .jp-MarkdownOutput) table:not(.schedules *)")
     for number, table in enumerate(tables, start=1):
+        _drop_row_numbers(table)
         _name_columns(table)
         _align_numbers(table)
         heading = table.find_previous(["h1", "h2", "h3"])
@@ -105,6 +106,16 @@ def _scroll(soup: BeautifulSoup, element: Tag, label: str) -> Tag:
     """Put *element* into a region that the keyboard reaches and can scroll; return that."""
     attributes = {"class": "scroll", "role": "region", "tabindex": "0", "aria-label": label}
     return element.wrap(soup.new_tag("div", attrs=attributes))
+
+
+def _drop_row_numbers(table: Tag) -> None:
+    """Drop the numbers from 0 that pandas gives to rows without a name."""
+    numbers = [cell.get_text(strip=True) for cell in table.select("tbody th")]
+    firsts = table.select("tr > th:first-child")
+    unnamed = _blank(cell for cell in firsts if cell.find_parent("thead"))
+    if unnamed and numbers == [str(n) for n in range(len(table.select("tbody tr")))]:
+        for first in firsts:
+            first.decompose()
 
 
 def _name_columns(table: Tag) -> None:
