@@ -74,16 +74,19 @@ def program() -> str:
 
 
 class Chromium:
-    """One browser for all tests, in a thread where its loop does not stand in the way of theirs."""
+    """One browser for all tests, in a thread where its loop does not stand in the way of theirs.
+
+    One page shows every file in turn: a page of its own costs more than what is on it.
+    """
 
     def __init__(self, program: str) -> None:
         self._program = program
         self._thread = ThreadPoolExecutor(1)
         self._stack = ExitStack()
-        self._used: dict[tuple[Path, int], tuple[Page, Visit]] = {}
+        self._seen = Visit(Path(), 0)
 
     def __enter__(self) -> Self:
-        self._browser: PlaywrightBrowser = self.do(self._launch)
+        self.do(self._launch)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,38 +96,45 @@ class Chromium:
     def do(self, work: Callable[..., Any], *arguments: object, **options: object) -> Any:
         return self._thread.submit(work, *arguments, **options).result()
 
-    def _launch(self) -> PlaywrightBrowser:
+    def _launch(self) -> None:
         playwright = self._stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=self._program, args=list(QUIET))
-        return self._stack.enter_context(browser)
+        self._browser: PlaywrightBrowser = self._stack.enter_context(browser)
+        page = self._page = self._browser.new_page()
+        page.on("console", lambda message: self._seen.messages.append(message.text))
+        page.on("pageerror", lambda error: self._seen.messages.append(str(error)))
+        page.on("request", lambda request: self._seen.requests.append(request.url))
+        # The policy of a page forbids scripts, and axe is one.
+        self._without_policy = self._browser.new_context(bypass_csp=True).new_page()
+
+    def _show(self, file: Path, width: int) -> Visit:
+        self._seen = Visit(file, width)
+        self._page.set_viewport_size({"width": width, "height": 900})
+        self._page.goto(file.as_uri(), wait_until="load")
+        return self._seen
 
     def use(self, file: Path, width: int, act: Callable[[Page], object]) -> Visit:
-        if (file, width) not in self._used:
-            page = self._browser.new_page(viewport={"width": width, "height": 900})
-            self._stack.callback(page.close)
-            self._used[file, width] = page, _visit(page, Visit(file, width), ())
-        page, seen = self._used[file, width]
-        page.evaluate(RESET)
-        act(page)
-        seen.overflow_px = max(seen.overflow_px, page.evaluate(OVERFLOW))
-        return seen
+        if (self._seen.file, self._seen.width) == (file, width):
+            self._page.evaluate(RESET)
+        else:
+            self._show(file, width)
+        act(self._page)
+        _observe(self._page, self._seen, ())
+        return self._seen
 
     def audit(self, *files: Path, schemes: Sequence[str] = tuple(LOOKS)) -> list[str]:
-        found = []
-        # The policy of a page forbids scripts, and axe is one.
-        with self._browser.new_context(bypass_csp=True) as context:
-            page = context.new_page()
-            for file in files:
-                page.goto(file.as_uri())
-                page.evaluate(OPEN_ALL)
-                for scheme in schemes:
-                    page.emulate_media(color_scheme=scheme)
-                    page.set_viewport_size({"width": LOOKS[scheme], "height": 900})
-                    found += [
-                        f"{file.name}, {scheme}: {one['id']} {node['target']}"
-                        for one in Axe().run(page).response["violations"]
-                        for node in one["nodes"]
-                    ]
+        found, page = [], self._without_policy
+        for file in files:
+            page.goto(file.as_uri())
+            page.evaluate(OPEN_ALL)
+            for scheme in schemes:
+                page.emulate_media(color_scheme=scheme)
+                page.set_viewport_size({"width": LOOKS[scheme], "height": 900})
+                found += [
+                    f"{file.name}, {scheme}: {one['id']} {node['target']}"
+                    for one in Axe().run(page).response["violations"]
+                    for node in one["nodes"]
+                ]
         return found
 
     def open(self, url: str) -> Page:
@@ -137,12 +147,11 @@ class Chromium:
     def visit(
         self, files: Sequence[Path], widths: Sequence[int], selectors: Sequence[str]
     ) -> list[Visit]:
-        visits = []
-        for width in widths:
-            for file in files:
-                with self._browser.new_page(viewport={"width": width, "height": 900}) as page:
-                    visits.append(_visit(page, Visit(file, width), selectors))
-        return visits
+        return [
+            _observe(self._page, self._show(file, width), selectors)
+            for width in widths
+            for file in files
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -170,11 +179,7 @@ def findings(chromium: Chromium) -> Findings:
     return partial(chromium.do, chromium.audit)
 
 
-def _visit(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:
-    page.on("console", lambda message: visit.messages.append(message.text))
-    page.on("pageerror", lambda error: visit.messages.append(str(error)))
-    page.on("request", lambda request: visit.requests.append(request.url))
-    page.goto(visit.file.as_uri(), wait_until="load")
+def _observe(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:
     visit.title = page.title()
     pictures = page.locator("img")
     visit.alts = page.locator("img, svg").evaluate_all(

@@ -16,7 +16,7 @@ from ticketsvc.lab.report.results import NotebookResult
 from ticketsvc.lab.widgets.schedule_grid import schedule_grid
 from ticketsvc.lab.widgets.step_through import step_through
 
-WIDTHS = (400, 1280)
+NARROW, WIDE = 400, 1280
 TOO_WIDE = "element => element.scrollWidth - element.clientWidth"
 
 
@@ -42,11 +42,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(executed, result, [], folder / "reports", pictures_from=folder)
 
 
-@pytest.fixture(params=WIDTHS)
-def width(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
 def panel(page: Page, grid: int, place: int) -> Locator:
     return page.locator(".schedule-grid").nth(grid).locator(".panel").nth(place)
 
@@ -55,9 +50,7 @@ def shown(where: Locator, selector: str) -> Locator:
     return where.locator(selector).locator("visible=true")
 
 
-def test_a_cell_shows_its_transcript_and_hides_the_other(
-    report: Path, use: Browser, width: int
-) -> None:
+def test_a_cell_shows_its_transcript_and_hides_the_other(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
         first, other = panel(page, 0, 0), panel(page, 0, 1)
         twin = panel(page, 1, 0)
@@ -77,13 +70,13 @@ def test_a_cell_shows_its_transcript_and_hides_the_other(
         first.get_by_text("Close the transcript").click()
         expect(shown(first, ".transcript")).to_have_count(0)
 
-    seen = use(report, width, act)
+    seen = use(report, NARROW, act)
     assert seen.messages == []
     assert seen.outside == []
     assert seen.overflow_px <= 0
 
 
-def test_the_transcript_stands_below_all_cells(report: Path, use: Browser, width: int) -> None:
+def test_the_transcript_stands_below_all_cells(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
         many = panel(page, 0, 2)
         many.locator("label.cell").first.click()
@@ -92,9 +85,9 @@ def test_the_transcript_stands_below_all_cells(report: Path, use: Browser, width
         assert box
         assert last
         assert box["y"] >= last["y"] + last["height"]
-        assert box["x"] + box["width"] <= width
+        assert box["x"] + box["width"] <= NARROW
 
-    use(report, width, act)
+    use(report, NARROW, act)
 
 
 def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> None:
@@ -106,7 +99,7 @@ def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> 
         assert len(areas) == 5
         assert all(area.evaluate(TOO_WIDE) <= 0 for area in areas)
 
-    use(report, 400, act)
+    use(report, NARROW, act)
 
 
 def test_the_grid_by_keyboard(report: Path, use: Browser) -> None:
@@ -132,10 +125,10 @@ def test_the_grid_by_keyboard(report: Path, use: Browser) -> None:
     def second_name(page: Page) -> str | None:
         return panel(page, 0, 1).locator("input").first.get_attribute("name")
 
-    assert use(report, 1280, act).messages == []
+    assert use(report, WIDE, act).messages == []
 
 
-def test_the_step_through_by_mouse(report: Path, use: Browser, width: int) -> None:
+def test_the_step_through_by_mouse(report: Path, use: Browser) -> None:
     def act(page: Page) -> None:
         first, other = page.locator(".step-through").nth(0), page.locator(".step-through").nth(1)
         expect(shown(first, ".place")).to_have_text("Before the first step")
@@ -154,7 +147,7 @@ def test_the_step_through_by_mouse(report: Path, use: Browser, width: int) -> No
         expect(shown(first, ".column .box.waits")).to_have_count(1)
         expect(shown(other, ".place")).to_have_text("Before the first step")
 
-    seen = use(report, width, act)
+    seen = use(report, NARROW, act)
     assert seen.messages == []
     assert seen.outside == []
     assert seen.overflow_px <= 0
@@ -173,7 +166,7 @@ def test_the_step_through_by_keyboard(report: Path, use: Browser) -> None:
             page.keyboard.press(key)
             expect(shown(first, ".place")).to_have_text(place)
 
-    assert use(report, 1280, act).messages == []
+    assert use(report, WIDE, act).messages == []
 
 
 def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser) -> None:
@@ -185,7 +178,7 @@ def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser)
         after = shown(first, "label.next").bounding_box()
         assert before == after
 
-    use(report, 1280, act)
+    use(report, WIDE, act)
 
 
 def test_hostile_words_are_words(report: Path, use: Browser) -> None:
@@ -195,6 +188,6 @@ def test_hostile_words_are_words(report: Path, use: Browser) -> None:
         third.locator("label.cell").click()
         expect(shown(third, ".transcript")).to_contain_text(sample_runs.HOSTILE)
 
-    seen = use(report, 1280, act)
+    seen = use(report, WIDE, act)
     assert seen.messages == []
     assert seen.overflow_px <= 0

@@ -149,28 +149,6 @@ async def test_without_the_constraint_every_schedule_sells_twice_under_one_key(e
     assert all(sum(answer.sold for answer in run.answers) == 1 for run in restored.runs)
 
 
-# Clean, oversold, duplicate, refused with stock; and what the database says.
-NEAR_MISSES = {
-    "a transaction is not enough: both buyers get the same tickets": (
-        *("transaction", (8, 16), [(2, 48, 48, 0), (2, 0, 48, 0)], set()),
-    ),
-    "REPEATABLE READ does not oversell: it fails, and loses the sale": (
-        *("repeatable_read", (8, 16), [(50, 0, 0, 0), (50, 0, 0, 48)], {"40001"}),
-    ),
-    "unique numbers oversell": ("unique_only", (8,), [(2, 92, 0, 0)], {"23505"}),
-}
-
-
-@pytest.mark.parametrize(("name", "totals", "expected", "states"), NEAR_MISSES.values())
-async def test_near_misses(explorer, name, totals, expected, states):
-    explored = [await explorer.explore(case(name, total=total)) for total in totals]
-    assert [
-        (found.clean, found.oversold, found.duplicate, found.refused_with_stock)
-        for found in explored
-    ] == expected
-    assert [set(found.sqlstates) for found in explored] == [states] * len(totals)
-
-
 async def test_a_blocked_step_is_recorded_and_the_others_go_on(explorer):
     found = await explorer.explore(case("row_lock", 2, 16), keep=True)
     blocked = [run for run in found.runs if run.blocked]
@@ -189,11 +167,6 @@ async def test_a_replay_is_the_same(explorer):
         first = [rows(run), endings(run)]
         again = await explorer.replay(case(name, 2, 16), run.choices)
         assert [rows(again), endings(again)] == first
-
-
-async def test_a_schedule_that_does_not_exist(explorer):
-    assert await explorer.replay(case("row_lock"), (0, 0, 0, 0, 0, 0, 0, 0)) is None
-    assert await explorer.replay(case("naive_bulk"), (0, 1)) is None
 
 
 class Failing(CheckThenAct):

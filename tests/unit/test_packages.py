@@ -142,10 +142,3 @@ def test_compose_file_follows_the_specification(tmp_path: Path) -> None:
     ended = CliRunner().invoke(check_jsonschema.main, [*checked, str(compose), str(broken)])
     found = json.loads(ended.stdout)
     assert {each["filename"] for each in found["errors"]} == {str(broken)}, found
-
-
-def test_the_image_takes_its_packages_from_the_service_lock() -> None:
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    assert "--require-hashes -r requirements-service.lock" in dockerfile
-    assert 'ENTRYPOINT ["python", "-m", "ticketsvc"]' in dockerfile
-    assert re.search(r"^USER (?!root)", dockerfile, flags=re.MULTILINE)
