@@ -15,7 +15,7 @@ from ticketsvc.lab.bench.summary import Measurement
 from ticketsvc.lab.cell_progress import counted
 
 _WARM_UP_S = 0.5
-_WARM_UP_PURCHASES = 100
+_WARM_UP_PURCHASES = 10  # for each connection: psycopg prepares a statement at its sixth use
 _WARM_UP_CONNECTIONS = 16
 
 
@@ -71,7 +71,7 @@ def open_bench(
         peer_database = stack.enter_context(_opened(*peers_at)) if peers_at else None
         servers = stack.enter_context(running(candidates, database, pool_size, peer_database))
         for candidate, server in servers.items():
-            _warm_up(server, pool, keys=candidate.keys)
+            _warm_up(server, pool, _WARM_UP_PURCHASES * pool_size, keys=candidate.keys)
         yield Bench(servers, pool, seconds)
 
 
@@ -85,12 +85,10 @@ def _opened(conninfo: str, schema: str) -> Iterator[BenchDatabase]:
         database.close()
 
 
-def _warm_up(server: Server, pool: LoadPool, *, keys: bool) -> None:
+def _warm_up(server: Server, pool: LoadPool, purchases: int, *, keys: bool) -> None:
     """Send a few purchases, so that statements are prepared before anything is measured."""
     events = server.database.make_events(1) if server.database else (NO_EVENT,)
-    spec = LoadSpec(
-        server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, _WARM_UP_PURCHASES, keys=keys
-    )
+    spec = LoadSpec(server.url, events, 8, _WARM_UP_CONNECTIONS, _WARM_UP_S, purchases, keys=keys)
     pool.run(spec)
     if server.database:
         server.database.await_quiet()
