@@ -52,7 +52,9 @@ SELECT total, available FROM {schema}.ticket_pools WHERE event_id = %(event)s FO
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     for folder in ("ticketsvc", "sql"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+        # Another test's process may be writing bytecode, under a name that is gone a moment later.
+        unfinished = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=unfinished)
     (tmp_path / f"ticketsvc/allocators/{NAME}.py").write_text(FILE)
     (tmp_path / f"sql/statements/{NAME}.sql").write_text(SQL)
     shutil.copy(Path(__file__).with_name("appearances.py"), tmp_path)
