@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.integration.allocators.test_allocators import (  # noqa: F401 - run on Citus
-    test_any_text_is_stored_as_it_is_and_the_largest_quantity_sold,
+    EVERYWHERE,
+    sell_any_text_and_the_largest_quantity,
     test_purchases_in_turn_get_the_numbers_in_turn_to_the_last,
 )
 from tests.integration.allocators.test_group_commit import (  # noqa: F401
@@ -72,16 +73,6 @@ def database(cluster):
     return cluster
 
 
-@pytest.fixture
-def any_database(database):
-    return database
-
-
-@pytest.fixture
-def any_connection(connection):
-    return connection
-
-
 def on_workers(connection, query):
     """Run *query* on every worker; return how many answered with a true value."""
     rows = connection.execute("SELECT result FROM run_command_on_workers(%s)", [query]).fetchall()
@@ -92,6 +83,11 @@ def terminate_reserves(connection):
     """End the sessions in which workers run `reserve`."""
     ended = BUSY_ON_WORKERS.format("AND state = 'active'")
     return on_workers(connection, f"SELECT count(pg_terminate_backend(pid)) {ended}")
+
+
+@pytest.mark.parametrize(("allocator", "schema"), EVERYWHERE)
+async def test_any_text_and_the_largest_quantity(database, connection, allocator, schema):
+    await sell_any_text_and_the_largest_quantity(database, connection, allocator, schema)
 
 
 # One hop, one moment
