@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from yarl import URL
 
-from ticketsvc.allocators import ALLOCATORS
+from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.verdicts import EventVerdict, listed
@@ -227,7 +227,7 @@ def _record(bursts: Sequence[Burst]) -> None:
     for kind, same in burst_table(bursts).groupby(kinds, sort=False):
         allocator, schema, processes, purchases, total = kind
         naive = (allocator, schema) == ("naive", "original")
-        exact = naive or ALLOCATORS[allocator].mechanism.safe
+        exact = naive or allocator in SAFE
         for column in ("tickets", "duplicates"):
             what = f"{allocator} on {schema}, {purchases} purchases of an event of {total}"
             record(
@@ -263,7 +263,7 @@ def _writers(trial: Trial, processes: int) -> int:
     Purchases go to the processes in turn, and each process has *pool_size* sessions. A safe
     allocator reads under a lock, or sells a whole batch in one session: one is enough.
     """
-    if ALLOCATORS[trial.allocator].mechanism.safe:
+    if trial.allocator in SAFE:
         return 1
     purchases = trial.workload.purchases
     shares = [len(range(place, purchases, processes)) for place in range(processes)]
