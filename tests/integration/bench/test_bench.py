@@ -14,6 +14,8 @@ from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.bench.audited_run import run_audited
 from ticketsvc.lab.bench.database import BenchDatabase, first_violations
 from ticketsvc.lab.bench.load_spec import LoadSpec
+from ticketsvc.lab.bench.lock_hold import Trips
+from ticketsvc.lab.bench.lock_hold_probes import count_trips
 from ticketsvc.lab.bench.plan import BenchCase, Candidate
 from ticketsvc.lab.bench.suite import open_bench
 from ticketsvc.lab.checker.check import check
@@ -244,3 +246,18 @@ async def test_an_answer_may_arrive_in_pieces(bench):
     async with http_server(answer) as url:
         result = await run_load(bench, url, connections=2, limit=6)
     assert (result.sold, result.refused, result.in_flight) == (6, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "trips"),
+    [
+        ("range", Trips(1, 0)),
+        ("ticket_rows", Trips(4, 2)),
+        ("advisory_lock", Trips(6, 4)),
+        ("repeatable_read_retry", Trips(5, 2)),
+        ("naive", Trips(10, 0)),  # each statement is a transaction of its own
+    ],
+)
+async def test_round_trips_are_counted_and_those_with_a_lock_held(database, name, trips):
+    with contextlib.closing(BenchDatabase(database, "fixed")) as opened:
+        assert await count_trips(opened, name, *opened.make_events(1)) == trips

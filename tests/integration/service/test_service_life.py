@@ -240,6 +240,8 @@ def test_a_port_that_is_taken(database, cli_here):
         assert f"cannot listen on 127.0.0.1:{port}" in error_line(refused)
         with running_services(database, "range", ports=(port,)) as urls:
             assert urls != [f"http://127.0.0.1:{port}"]
+    with running_services(database, "range", ports=(port, port)) as urls:
+        assert len({*urls}) == 2
 
 
 def test_a_blank_host_is_shown_as_what_it_is(database, cli_here):
