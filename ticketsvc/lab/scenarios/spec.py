@@ -7,7 +7,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,6 @@ from pydantic import (
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.scenarios.filling import WORDS, unknown_words
 
-ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 MAX_CLIENTS = 8
 
 Word = Annotated[str, Field(min_length=1)]
@@ -180,9 +179,9 @@ class Scenario(_Part):
             raise UsageError(f"--count: there must be 1 to {MAX_CLIENTS} clients in all")
         database = self.database
         if isolation is not None:
-            if isolation not in ISOLATION_LEVELS:
+            if isolation not in get_args(Isolation):
                 raise UsageError(
-                    f"--isolation {isolation!r}: must be one of {', '.join(ISOLATION_LEVELS)}"
+                    f"--isolation {isolation!r}: must be one of {', '.join(get_args(Isolation))}"
                 )
             database = database.model_copy(update={"isolation": isolation})
         return self.model_copy(update={"client": clients, "database": database})

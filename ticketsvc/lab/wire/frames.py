@@ -148,11 +148,6 @@ def _as_text(value: bytes, *, binary: bool) -> str:
 # What servers answer
 
 
-def ready(state: bytes) -> bytes:
-    """Return a ReadyForQuery with the transaction's *state*: I, T or E."""
-    return Message(b"Z", state).encode()
-
-
 def error_response(sqlstate: str, text: str) -> bytes:
     """Return an ErrorResponse that ends the connection."""
     fields = f"SFATAL\0VFATAL\0C{sqlstate}\0M{text}\0\0"

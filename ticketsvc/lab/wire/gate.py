@@ -15,11 +15,10 @@ IDLE, FAILED = b"I", b"E"
 
 @dataclass
 class Answer:
-    """What the server answered to one unit: the first row, how many there were, tag or error."""
+    """What the server answered to one unit: the first row, tags or error."""
 
     columns: tuple[str, ...] = ()
     first_row: tuple[str | None, ...] | None = None
-    rows: int = 0
     tags: list[str] = field(default_factory=list)
     sqlstate: str | None = None
     message: str = ""

@@ -324,12 +324,11 @@ class Session:
         formats: tuple[int, ...] = (),
     ) -> None:
         if message.kind == b"T":
-            answer.first_row, answer.rows = None, 0
+            answer.first_row = None
         elif message.kind == b"D":
-            if not answer.rows:
+            if answer.first_row is None:
                 answer.columns = columns.names
                 answer.first_row = tuple(frames.row_values(message.content, columns, formats))
-            answer.rows += 1
         elif message.kind == b"s":
             answer.tags.append("PORTAL SUSPENDED")
         elif message.kind == b"C":
