@@ -5,7 +5,9 @@ Each control takes one part out, and is seen to change what is found.
 
 import sys
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from ticketsvc.lab.explore import scenario as exploring
 from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
@@ -13,6 +15,7 @@ from ticketsvc.lab.explore.scenario_transcripts import as_text
 from ticketsvc.lab.explore.scheduler import Scheduler
 from ticketsvc.lab.explore.strategies import Fixed
 from ticketsvc.lab.explore.wire_turns import WireTurns
+from ticketsvc.lab.scenarios.sandbox import open_sandbox
 from ticketsvc.lab.scenarios.spec import read_scenario
 
 SCHEMA = "CREATE TABLE stock (n int PRIMARY KEY, v int); INSERT INTO stock VALUES (1, 0);"
@@ -175,6 +178,21 @@ async def test_what_cannot_be_seen_is_never_clean(server, tmp_path, monkeypatch,
     *_, reasons = await found_in(server, scenario_in(tmp_path, mode))
     assert len(reasons) == 1
     assert reason in reasons[0]
+
+
+async def test_it_is_known_whether_the_role_may_hasten_the_search_for_deadlocks(server, tmp_path):
+    scenario = scenario_in(tmp_path)
+    database = scenario.database.model_copy(update={"reset": "UPDATE stock SET v = 0"})
+    scenario = scenario.model_copy(update={"database": database})
+    plain = make_conninfo(server.server.url, user="plain", password="p")
+    with psycopg.connect(server.server.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE plain LOGIN CREATEDB PASSWORD 'p'")
+        try:
+            for url, may in ((server.server.url, True), (plain, False)):
+                async with open_sandbox(url, scenario) as sandbox:
+                    assert sandbox.searches_soon is may
+        finally:
+            connection.execute("DROP ROLE plain")
 
 
 async def test_a_replay_is_the_same_ten_times(server, tmp_path):

@@ -12,12 +12,23 @@ COMMIT = Effect(publishes=frozenset({"t"}))
 
 
 @pytest.mark.parametrize(
-    ("victim", "last", "late"),
-    [(0, Effect(), True), (1, Effect(), False), (0, COMMIT, False)],
-    ids=["it had waited", "it closed the cycle", "it was let go on, into the cycle"],
+    ("victim", "last", "soon", "late"),
+    [
+        (0, Effect(), True, True),
+        (1, Effect(), True, False),
+        (0, COMMIT, True, False),
+        (0, Effect(), False, False),
+    ],
+    ids=[
+        "it had waited",
+        "it closed the cycle",
+        "it was let go on, into the cycle",
+        "all look after a second: the first that waits always finds it",
+    ],
 )
-async def test_a_deadlock_found_late_is_told_from_one_of_the_schedule(victim, last, late):
+async def test_a_deadlock_found_late_is_told_from_one_of_the_schedule(victim, last, soon, late):
     turns = Turns[Turn]()
+    turns.searches_soon = soon
     turns.clients = [Turn(turns, index, "AB"[index]) for index in (0, 1)]
     turns.begin()
     for client, effect in zip(turns.clients, (Effect(), last), strict=True):

@@ -207,5 +207,6 @@ async def open_scheduler(
             one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
         )
+        turns.searches_soon = sandbox.searches_soon
         async with open_runner(scenario, sandbox.url, turns) as runner:
             yield WireScheduler(sandbox, runner, turns, ways)

@@ -113,8 +113,10 @@ class Turns(Generic[_Turn]):
         """Set whenever a session asks for a step, gets an answer or ends."""
         self.problem: Exception | None = None
         """Why nothing more can be told."""
+        self.searches_soon = True
+        """Whether a session that waits looks for a deadlock before another one goes on."""
         self.searched_late = False
-        """Whether the server found a deadlock for a session that had waited before it."""
+        """Whether one that had waited before it found the deadlock that a later step closed."""
 
     def begin(self) -> None:
         """Hold statements from now on."""
@@ -189,7 +191,7 @@ class Turns(Generic[_Turn]):
             place = -1 if self.steps[client.place].waited_for else client.place
             # Nothing let it go on: so it would have waited, had the last step not closed the cycle.
             stayed = place == -1 and not self.steps[-1].effect.publishes
-            self.searched_late |= error == _DEADLOCK and stayed
+            self.searched_late |= self.searches_soon and error == _DEADLOCK and stayed
             self.publish(place, client.transaction.touched)
 
     def released(self, client: _Turn) -> None:

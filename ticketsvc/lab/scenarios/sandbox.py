@@ -37,6 +37,8 @@ class Sandbox:
     def __init__(self, url: str, control: AsyncConnection[Any], scenario: Scenario) -> None:
         self.url = url
         self.control = control
+        self.searches_soon = True
+        """Whether sessions look for a deadlock as soon as they are told to."""
         self._scenario = scenario
         self._restore = ""
         self._vacuum = ""
@@ -155,8 +157,8 @@ async def open_sandbox(
         async with await AsyncConnection.connect(
             url, autocommit=True, row_factory=tuple_row, application_name="ticketsvc-explore"
         ) as control:
-            await _set_defaults(control, scenario)
             sandbox = Sandbox(url, control, scenario)
+            sandbox.searches_soon = await _set_defaults(control, scenario)
             await sandbox.fill(fixes)
             yield sandbox
 
@@ -174,8 +176,9 @@ async def audit_database(url: str, scenario: Scenario) -> tuple[ViolatedInvarian
         return found
 
 
-async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> None:
-    """Set what sessions of the scratch database start with."""
+async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> bool:
+    """Set what sessions of the scratch database start with; return whether the role may set all."""
+    allowed = True
     settings = {
         "default_transaction_isolation": scenario.database.isolation,
         "synchronous_commit": "off",
@@ -186,9 +189,12 @@ async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> No
             control, setting=setting, value=value
         )
         row = await cursor.fetchone()
-        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # the last one: slower
+        try:
             await control.execute(str(row[0] if row else "").encode())
+        except psycopg.errors.InsufficientPrivilege:  # the last one: deadlocks are found later
+            allowed = False
     await control.execute(b"SET default_transaction_isolation = 'read committed'")
+    return allowed
 
 
 async def _reason(problem: psycopg.Error, connection: AsyncConnection[Any]) -> str:
