@@ -38,7 +38,7 @@ async def lock_holds(
         with contextlib.closing(BenchDatabase(database, "fixed")) as opened:
             [event] = opened.make_events(1)
             trips = {name: await count_trips(opened, name, event) for name in purchases}
-        settings = load_settings().model_copy(update={"pool_size": 1})
+        settings = load_settings(pool_size=1)
         durable_pool, fast_pool = (
             make_pool(with_durability(database, durable), settings) for durable in (True, False)
         )
@@ -73,13 +73,9 @@ async def count_trips(database: BenchDatabase, name: str, event: str) -> Trips:
         database.conninfo, autocommit=True, row_factory=namedtuple_row
     ) as connection:
         pid = connection.info.backend_pid
-
-        def look() -> None:
-            held_at.update(database.rows("latest_trip", pid=pid))
-
-        before, _ = database.rows("latest_trip", pid=pid)[0]
         held_at: dict[datetime, bool] = {}
-        connection.on_answer = look
+        before, _ = database.rows("latest_trip", pid=pid)[0]
+        connection.on_answer = lambda: held_at.update(database.rows("latest_trip", pid=pid))
         allocator = ALLOCATORS[name](cast(Pool, connection), "fixed")
         await allocator.allocate(_PURCHASE._replace(event_id=event))
         connection.on_answer = None

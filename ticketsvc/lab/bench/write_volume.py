@@ -40,12 +40,11 @@ async def measure_write_volume(
     ticket) or ranges.
     """
     rows = []
-    settings = load_settings().model_copy(update={"pool_size": 1})
     with (
         _autovacuum_off(lab),
         counted("measurements", len(SAFE) * len(quantities)) as count,
     ):
-        async with make_pool(as_service(lab.url), settings) as pool:
+        async with make_pool(as_service(lab.url), load_settings(pool_size=1)) as pool:
             for name, quantity in itertools.product(SAFE, quantities):
                 sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)
                 wal_bytes, checkpoint = await _wal_without_checkpoint(
