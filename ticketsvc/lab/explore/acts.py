@@ -101,7 +101,7 @@ class Act:
         if relation not in self.reads or relation == ANYTHING:
             return False
         name = re.escape(table_of(relation))
-        return relation not in self.changes or bool(re.search(_READS.format(name), self._words))
+        return relation not in self.changes or bool(re.search(_READS.format(name), self.words))
 
     def waited_and_saw(self, change: "Act") -> bool:
         """Tell whether a locking read waited for *change*, and so returned the row as changed."""
@@ -110,23 +110,24 @@ class Act:
 
     def disjoint(self, other: "Act") -> bool:
         """Tell whether the conditions ask for different values of the same column."""
-        ours, theirs = (dict(act._asked()) for act in (self, other))  # noqa: SLF001 - its like
+        ours, theirs = (dict(act.asked()) for act in (self, other))
         return any(ours[column] != theirs[column] for column in ours.keys() & theirs.keys())
 
     def same_rows(self, other: "Act") -> bool:
         """Tell whether both are the same statement on rows that are named the same way."""
-        one, two = (_LITERAL.sub("?", act._words) for act in (self, other))  # noqa: SLF001
+        one, two = (_LITERAL.sub("?", act.words) for act in (self, other))
         return one == two and self.condition == other.condition and "select" not in self.condition
 
     @property
-    def _words(self) -> str:
+    def words(self) -> str:
+        """Its SQL in lower case, on one line."""
         return " ".join(self.text.split()).lower()
 
     @property
     def _where(self) -> str:
-        return self._words.partition(" where ")[2]
+        return self.words.partition(" where ")[2]
 
-    def _asked(self) -> Iterator[tuple[tuple[str, bool], str | None]]:
+    def asked(self) -> Iterator[tuple[tuple[str, bool], str | None]]:
         """Yield the column, whether its value is bound, and the value, for each `column = value`.
 
         A bound value may be in binary, so it is compared with bound values alone.
