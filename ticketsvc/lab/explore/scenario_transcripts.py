@@ -61,7 +61,7 @@ def answers(run: ScenarioRun) -> list[str]:
 
 
 def findings(run: ScenarioRun) -> list[str]:
-    """Return each violated invariant, behind those of one cause that; or that every one holds."""
+    """Return the violated invariants, each cause after those it has violated; or that all hold."""
     if not run.violated:
         return ["every invariant holds"]
     found: dict[str, list[str]] = {}
