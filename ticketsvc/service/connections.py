@@ -18,6 +18,7 @@ from typing import cast
 from aiohttp import StreamReader
 
 from ticketsvc.service.answers import raw_answer
+from ticketsvc.service.open_files import SPARE_FILES, affordable_connections
 from ticketsvc.service.outbox import Outbox
 from ticketsvc.settings import Settings
 
@@ -27,7 +28,6 @@ _DRAIN_INTERVAL_S = 0.01
 _TURNS_TO_NEXT_REQUEST = 16  # of the event loop; aiohttp takes three to begin one that is here
 _REFUSAL_READ_S = 1.0  # how long a client may read what ends a request early
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
-_SPARE_FILES = 256  # for the database, logs, and connections that are being refused
 _ANSWERS = {
     status: raw_answer(status, message, code)
     for status, message, code in (
@@ -89,7 +89,7 @@ class Guard(asyncio.Protocol):
         _bound_send_buffer(self._transport)
         self._inner.connection_made(transport)
         excess = self._connections.add(self._inner, self)
-        if excess > _SPARE_FILES // 2:
+        if excess > SPARE_FILES // 2:
             self._transport.abort()
         elif excess > 0:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -243,7 +243,7 @@ class Connections:
         self.now = asyncio.get_running_loop().time
         self._server = server
         self._guards = guards
-        self._limit = _affordable(settings.max_connections)
+        self._limit = affordable_connections(settings.max_connections)
 
     def accept(self) -> Guard:
         """Return the protocol of a new connection; one too many never reaches aiohttp."""
@@ -286,24 +286,3 @@ def _bound_send_buffer(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-
-
-def _affordable(wanted: int) -> int:
-    """Return how many connections fit this process's limit of open files, at most *wanted*.
-
-    The limit is raised first as far as the system allows. Beyond it no client could be refused
-    with an answer.
-    """
-    try:
-        import resource  # noqa: PLC0415 - Windows has none, and no such limit
-    except ImportError:
-        return wanted
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _SPARE_FILES
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return wanted
-    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        soft = allowed
-    return max(1, soft - _SPARE_FILES)
