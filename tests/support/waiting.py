@@ -26,7 +26,7 @@ def eventually(question: Callable[[], Any]) -> Any:
         now = time.monotonic()
         if now > deadline:
             pytest.fail("it did not happen")
-        time.sleep(max(PAUSE_S, 3 * (now - asked)))
+        time.sleep(max(PAUSE_S, 10 * (now - asked)))
 
 
 async def soon(question: Callable[[], Any]) -> Any:
