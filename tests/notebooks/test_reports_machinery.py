@@ -1,4 +1,4 @@
-"""How the report runs notebooks, what it keeps to itself, and what the index gathers."""
+"""How the report runs notebooks, and what it keeps to itself."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 import ticketsvc.cli
 from tests.notebooks import samples
 from ticketsvc.errors import UsageError
+from ticketsvc.lab import notebook
 from ticketsvc.lab.experiments.lab import DatabaseAway, open_lab
 from ticketsvc.lab.report import execution, redaction
 from ticketsvc.lab.report import notebooks as found
@@ -112,6 +113,11 @@ def test_a_database_that_is_away_is_one_message_with_what_to_do(
     assert "the database cannot be reached" in said
     assert "python3 run.py db start" in said
     assert "locate.py" not in said
+
+
+def test_only_the_questions_of_the_index_are_answered() -> None:
+    with pytest.raises(ValueError, match="must be one of Is it broken"):
+        notebook.answer("How?", "So.")
 
 
 def test_of_those_that_share_the_machine_the_first_and_the_longest_start_first(
