@@ -34,11 +34,13 @@ class ViolatedInvariant:
 class Sandbox:
     """A database with a scenario's schema, and a connection of its own to look at it."""
 
-    def __init__(self, url: str, control: AsyncConnection[Any], scenario: Scenario) -> None:
+    def __init__(
+        self, url: str, control: AsyncConnection[Any], scenario: Scenario, *, searches_soon: bool
+    ) -> None:
         self.url = url
         self.control = control
-        self.searches_soon = True
-        """Whether sessions look for a deadlock as soon as they are told to."""
+        self.searches_soon = searches_soon
+        """Whether a session that waits looks for a deadlock after a moment, not after a second."""
         self._scenario = scenario
         self._restore = ""
         self._vacuum = ""
@@ -157,8 +159,8 @@ async def open_sandbox(
         async with await AsyncConnection.connect(
             url, autocommit=True, row_factory=tuple_row, application_name="ticketsvc-explore"
         ) as control:
-            sandbox = Sandbox(url, control, scenario)
-            sandbox.searches_soon = await _set_defaults(control, scenario)
+            searches_soon = await _set_defaults(control, scenario)
+            sandbox = Sandbox(url, control, scenario, searches_soon=searches_soon)
             await sandbox.fill(fixes)
             yield sandbox
 
@@ -177,8 +179,8 @@ async def audit_database(url: str, scenario: Scenario) -> tuple[ViolatedInvarian
 
 
 async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> bool:
-    """Set what sessions of the scratch database start with; return whether the role may set all."""
-    allowed = True
+    """Set what sessions of the scratch database start with; return `searches_soon`."""
+    searches_soon = True
     settings = {
         "default_transaction_isolation": scenario.database.isolation,
         "synchronous_commit": "off",
@@ -191,10 +193,10 @@ async def _set_defaults(control: AsyncConnection[Any], scenario: Scenario) -> bo
         row = await cursor.fetchone()
         try:
             await control.execute(str(row[0] if row else "").encode())
-        except psycopg.errors.InsufficientPrivilege:  # the last one: deadlocks are found later
-            allowed = False
+        except psycopg.errors.InsufficientPrivilege:  # not every role may set the last one
+            searches_soon = False
     await control.execute(b"SET default_transaction_isolation = 'read committed'")
-    return allowed
+    return searches_soon
 
 
 async def _reason(problem: psycopg.Error, connection: AsyncConnection[Any]) -> str:
