@@ -236,7 +236,7 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_rows_in_sequence();
 
--- Sell to all purchases of an event that wait at the same time, in order of arrival. The pool row
+-- Sell to several purchases of an event that wait at the same time, in order of arrival. The pool row
 -- is locked first, so a rival that waits for it judges by what was committed. A purchase that
 -- cannot be sold is refused alone; the others are sold. A key in p_keys is stored with the tickets;
 -- a key that is stored already is refused as 'key_used', before any other reason.

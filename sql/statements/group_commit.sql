@@ -1,5 +1,5 @@
 -- name: reserve
--- Sell to all purchases of one event that wait, in order of arrival: one statement, one commit.
+-- Sell to a batch of purchases of one event, in order of arrival: one statement, one commit.
 SELECT first_tickets, refusals FROM {schema}.reserve(
     %(event)s::varchar, %(users)s::varchar[], %(quantities)s::integer[], %(wait)s,
     %(keys)s::varchar[])

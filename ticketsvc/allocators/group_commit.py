@@ -30,7 +30,7 @@ _log = logging.getLogger("ticketsvc.allocators")
 
 
 class GroupCommit:
-    """One committer sells to all purchases that wait; the next ones queue while it works.
+    """One committer sells to purchases that wait, in batches; the next ones queue while it works.
 
     There is no timer: a lone purchase is a batch of one. Under load, a batch takes at most half of
     the buyers: the server reads and answers the others meanwhile. The committer waits for no lock.
@@ -63,7 +63,7 @@ class GroupCommit:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
-        """Wait in the event's queue until the committer reserves tickets for all that wait.
+        """Wait in the event's queue until the committer reserves tickets for its batch.
 
         The database's `reserve` locks the pool row, then judges each purchase in order of
         arrival as if it were alone: rivals in other processes wait for the row and see what was
