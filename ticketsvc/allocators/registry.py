@@ -4,7 +4,6 @@ import importlib
 import inspect
 import pkgutil
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ def find_allocators(folder: Path, package: str) -> dict[str, type[Allocator]]:
     ]
     found: dict[str, type[Allocator]] = {}
     for one in filter(_is_allocator, classes):
-        for fault in _faults(one):
-            raise UsageError(f"{_place(one)}: {one.__name__}: {fault}")
+        if fault := _fault(one):
+            place = f"{inspect.getfile(one)}, line {inspect.getsourcelines(one)[1]}"
+            raise UsageError(f"{place}: {one.__name__}: {fault}")
         other = found.setdefault(one.mechanism.name, one)
         if other is not one:
             files = f"{other.__module__} and {one.__module__}"
@@ -56,18 +56,19 @@ def _is_allocator(one: Any) -> bool:
     return hasattr(one, "allocate") and one is not Allocator and not one.__subclasses__()
 
 
-def _faults(one: Any) -> Iterator[str]:
-    """Say where class *one* does not keep the protocol."""
+def _fault(one: Any) -> str:
+    """Say where class *one* does not keep the protocol; "" where it does."""
     mechanism = vars(one).get("mechanism")
     if not isinstance(mechanism, Mechanism):
-        yield "it needs a class attribute: mechanism = Mechanism(name=…, …)"
-    elif not mechanism.schemas or not set(mechanism.schemas) <= set(SCHEMAS):
-        yield f"the schemas of its mechanism must be among {', '.join(SCHEMAS)}"
+        return "it needs a class attribute: mechanism = Mechanism(name=…, …)"
+    if not mechanism.schemas or not set(mechanism.schemas) <= set(SCHEMAS):
+        return f"the schemas of its mechanism must be among {', '.join(SCHEMAS)}"
     if not _takes(one, "pool", "schema"):
-        yield "it needs the method: def __init__(self, pool, schema)"
+        return "it needs the method: def __init__(self, pool, schema)"
     allocate = getattr(one, "allocate", None)
     if not inspect.iscoroutinefunction(allocate) or not _takes(allocate, "self", "purchase"):
-        yield "it needs the method: async def allocate(self, purchase)"
+        return "it needs the method: async def allocate(self, purchase)"
+    return ""
 
 
 def _takes(function: Any, *arguments: str) -> bool:
@@ -76,7 +77,3 @@ def _takes(function: Any, *arguments: str) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _place(one: type) -> str:
-    return f"{inspect.getfile(one)}, line {inspect.getsourcelines(one)[1]}"
