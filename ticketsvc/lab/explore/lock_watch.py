@@ -59,10 +59,10 @@ class LockWatch:
     ) -> Waits:
         """Return whom each of *moving* waits for; nothing while one may go on, after a moment.
 
-        *waiting*: the sessions that are known to wait. *since*: when
-        each was first asked about, to be kept until all have come to rest. Raise
-        `LockOrderChanged` when a later waiter got a lock before an earlier one, and `CouldNotTell`
-        when a session neither goes on nor waits for another for a minute.
+        *waiting*: the sessions that are known to wait. *since*: when each was first asked about, to
+        be kept until all have come to rest. Raise `LockOrderChanged` when a later waiter got a lock
+        before an earlier one, and `CouldNotTell` when a session neither goes on nor waits for
+        another for a minute.
         """
         self._turns.changed.clear()  # what has changed so far is in what was given
         clock = asyncio.get_running_loop().time
