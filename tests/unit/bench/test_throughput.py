@@ -1,5 +1,7 @@
 """The lock-hold model, and what may be said of two speeds."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -31,6 +33,7 @@ def test_a_batch_shares_one_hold() -> None:
         (speeds(21, 30, 31), "no difference resolved"),
         (speeds(15, 30, 31), "no difference resolved"),
         (speeds(8, 9, 9.5), "0.6 times as fast"),
+        (speeds(math.nan, math.nan, math.nan), "no difference resolved"),
     ],
 )
 def test_speeds_differ_only_by_more_than_repetitions_do(

@@ -1,15 +1,28 @@
 """The titles of the throughput charts state what their tables hold."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ticketsvc.lab import charts
+from ticketsvc.lab.charts.svg import as_svg
 
 
 def titles(figure: Figure) -> list[str]:
     """Return the titles; every panel has labels, too."""
     assert all(one.get_xlabel() and one.get_ylabel() for one in figure.axes)
     return [" ".join(one.get_title(loc="left").split()) for one in figure.axes]
+
+
+def test_by_connections_leaves_out_of_its_finding_what_sold_nothing_in_time() -> None:
+    names = ["noop", "range", "group_commit", "serializable"]
+    rates = pd.DataFrame({"name": names, "goodput_per_s": [90.0, 1.0, 70.0, math.nan]}).assign(
+        kind=["noop", *["allocator"] * 3], connections=64, repetitions=3, sold=10
+    )
+    figure = charts.by_connections(rates)
+    assert titles(figure) == ["At 64 connections group_commit sells 70 times what range does"]
+    assert as_svg(figure, "rates")
 
 
 def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:

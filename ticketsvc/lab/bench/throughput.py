@@ -123,9 +123,10 @@ def compare_speeds(slower: pd.Series, faster: pd.Series) -> str:
     apart = max(
         faster["goodput_min"] - slower["goodput_max"], slower["goodput_min"] - faster["goodput_max"]
     )
-    if apart <= max(one["goodput_max"] - one["goodput_min"] for one in (slower, faster)):
-        return "no difference resolved"
-    return f"{faster['goodput_per_s'] / slower['goodput_per_s']:.1f} times as fast"
+    spreads = [one["goodput_max"] - one["goodput_min"] for one in (slower, faster)]
+    if all(apart > spread for spread in spreads):  # not where one has no figure
+        return f"{faster['goodput_per_s'] / slower['goodput_per_s']:.1f} times as fast"
+    return "no difference resolved"
 
 
 def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[str]":
@@ -144,12 +145,10 @@ async def predict(
 
     One row per allocator: purchases per commit, milliseconds of round trips, work and flush,
     predicted and measured purchases per second. A commit is measured with as many purchases as it
-    carried on average.
+    carried on average, or with one where nothing was sold.
     """
-    purchases = {
-        name: max(1, round(1 / measured.per_purchase("transactions", name, connections)))
-        for name in SAFE
-    }
+    commits = {name: measured.per_purchase("transactions", name, connections) for name in SAFE}
+    purchases = {name: round(1 / each) if each < 1 else 1 for name, each in commits.items()}
     holds = await lock_holds(lab.url, purchases, repetitions=repetitions)
     return pd.DataFrame(
         [

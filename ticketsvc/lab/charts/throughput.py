@@ -40,7 +40,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
             linestyle="--" if noop else "-",
         )
     most = rates["connections"].max()
-    at_most = rates[rates["connections"] == most].set_index("name")["goodput_per_s"]
+    at_most = rates[rates["connections"] == most].set_index("name")["goodput_per_s"].dropna()
     _logarithmic(axes, sorted(rates["connections"].unique()))
     noops = set(rates.loc[rates["kind"] == "noop", "name"])
     sellers = at_most.drop(index=[*noops]).sort_values()

@@ -130,7 +130,7 @@ def claims_of_speed(measured: Throughput, predictions: pd.DataFrame, at: int) ->
         "of ticket_rows, range and it, the model ranks group commit first, as measured": (
             best == {"group_commit"}
         ),
-        "nothing sells over three times what the model allows": (
-            model["measured_per_s"] <= 3 * model["predicted_per_s"]
-        ).all(),
+        "nothing sells over three times what the model allows": not (
+            model["measured_per_s"] > 3 * model["predicted_per_s"]
+        ).any(),
     }
