@@ -62,7 +62,7 @@ def open_bench(
 ) -> Iterator[Bench]:
     """Create a database, start services and load workers, and warm up; remove all at the end.
 
-    *pool_size*: connections of each service of ours, to what the server allows in all.
+    *pool_size*: connections of each process of ours to the database, whose limit all of them share.
     *peers_at*: the database and the schema in which the peers sell.
     """
     with contextlib.ExitStack() as stack:
@@ -71,7 +71,8 @@ def open_bench(
         peer_database = stack.enter_context(_opened(*peers_at)) if peers_at else None
         servers = stack.enter_context(running(candidates, database, pool_size, peer_database))
         for candidate, server in servers.items():
-            _warm_up(server, pool, _WARM_UP_PURCHASES * pool_size, keys=candidate.keys)
+            purchases = _WARM_UP_PURCHASES * pool_size * candidate.workers
+            _warm_up(server, pool, purchases, keys=candidate.keys)
         yield Bench(servers, pool, seconds)
 
 
