@@ -24,13 +24,17 @@ def only_the_database_makes_one_wait(in_memory: Sequence[bool], by_hand: ByHand)
 
 def two_processes_sell_each_number_once(sales: pd.DataFrame) -> str:
     """Say how the strips of the safe allocators differ from that of `naive`."""
-    by_number = sales.groupby(["allocator", "number"])["process"].nunique()
-    twice = (by_number > 1).groupby("allocator").sum()
+    twice = (_sellers(sales) > 1).groupby("allocator").sum()
     return (
         f"**What this shows.** Two processes that know nothing of each other sell with `naive` "
         f"{twice['naive']} numbers that the other one sold too. With each of the "
         f"{len(twice) - 1} safe allocators: {twice.drop('naive').max()}."
     )
+
+
+def _sellers(sales: pd.DataFrame) -> "pd.Series[int]":
+    """Return how many processes sold each number, by allocator and number."""
+    return sales.groupby(["allocator", "number"])["process"].nunique()
 
 
 def claims(
@@ -50,8 +54,7 @@ def claims(
     one = after.iloc[0]
     sold = one["total"] // one["quantity"]
     tickets = sold * one["quantity"]
-    by_number = sales.groupby(["allocator", "number"])["process"].nunique()
-    most = by_number.groupby("allocator").max()
+    most = _sellers(sales).groupby("allocator").max()
     return {
         "a lock in memory: every process gets it": all(in_memory),
         "a lock in the database: B waits, and reads what A wrote": (
