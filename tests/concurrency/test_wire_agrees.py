@@ -75,13 +75,9 @@ def write_scenario(folder, name, schema):
 
 
 # Commits that are not held are the same statements with fewer steps: one shows that both agree.
-# Left out: those whose statements and level another one has.
-ALIKE = {"naive", "transaction", "repeatable_read_retry"}
-
-
 @pytest.mark.parametrize(
     ("name", "hold_commits"),
-    [("naive_bulk", False), *((name, True) for name in ALLOCATORS if name not in ALIKE)],
+    [("naive_bulk", False), *((name, True) for name in ALLOCATORS)],
 )
 async def test_both_ways_agree_on_counts(server, tmp_path, name, hold_commits):
     schemas = ALLOCATORS[name].mechanism.schemas
