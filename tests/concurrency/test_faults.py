@@ -31,8 +31,10 @@ async def test_without_keys_rows_are_sold_twice_and_without_a_retry_buyers_never
 
 
 def test_the_command_injects_and_exits_0(cli_here):
-    options = ("--kind", "answer_dropped", "--times", "1", "--json", "--instances", "1")
-    (row,) = json_of(cli_here("faults", *options))
+    """Two instances that sell one event by rows and by group commit."""
+    options = ("--kind", "answer_dropped", "--times", "1", "--json", "--instances", "2")
+    mixed = ("--allocator", "ticket_rows", "--allocator", "group_commit")
+    (row,) = json_of(cli_here("faults", *options, *mixed))
     assert (row["fault"], row["audit"], row["injections"]) == ("answer_dropped", "clean", 1)
     assert (row["lost"], row["sold_twice"], row["unresolved"]) == (0, 0, 0)
     assert row["retried"] > 0
