@@ -65,7 +65,7 @@ async def main():
         **{"goodput_per_s": 2.0, "goodput_min": 1.0, "goodput_max": 3.0},
         **{"at_risk_purchases": 1.0, "repetitions": 1},
     )
-    effects = pd.Series(dict.fromkeys(SAFE, "2.0 times as fast"))
+    effects = pd.Series(dict.fromkeys(SAFE, 2.0))
     found = {
         "07, the matrix": MECHANISMS,
         "07, the mechanisms": mechanisms()["allocator"],

@@ -37,7 +37,7 @@ def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:
             "at_risk_purchases": [1.0, 9.0, 1000.0, 3000.0],
         }
     )
-    effects = pd.Series({"range": "4.0 times as fast", "group_commit": "no difference resolved"})
+    effects = pd.Series({"range": 4.0, "group_commit": math.nan})
     figure = charts.durability(pairs, effects)
     rates, risks = titles(figure)
     assert rates == "Not waiting for the flush makes a difference in 1 of 2"

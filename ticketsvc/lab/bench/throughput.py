@@ -1,5 +1,6 @@
 """How fast one hot event sells: the tables of the notebook, from audited runs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -114,28 +115,28 @@ def mean_batch(batches: pd.DataFrame, allocator: str) -> float:
     return float((rows["purchases"] * rows["commits"]).sum() / rows["commits"].sum())
 
 
-def compare_speeds(slower: pd.Series, faster: pd.Series) -> str:
-    """Return "1.3 times as fast", or "no difference resolved" from that between repetitions.
+def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[float]":
+    """Return by allocator how many times as fast it sells when it does not wait for the flush.
 
-    Both are rows of `summary.summarise`. They differ when the distance from every repetition of one
-    to every repetition of the other is larger than that between two repetitions of the same.
+    NaN where no difference was resolved: the distance from every repetition of one to every
+    repetition of the other must be larger than that between two repetitions of the same.
+    *durability*: rows of `summary.summarise`.
     """
-    apart = max(
-        faster["goodput_min"] - slower["goodput_max"], slower["goodput_min"] - faster["goodput_max"]
-    )
-    spreads = [one["goodput_max"] - one["goodput_min"] for one in (slower, faster)]
-    if all(apart > spread for spread in spreads):  # not where one has no figure
-        return f"{faster['goodput_per_s'] / slower['goodput_per_s']:.1f} times as fast"
-    return "no difference resolved"
-
-
-def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[str]":
-    """Return by allocator what not waiting for the flush does, as `compare_speeds` says it."""
     rows = durability.set_index(["name", "durable"])
     names = dict.fromkeys(durability["name"])
     return pd.Series(
-        {name: compare_speeds(rows.loc[(name, True)], rows.loc[(name, False)]) for name in names}
+        {name: _ratio(rows.loc[(name, True)], rows.loc[(name, False)]) for name in names}
     )
+
+
+def _ratio(waits: pd.Series, does_not: pd.Series) -> float:
+    apart = max(
+        does_not["goodput_min"] - waits["goodput_max"],
+        waits["goodput_min"] - does_not["goodput_max"],
+    )
+    spreads = [one["goodput_max"] - one["goodput_min"] for one in (waits, does_not)]
+    resolved = all(apart > spread for spread in spreads)  # not where one has no figure
+    return does_not["goodput_per_s"] / waits["goodput_per_s"] if resolved else math.nan
 
 
 async def predict(

@@ -1,5 +1,7 @@
 """Charts of throughput: a table in, a labelled chart out."""
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -131,11 +133,11 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
+def durability(pairs: pd.DataFrame, effects: "pd.Series[float]") -> Figure:
     """Draw the rates durable and not, with their range, and the purchases at risk.
 
-    *pairs*: rows of `summary.summarise`. *effects*: by allocator, what not waiting does, as
-    `throughput.effects_of_not_waiting` returns it.
+    *pairs*: rows of `summary.summarise`. *effects*: as `throughput.effects_of_not_waiting` returns
+    them.
     """
     names = list(dict.fromkeys(pairs["name"]))
     figure, [rates, risks] = new_chart(3.0 + 0.7 * len(names), panels=2)
@@ -157,11 +159,12 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[str]") -> Figure:
         rates.hlines(place, row.goodput_min, row.goodput_max, color=INK)
     for place, name in enumerate(names):
         most = pairs.loc[pairs["name"] == name, "goodput_max"].max()
-        note(rates, effects[name].replace(" times as fast", "×"), most, place, right=5, va="center")
+        times = effects[name]
+        effect = "no difference resolved" if math.isnan(times) else f"{times:.1f}×"
+        note(rates, effect, most, place, right=5, va="center")
     rates.margins(x=0.25)
-    resolved = int(effects.str.endswith("fast").sum())
     say_finding(
-        rates, f"Not waiting for the flush makes a difference in {resolved} of {len(names)}"
+        rates, f"Not waiting for the flush makes a difference in {effects.count()} of {len(names)}"
     )
     runs = int(pairs["repetitions"].iloc[0])
     rates.set_xlabel(f"purchases sold per second (hatched: not durable; line: {runs} runs)")

@@ -1,5 +1,7 @@
 """What notebook 08 says: how fast one hot event sells, and what limits it."""
 
+import math
+
 import pandas as pd
 
 from ticketsvc.allocators.group_commit import MAX_BATCH
@@ -87,11 +89,16 @@ def not_durable_is_a_risk(measured: Throughput) -> str:
     effects = effects_of_not_waiting(measured.durability)
     risk = measured.of_durability("at_risk_purchases").loc["range"]
     return (
-        f"**What this shows.** Not waiting for the flush: `range` {effects['range']}, "
-        f"`group_commit` {effects['group_commit']}. It leaves up to {risk[False]:,.0f} purchases "
-        "of `range` in the log that a crash would lose, nearly all confirmed. Durable, it is "
-        f"{risk[True]:,.1f} purchases' worth of log at most, and no buyer has been told of them."
+        f"**What this shows.** Not waiting for the flush: `range` {_effect(effects['range'])}, "
+        f"`group_commit` {_effect(effects['group_commit'])}. It leaves up to {risk[False]:,.0f} "
+        "purchases of `range` in the log that a crash would lose, nearly all confirmed. Durable, "
+        f"it is {risk[True]:,.1f} purchases' worth of log at most, and no buyer has been told of "
+        "them."
     )
+
+
+def _effect(times: float) -> str:
+    return "no difference resolved" if math.isnan(times) else f"{times:.1f} times as fast"
 
 
 def claims(measured: Throughput, at: int, few: int) -> Claims:
