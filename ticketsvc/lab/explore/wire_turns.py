@@ -8,7 +8,6 @@ Over 300 lines, because the scheduler and the proxies change the same few states
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -19,10 +18,7 @@ from ticketsvc.lab.explore.turns import Phase, Transaction, Turn, Turns
 from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
 from ticketsvc.lab.wire.gate import FAILED, IDLE, Gate, Unit
 from ticketsvc.lab.wire.session import Session
-from ticketsvc.lab.wire.statements import shortened, without_comments
-
-_TAG_ROWS = re.compile(r"(\d+)$")
-_RELATION = re.compile(r"\b(?:from|into|update|join|table)\s+(?:only\s+)?([\w.\"]+)", re.IGNORECASE)
+from ticketsvc.lab.wire.statements import shortened
 
 
 @dataclass
@@ -221,7 +217,7 @@ class WireTurns(Turns[ClientTurn], Gate):
         block.level, path = await self._settings_of(session)
         kinds = unit.kinds
         if kinds <= {"end", "back"}:
-            step = Step(owner.index, name_of(unit), unit.text, self._end_effect(block))
+            step = Step(owner.index, unit.name, unit.text, self._end_effect(block))
             await self._ask(owner, step, Note(session, unit.values, ends=kinds == {"end"}))
             return False
         mixed = not kinds.isdisjoint({"begin", "end", "back"})
@@ -240,7 +236,7 @@ class WireTurns(Turns[ClientTurn], Gate):
         effect = block.add(touched, alone=alone, mixed=mixed)
         if not alone:
             block.locked |= touched.writes
-        step = Step(owner.index, name_of(unit), unit.text, effect)
+        step = Step(owner.index, unit.name, unit.text, effect)
         keeps = not alone and block.keeps_snapshot
         note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
         await self._ask(owner, step, note)
@@ -340,11 +336,10 @@ class WireTurns(Turns[ClientTurn], Gate):
     def _record(self, owner: ClientTurn, unit: Unit) -> None:
         """Note what the server answered to *owner*'s step."""
         answer = unit.answer
-        rows = _rows(answer.tags[-1]) if answer.tags else -1
         read = None
         if answer.first_row is not None:
             read = dict(zip(answer.columns, answer.first_row, strict=False))
-        self.update(owner, rows=rows, read=read)
+        self.update(owner, rows=answer.rows, read=read)
 
     def _end_effect(self, block: _Block) -> Effect:
         effect = block.end()
@@ -362,25 +357,9 @@ class WireTurns(Turns[ClientTurn], Gate):
         self.changed.set()
 
 
-def name_of(unit: Unit) -> str:
-    """Return a short name for a step: the first word of its SQL and the first relation in it."""
-    bare = without_comments(unit.texts[0]) if unit.texts else "statement"
-    word = bare.split(None, 1)[0].upper().rstrip(";") if bare.split() else "statement"
-    if word == "WITH":
-        return "WITH …"
-    found = _RELATION.search(bare)
-    more = f" (+{len(unit.texts) - 1})" if len(unit.texts) > 1 else ""
-    return f"{word} {found[1]}{more}" if found else word + more
-
-
 def _why(owner: ClientTurn | None) -> str:
     if owner is None:
         return "no client was to act (two statements at a time, work after the answer, a timer)"
     if owner.phase is Phase.ENDED:
         return f"{owner.name} works on after it has ended"
     return f"{owner.name} sends two statements at a time, or goes on after its answer"
-
-
-def _rows(tag: str) -> int:
-    found = _TAG_ROWS.search(tag)
-    return int(found[1]) if found else -1

@@ -1,13 +1,17 @@
 """What a client sends as one, what the server answers, and who decides when each goes on."""
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ticketsvc.lab.wire.frames import Message
-from ticketsvc.lab.wire.statements import kind_of
+from ticketsvc.lab.wire.statements import kind_of, without_comments
 
 if TYPE_CHECKING:
     from ticketsvc.lab.wire.session import Session
+
+_TAG_ROWS = re.compile(r"(\d+)$")
+_RELATION = re.compile(r"\b(?:from|into|update|join|table)\s+(?:only\s+)?([\w.\"]+)", re.IGNORECASE)
 
 IDLE, FAILED = b"I", b"E"
 """No transaction, and one that has failed, as a ReadyForQuery says it."""
@@ -22,6 +26,12 @@ class Answer:
     tags: list[str] = field(default_factory=list)
     sqlstate: str | None = None
     message: str = ""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the last statement returned or changed; -1 where no tag says so."""
+        found = _TAG_ROWS.search(self.tags[-1]) if self.tags else None
+        return int(found[1]) if found else -1
 
 
 @dataclass
@@ -48,6 +58,17 @@ class Unit:
     def text(self) -> str:
         """The statements as one text."""
         return "; ".join(self.texts)
+
+    @property
+    def name(self) -> str:
+        """A short name for a step: the first word of its SQL and the first relation in it."""
+        bare = without_comments(self.texts[0]) if self.texts else "statement"
+        word = bare.split(None, 1)[0].upper().rstrip(";") if bare.split() else "statement"
+        if word == "WITH":
+            return "WITH …"
+        found = _RELATION.search(bare)
+        more = f" (+{len(self.texts) - 1})" if len(self.texts) > 1 else ""
+        return f"{word} {found[1]}{more}" if found else word + more
 
     @property
     def kinds(self) -> frozenset[str]:
