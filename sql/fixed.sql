@@ -236,16 +236,15 @@ CREATE TRIGGER issue_in_sequence AFTER INSERT ON fixed.issued_tickets
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION fixed.issue_rows_in_sequence();
 
--- Sell to several purchases of an event that wait at the same time, in order of arrival. The pool row
--- is locked first, so a rival that waits for it judges by what was committed. A purchase that
--- cannot be sold is refused alone; the others are sold. A key in p_keys is stored with the tickets;
--- a key that is stored already is refused as 'key_used', before any other reason.
--- first_tickets has the first number of each purchase, or NULL. refusals is NULL when nothing was
--- refused; otherwise it has a reason where first_tickets has NULL. With p_wait false, a row that
--- another transaction has locked is not waited for: every reason is then 'busy', and nothing is
--- written.
--- The event comes first and the body is plpgsql, so that an engine that spreads events over
--- machines can delegate the whole call to the machine of the event.
+-- Sell to several purchases of an event, in order of arrival. The pool row is locked first, so a
+-- rival that waits for it judges by what was committed. A purchase that cannot be sold is refused
+-- alone; the others are sold. A key in p_keys is stored with the tickets; a key that is stored
+-- already is refused as 'key_used', before any other reason. first_tickets has the first number of
+-- each purchase, or NULL. refusals is NULL when nothing was refused; otherwise it has a reason
+-- where first_tickets has NULL. With p_wait false, a row that another transaction has locked is not
+-- waited for: every reason is then 'busy', and nothing is written. The event comes first and the
+-- body is plpgsql, so that an engine that spreads events over machines can delegate the whole call
+-- to the machine of the event.
 CREATE FUNCTION fixed.reserve(
     p_event varchar, p_users varchar[], p_quantities integer[], p_wait boolean DEFAULT true,
     p_keys varchar[] DEFAULT NULL,
