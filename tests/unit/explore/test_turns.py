@@ -27,8 +27,7 @@ COMMIT = Effect(publishes=frozenset({"t"}))
     ],
 )
 async def test_a_deadlock_found_late_is_told_from_one_of_the_schedule(victim, last, soon, late):
-    turns = Turns[Turn]()
-    turns.searches_soon = soon
+    turns = Turns[Turn](searches_soon=soon)
     turns.clients = [Turn(turns, index, "AB"[index]) for index in (0, 1)]
     turns.begin()
     for client, effect in zip(turns.clients, (Effect(), last), strict=True):

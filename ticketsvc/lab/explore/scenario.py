@@ -206,7 +206,7 @@ async def open_scheduler(
             hold_commits=hold_commits,
             one_transaction=ways.one_transaction,
             rewrite=locking_reads(ways.lock_reads_of) if ways.lock_reads_of else str,
+            searches_soon=sandbox.searches_soon,
         )
-        turns.searches_soon = sandbox.searches_soon
         async with open_runner(scenario, sandbox.url, turns) as runner:
             yield WireScheduler(sandbox, runner, turns, ways)

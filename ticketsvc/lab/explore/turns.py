@@ -104,7 +104,7 @@ _Turn = TypeVar("_Turn", bound=Turn)
 class Turns(Generic[_Turn]):
     """The sessions of one exploration, and the steps that they have taken in this schedule."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, searches_soon: bool = True) -> None:
         self.clients: Sequence[_Turn] = ()
         self.steps: list[Step] = []
         self.active = False
@@ -113,7 +113,7 @@ class Turns(Generic[_Turn]):
         """Set whenever a session asks for a step, gets an answer or ends."""
         self.problem: Exception | None = None
         """Why nothing more can be told."""
-        self.searches_soon = True
+        self.searches_soon = searches_soon
         """Whether a session that waits looks for a deadlock before another one goes on."""
         self.searched_late = False
         """Whether one that had waited before it found the deadlock that a later step closed."""

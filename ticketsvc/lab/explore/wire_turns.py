@@ -71,8 +71,9 @@ class WireTurns(Turns[ClientTurn], Gate):
         hold_commits: bool,
         one_transaction: bool = False,
         rewrite: Callable[[str], str] = str,
+        searches_soon: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(searches_soon=searches_soon)
         self.clients = [ClientTurn(self, index, name) for index, name in enumerate(names)]
         self.footprints = footprints
         self._database = database
