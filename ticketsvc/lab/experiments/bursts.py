@@ -1,6 +1,7 @@
 """Bursts: reset an event, send purchases to running services, judge what is left."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -107,6 +108,22 @@ def issued_numbers(lab: Lab, burst: Burst) -> list[int]:
 def last_of_each(bursts: Sequence[Burst]) -> list[Burst]:
     """Return the last of the bursts of each allocator and schema."""
     return [*{(one.trial.allocator, one.trial.schema): one for one in bursts}.values()]
+
+
+def most_even_of_each(bursts: Sequence[Burst]) -> list[Burst]:
+    """Return, of each allocator, the burst in which the process that sold least sold most."""
+    of_each: dict[str, list[Burst]] = {}
+    for burst in bursts:
+        of_each.setdefault(burst.trial.allocator, []).append(burst)
+    return [max(several, key=_least_sold) for several in of_each.values()]
+
+
+def _least_sold(burst: Burst) -> int:
+    """Return how many tickets the process that sold least was answered with."""
+    sold: Counter[int] = Counter()
+    for attempt, process in zip(burst.history, _processes(burst), strict=True):
+        sold[process] += len(attempt.tickets)
+    return min(sold.values())
 
 
 def sales_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
