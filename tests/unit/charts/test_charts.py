@@ -127,7 +127,7 @@ def test_write_volume_charts_are_labelled() -> None:
     )
     wal = charts.wal_by_quantity(volumes)
     assert title(wal) == (
-        "128 tickets write, as a multiple of 8, at most 1.0 with ranges, 16.0 with rows"
+        "128 tickets write at most 1.0 times what 8 do as ranges, 16.0 times as rows"
     )
     assert labelled(wal)
 

@@ -40,13 +40,12 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     growth = volumes.groupby(["stores", "allocator"], sort=False)["wal_bytes"].agg(
         lambda bytes_: bytes_.max() / bytes_.min()
     )
-    words = ", ".join(
-        f"{times.max():.1f} with {kind}" for kind, times in growth.groupby("stores", sort=False)
-    )
     few, many = volumes["quantity"].min(), volumes["quantity"].max()
+    (kind, most), *others = growth.groupby("stores", sort=False).max().items()
     say_finding(
         per_purchase,
-        f"{many} tickets write, as a multiple of {few},\nat most {words}",
+        f"{many} tickets write at most\n{most:.1f} times what {few} do as {kind}"
+        + "".join(f", {times:.1f} times as {other}" for other, times in others),
     )
     least = int(volumes["purchases"].min())
     say_finding(per_ticket, f"Per ticket ({least} purchases each)")

@@ -51,8 +51,8 @@ def a_range_writes_the_same(volumes: pd.DataFrame, small: int, large: int) -> st
         f"and {ranges:,.0f} with `range`, {rows / ranges:.0f} times less; in table and index they "
         f"keep {size['ticket_rows']:,.0f} and {size['range']:,.0f}. From {small} tickets to "
         f"{large} the WAL grows at least {by_rows.min():.1f} times in the {len(by_rows)} "
-        f"allocators that store rows, and at most {by_ranges.max():.3f} times in the "
-        f"{len(by_ranges)} that store ranges."
+        "allocators that store rows, whose lines lie on each other, and at most "
+        f"{by_ranges.max():.3f} times in the {len(by_ranges)} that store ranges."
     )
 
 
