@@ -85,5 +85,5 @@ def claims(
             every["oversold"] == (wanted > every["total"])
         ).all(),
         "every burst of every kind has duplicates": (every["duplicates"] > 0).all(),
-        "bursts of one kind have equally many": (kinds.min() == kinds.max()).all(),
+        "bursts of one kind have the same number of duplicates": (kinds.min() == kinds.max()).all(),
     }
