@@ -31,8 +31,9 @@ class Naive:
         """Read the stock, decide, insert ticket by ticket, subtract at the end.
 
         Not safe: between the read and the subtraction any number of rivals read the same
-        stock, decide alike and issue the same numbers. The connection goes back to the pool
-        after each statement, as in the original; purchases that keep one would overlap less.
+        stock, decide alike and issue the same numbers. The connection goes back to the
+        connection pool after each statement, as in the original; purchases that keep one would
+        overlap less.
 
         Raise `EventNotFound`, or `SoldOut` by the stock that was read, stale or not.
 

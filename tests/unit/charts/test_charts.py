@@ -89,11 +89,11 @@ def probabilities(**columns: list[float]) -> pd.DataFrame:
     return rows.assign(repetitions=10, probability=share, low=share, high=share)
 
 
-def test_damage_by_purchases_tells_the_worst_pool() -> None:
+def test_damage_by_purchases_tells_the_worst_number_of_connections() -> None:
     rows = probabilities(pool_size=[1, 1, 9, 9], purchases=[1, 5, 1, 5], damaged=[0, 8, 1, 10])
     figure = charts.damage_by_purchases(rows, 40)
     assert title(figure) == (
-        "Alone: 1 bursts damaged. 5 purchases, whatever the pool: "
+        "1 purchase: 1 bursts damaged. 5, with any number of connections: "
         "80% of bursts are damaged, or more"
     )
     assert labelled(figure)

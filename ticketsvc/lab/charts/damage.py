@@ -14,7 +14,7 @@ from ticketsvc.lab.charts.style import (
 
 
 def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure:
-    """Draw the probability of damage against the purchases in the window, per pool size.
+    """Draw the probability of damage against the purchases in the window, by connections.
 
     *probabilities*: as `damage.by_purchases` gives them. Bars are 95 % intervals (Wilson).
     """
@@ -23,9 +23,8 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     for colour, shift, (size, rows) in zip(
         LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
     ):
-        draw_intervals(
-            axes, rows["purchases"] + shift, rows, colour, f"pool of {size}: {_many(rows)} bursts"
-        )
+        label = f"{size} connection{'s' if size > 1 else ''}: {_many(rows)} bursts each"
+        draw_intervals(axes, rows["purchases"] + shift, rows, colour, label)
     alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
     most = int(probabilities["purchases"].max())
     at_most = probabilities[probabilities["purchases"] == most]["probability"].min()
@@ -35,7 +34,8 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
         else f"{at_most:.0%} of bursts are damaged, or more"
     )
     say_finding(
-        axes, f"Alone: {alone} bursts damaged. {most} purchases, whatever the pool: {share}"
+        axes,
+        f"1 purchase: {alone} bursts damaged. {most}, with any number of connections: {share}",
     )
     axes.set_xlabel(f"purchases that arrive at random within {window_ms:.0f} ms")
     axes.set(ylabel="probability of damage", ylim=(-0.03, 1.05))

@@ -14,7 +14,8 @@ TIMELINE = (
     "stale reads are marked with a cross"
 )
 BY_PURCHASES = (
-    "Probability of damage against the number of purchases in the window, a line per pool size"
+    "Probability of damage against the number of purchases in the window, "
+    "a line per number of connections"
 )
 
 
@@ -42,38 +43,41 @@ def all_had_read_before_the_first_subtracted(steps: pd.DataFrame, total: int) ->
     return (
         f"**What this shows.** {(reads['read_available'] == total).sum()} of {len(reads)} "
         f"purchases read {total}. The last read ended at {reads['ended_ms'].max():.0f} ms, the "
-        f"first subtraction at {subtractions['ended_ms'].min():.0f} ms. {(stale > 0).sum()} "
-        f"subtracted on a stale read, the last of them after {stale.max()} others."
-    )
-
-
-def check_then_act(steps: pd.DataFrame, total: int) -> str:
-    """Answer why, in one line."""
-    return (
-        "Check-then-act: a purchase reads the stock, and subtracts later. "
-        f"{(_reads(steps)['read_available'] == total).sum()} purchases had read that {total} "
-        "tickets are left before the first of them subtracted, because the test held them. Each "
-        "then sold what it had read."
+        f"first subtraction ended at {subtractions['ended_ms'].min():.0f} ms. "
+        f"{(stale > 0).sum()} subtracted on a stale read: since the read of the last one, "
+        f"{stale.max()} others had subtracted."
     )
 
 
 def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
-    """Say how many bursts were damaged: of the fewest purchases, and with the smallest pool."""
-    smallest, most = by_purchases["pool_size"].min(), by_purchases["purchases"].max()
-    row = by_purchases.set_index(["pool_size", "purchases"]).loc[(smallest, most)]
+    """Say how many bursts were damaged: of the fewest purchases, and on the fewest connections."""
+    fewest, most = by_purchases["pool_size"].min(), by_purchases["purchases"].max()
+    row = by_purchases.set_index(["pool_size", "purchases"]).loc[(fewest, most)]
     took = by_purchases["took_ms"]
-    found = by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
     counted = "; ".join(
-        f"{number} purchase{'s' if number > 1 else ''}: {one['damaged']} of {one['repetitions']}"
-        for number, one in found.iloc[:2].iterrows()
+        f"{_purchases(number)}: {one['damaged']} of {one['repetitions']}"
+        for number, one in _found(by_purchases).iloc[:2].iterrows()
     )
     return (
-        f"**What this shows.** Bursts damaged, all pools together: {counted}. So a test that buys "
-        f"once never finds the bug. A purchase took {took.min():.0f} to {took.max():.0f} ms "
-        "(medians, all pools at once); two overlap when they arrive closer together. A pool of "
-        f"{smallest} does not prevent it: {row['damaged']:.0f} of {row['repetitions']:.0f} bursts "
-        f"of {most} purchases were damaged, because purchases take turns *between their "
-        "statements*."
+        f"**What this shows.** Bursts damaged, all servers together: {counted}. So a test that "
+        "buys once never finds the bug. The median purchase of a point took "
+        f"{took.min():.0f} to {took.max():.0f} ms; two purchases overlap when they arrive closer "
+        f"together. {fewest} connection{'s do' if fewest > 1 else ' does'} not prevent it: "
+        f"{row['damaged']:.0f} of {row['repetitions']:.0f} bursts of {most} purchases were "
+        "damaged, because purchases take turns *between their statements*."
+    )
+
+
+def check_then_act(by_purchases: pd.DataFrame, window_ms: float) -> str:
+    """Answer why, in few lines."""
+    found = _found(by_purchases)
+    alone, most = found.iloc[0], found.iloc[-1]
+    return (
+        "Check-then-act: a purchase reads the stock, and subtracts later. Others read the same "
+        "stock in between, and sell the same tickets. It happens when nothing holds them, too: "
+        f"{_purchases(found.index[-1])} within {window_ms:.0f} ms did damage in "
+        f"{most['damaged']} of {most['repetitions']} bursts, {_purchases(found.index[0])} in "
+        f"{alone['damaged']} of {alone['repetitions']}."
     )
 
 
@@ -96,7 +100,16 @@ def claims(
             (subtractions["stale_by"] > 0).sum() == len(reads) - 1
         ),
         "one purchase alone never does damage": (found[found.index == 1] == 0).all(axis=None),
-        f"{found.index.max()} purchases do, with every size of the pool": (
+        f"{found.index.max()} purchases do, with every number of connections": (
             found.loc[found.index.max()] > 0
         ).all(),
     }
+
+
+def _found(by_purchases: pd.DataFrame) -> pd.DataFrame:
+    """Return how many bursts of each number of purchases were damaged, on all servers."""
+    return by_purchases.groupby("purchases")[["damaged", "repetitions"]].sum()
+
+
+def _purchases(number: object) -> str:
+    return "1 purchase" if number == 1 else f"{number} purchases"
