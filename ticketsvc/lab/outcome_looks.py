@@ -39,8 +39,6 @@ SCENARIO_LOOKS = {
 """Of a scenario's schedules, from the best to the worst."""
 
 KINDS = tuple(look.kind for look in LOOKS)
-BAD = KINDS[2:]
-"""Those that break the invariant."""
 
 _BY_KIND = {look.kind: look for look in LOOKS}
 _ORDER = (*LOOKS, *SCENARIO_LOOKS.values())

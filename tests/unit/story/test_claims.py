@@ -304,7 +304,7 @@ UNSAFE = {
         ("sales.number", 1000): "after, no number comes from two",
     },
     which_schedules.claims_of_mechanisms: {
-        ("table.clean", 5): "safe mechanisms: no violation in any of them"
+        ("table.clean", 5): "safe allocators: no violation in any of them"
     },
     which_schedules.claims_of_the_method: {
         ("drawn.violating", 1): "the sample of four buyers found no damage"

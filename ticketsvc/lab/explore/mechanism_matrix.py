@@ -154,7 +154,7 @@ def near_misses(table: pd.DataFrame) -> pd.DataFrame:
         seen = {state for state in cases["sqlstates"] if state}
         rows.append(
             {
-                "mechanism": name,
+                "allocator": name,
                 "isolation": one["isolation"],
                 "often said": claim,
                 "oversells (stock for one)": _of(one, "oversold"),
