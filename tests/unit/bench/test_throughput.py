@@ -30,13 +30,13 @@ def test_a_batch_shares_one_hold() -> None:
     ("not_durable", "times"),
     [
         (speeds(24, 30, 31), 2.0),
-        (speeds(21, 30, 31), math.nan),
+        (speeds(16, 30, 31), math.nan),
         (speeds(15, 30, 31), math.nan),
         (speeds(8, 9, 9.5), 0.6),
         (speeds(math.nan, math.nan, math.nan), math.nan),
     ],
 )
-def test_speeds_differ_only_by_more_than_repetitions_do(
+def test_speeds_differ_only_where_no_repetitions_overlap(
     not_durable: "pd.Series[float]", times: float
 ) -> None:
     rows = pd.DataFrame(

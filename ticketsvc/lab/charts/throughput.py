@@ -160,11 +160,12 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[float]") -> Figure:
     for place, name in enumerate(names):
         most = pairs.loc[pairs["name"] == name, "goodput_max"].max()
         times = effects[name]
-        effect = "no difference resolved" if math.isnan(times) else f"{times:.1f}×"
+        effect = "not resolved" if math.isnan(times) else f"{times:.1f}×"
         note(rates, effect, most, place, right=5, va="center")
     rates.margins(x=0.25)
     say_finding(
-        rates, f"Not waiting for the flush makes a difference in {effects.count()} of {len(names)}"
+        rates,
+        f"Not waiting for the flush: difference resolved in {effects.count()} of {len(names)}",
     )
     runs = int(pairs["repetitions"].iloc[0])
     rates.set_xlabel(f"purchases sold per second (hatched: not durable; line: {runs} runs)")

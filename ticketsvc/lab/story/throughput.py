@@ -1,16 +1,13 @@
 """What notebook 08 says: how fast one hot event sells, and what limits it."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from ticketsvc.allocators.group_commit import MAX_BATCH
 from ticketsvc.lab.bench.lock_hold import Hold
-from ticketsvc.lab.bench.throughput import (
-    Throughput,
-    effects_of_not_waiting,
-    mean_batch,
-)
+from ticketsvc.lab.bench.throughput import Throughput, mean_batch
 from ticketsvc.lab.story import Claims
 
 ANSWER = "The purchases of a hot event go one after another, unless they share a commit."
@@ -28,30 +25,37 @@ DURABILITY = (
 )
 
 
-def one_after_another(alone: Hold) -> str:
+def one_after_another(alone: Sequence[Hold]) -> str:
     """Say how long one purchase takes, and how many that allows per second."""
+    single = _range(alone)
     return (
-        f"One purchase of `range` keeps the event's row for {1e3 * alone.seconds:.2f} ms. "
-        f"{1e3 * alone.flush_s:.2f} ms of that are the flush. One after another, that makes at "
-        f"most {alone.predicted_per_s:,.0f} purchases a second."
+        f"One purchase of `range` keeps the event's row for {1e3 * single.seconds:.2f} ms at "
+        f"least. {1e3 * single.flush_s:.2f} ms of that are the flush. One after another, that "
+        f"makes at most {single.predicted_per_s:,.0f} purchases a second."
     )
+
+
+def _range(alone: Sequence[Hold]) -> Hold:
+    [single] = [one for one in alone if one.allocator == "range"]
+    return single
 
 
 def sharing_a_commit_sells_more(measured: Throughput) -> str:
-    """Say how many times what each other sells group commit does, for each number of clients."""
+    """Say what group commit sells beside the others, with the most clients and with the fewest."""
     rates = measured.by_connections.pivot(
         index="connections", columns="name", values="goodput_per_s"
     )
-    times = rates[["group_commit"]].to_numpy() / rates[["range", "ticket_rows"]]
-    each = "; ".join(
-        f"{row['range']:.1f} and {row['ticket_rows']:.1f} with {at}" for at, row in times.iterrows()
-    )
-    most = rates.iloc[-1]
+    few, most = rates.iloc[0], rates.iloc[-1]
+    group = most["group_commit"]
     return (
-        "**What this shows.** What group commit sells, as a multiple of `range` and of "
-        f"`ticket_rows`, by the number of clients: {each}. With {rates.index.max()} it sells "
-        f"{most['group_commit']:,.0f} purchases a second, "
-        f"{most['group_commit'] / most['noop']:.0%} of the no-op."
+        f"**What this shows.** With {rates.index.max()} clients group commit sells {group:,.0f} "
+        f"purchases a second: {group / most['range']:.1f} times what `range` sells, "
+        f"{group / most['ticket_rows']:.1f} times what `ticket_rows` does, and "
+        f"{group / most['noop']:.0%} of the no-op. With {rates.index.min()} of them there is "
+        f"little to share, and it sells {few['group_commit'] / few['range']:.1f} times what "
+        f"`range` does. `range` then sells one purchase in {1e3 / few['range']:.1f} ms: the answer "
+        f"and the next request lie between two. With {rates.index.max()} the next already waits "
+        f"for the row: one in {1e3 / most['range']:.1f} ms, which is its limit."
     )
 
 
@@ -67,8 +71,8 @@ def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
         f"row {group[['trips_ms', 'work_ms', 'flush_ms']].sum():.1f} ms for "
         f"{group['purchases_per_commit']:.0f} purchases, which allows "
         f"{group['predicted_per_s']:,.0f} a second; it sold {group['measured_per_s']:,.0f}. The "
-        "model tells which is the fastest, and not by how much: it knows nothing of the load on "
-        "the processors, which service, database and clients share here."
+        "model tells which is the fastest, and not by how much: under load each part takes longer, "
+        "because service, database and clients share the processors here."
     )
 
 
@@ -78,27 +82,37 @@ def how_many_share_a_commit(measured: Throughput, at: int, few: int) -> str:
     return (
         "Group commit sets no timer. While one commit is in progress, further purchases arrive. "
         "The next commit takes those that wait, but at most half of the buyers: the service "
-        f"answers the others meanwhile. With {at} clients it takes "
-        f"{mean_batch(measured.batches, 'group_commit'):.1f} on average, with {few} {alone:.2f}, "
-        f"and never more than {MAX_BATCH}."
+        "answers the others meanwhile. The average commit carries "
+        f"{mean_batch(measured.batches, 'group_commit'):.1f} purchases with {at} clients, and "
+        f"{alone:.1f} with {few}. The limit is {MAX_BATCH}."
     )
 
 
-def not_durable_is_a_risk(measured: Throughput) -> str:
+def not_durable_is_a_risk(
+    measured: Throughput, effects: "pd.Series[float]", alone: Sequence[Hold]
+) -> str:
     """Say what not waiting for the flush brings, and what a crash would lose."""
-    effects = effects_of_not_waiting(measured.durability)
+    rates = measured.of_durability("goodput_per_s").loc["range"]
     risk = measured.of_durability("at_risk_purchases").loc["range"]
+    flush = (
+        f"(so the flush takes {1e3 * (1 / rates[True] - 1 / rates[False]):.2f} ms a purchase, and "
+        f"{1e3 * _range(alone).flush_s:.2f} alone) "
+        if effects["range"] > 1
+        else ""
+    )
     return (
-        f"**What this shows.** Not waiting for the flush: `range` {_effect(effects['range'])}, "
-        f"`group_commit` {_effect(effects['group_commit'])}. It leaves up to {risk[False]:,.0f} "
-        "purchases of `range` in the log that a crash would lose, nearly all confirmed. Durable, "
-        f"it is {risk[True]:,.1f} purchases' worth of log at most, and no buyer has been told of "
-        "them."
+        f"**What this shows.** Not waiting for the flush, `range` {_effect(effects['range'])} "
+        f"{flush}and `group_commit` {_effect(effects['group_commit'])}. A crash would lose up to "
+        f"{risk[False]:,.0f} purchases of `range`, nearly all confirmed. Durable, at most "
+        f"{risk[True]:,.1f} purchases' worth of its log is not on disk, and no buyer has been told "
+        "of them."
     )
 
 
 def _effect(times: float) -> str:
-    return "no difference resolved" if math.isnan(times) else f"{times:.1f} times as fast"
+    if math.isnan(times):
+        return "shows no difference that is resolved here"
+    return f"sells {times:.1f} times as much"
 
 
 def claims(measured: Throughput, at: int, few: int) -> Claims:
