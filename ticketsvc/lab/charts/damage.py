@@ -23,7 +23,7 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     for colour, shift, (size, rows) in zip(
         LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
     ):
-        label = f"{size} connection{'s' if size > 1 else ''}: {_many(rows)} bursts each"
+        label = f"{size} connection{'s' if size > 1 else ''}: {_many(rows)} bursts per point"
         draw_intervals(axes, rows["purchases"] + shift, rows, colour, label)
     alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
     most = int(probabilities["purchases"].max())

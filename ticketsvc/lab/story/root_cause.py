@@ -60,8 +60,8 @@ def one_buyer_alone_finds_nothing(by_purchases: pd.DataFrame) -> str:
     )
     return (
         f"**What this shows.** Bursts damaged, all servers together: {counted}. So a test that "
-        "buys once never finds the bug. The median purchase of a point took "
-        f"{took.min():.0f} to {took.max():.0f} ms; two purchases overlap when they arrive closer "
+        "buys once never finds the bug. A purchase took (median, from point to point) "
+        f"{took.min():.0f} to {took.max():.0f} ms; two overlap when they arrive closer "
         f"together. {fewest} connection{'s do' if fewest > 1 else ' does'} not prevent it: "
         f"{row['damaged']:.0f} of {row['repetitions']:.0f} bursts of {most} purchases were "
         "damaged, because purchases take turns *between their statements*."
