@@ -33,6 +33,11 @@ class Mechanism:
     constraint: str = ""
     """DDL that it needs beyond its first schema, with `{schema}`; "" for none."""
 
+    @property
+    def plainest_schema(self) -> SchemaName:
+        """The schema on which the least but the allocator itself keeps the ledger right."""
+        return "original" if "original" in self.schemas else self.schemas[0]
+
 
 class Allocator(Protocol):
     """A way to allocate tickets. It uses a pool of connections and knows no HTTP."""

@@ -17,15 +17,15 @@ class TicketRows(ConditionalUpdate):
         name="ticket_rows",
         summary="conditional update, one row per ticket in one insert",
         safe=True,
-        schemas=("fixed",),
+        schemas=("fixed", "original"),
         claims_keys=True,
-        change="the statements, and a column: a conditional UPDATE",
+        change="one transaction, and a conditional UPDATE for its read and its subtraction",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
         super().__init__(pool, schema)
         statements = load("ticket_rows", schema)
-        self._reserve = statements["reserve"]
+        self._reserve = statements["reserve" if schema == "original" else "reserve_in_step"]
         self._insert_tickets = statements["insert_tickets"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
@@ -45,13 +45,13 @@ class TicketRows(ConditionalUpdate):
             ).fetchone()
             if reserved is None:
                 raise await self._why_nothing_reserved(connection, purchase)
+            tickets = TicketRange(reserved.first, reserved.first + purchase.quantity - 1)
             await self._insert_tickets.execute(
                 connection,
                 event=event,
                 user=purchase.user_id,
-                first=reserved.first,
-                last=reserved.last,
+                first=tickets.first,
+                last=tickets.last,
             )
-            tickets = TicketRange(reserved.first, reserved.last)
             await self._keys.claim(connection, purchase, tickets)
         return tickets

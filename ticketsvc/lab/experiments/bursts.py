@@ -166,6 +166,7 @@ async def run_bursts(
 ) -> list[Burst]:
     """Run the same burst *repetitions* times by each allocator, on a reset event; judge each.
 
+    Without *schema* each sells on its plainest one.
     One server process per port takes all repetitions of an allocator; a port that is taken is
     replaced by a free one. In each burst all purchases overlap.
     """
@@ -232,7 +233,7 @@ async def run_kinds(
 
 
 def _schema(allocator: str) -> SchemaName:
-    return ALLOCATORS[allocator].mechanism.schemas[0]
+    return ALLOCATORS[allocator].mechanism.plainest_schema
 
 
 def _record(bursts: Sequence[Burst]) -> None:

@@ -22,6 +22,8 @@ async def cost_of_fixes(
 ) -> pd.DataFrame:
     """Sell *event* by the original and by each of *fixes*, in turns, with tickets for all.
 
+    Each sells on its plainest schema.
+
     Each time a quarter of the *purchases* is made by one buyer, then all of them by *buyers* at a
     time. One row per allocator: alone_ms and together_ms, medians of what a purchase took; sold
     per second, the median of all times, and of_original; refused and clean over all of them.
@@ -72,7 +74,7 @@ async def _sell(
 
 
 def _schema(name: str) -> SchemaName:
-    return ALLOCATORS[name].mechanism.schemas[0]
+    return ALLOCATORS[name].mechanism.plainest_schema
 
 
 def _typical_ms(history: Sequence[Attempt]) -> float:

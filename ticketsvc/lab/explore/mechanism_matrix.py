@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS, SAFE, Mechanism
-from ticketsvc.database.schemas import SchemaName
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.exploration import Exploration
@@ -32,14 +31,15 @@ _COUNTS = (
 
 
 def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
-    """Return the case of the allocator *name*, on the schema that keeps the ledger least.
+    """Return the case of the allocator *name*, on its plainest schema.
 
     Commits are held for safe mechanisms. Where nothing is safe, the gap between two statements
     already shows it.
     """
     mechanism = ALLOCATORS[name].mechanism
-    schema: SchemaName = "original" if "original" in mechanism.schemas else "fixed"
-    return Case(name, schema, buyers, total, quantity, hold_commits=mechanism.safe)
+    return Case(
+        name, mechanism.plainest_schema, buyers, total, quantity, hold_commits=mechanism.safe
+    )
 
 
 async def explore_matrix(

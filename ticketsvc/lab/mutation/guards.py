@@ -35,9 +35,9 @@ def allocator_mutants() -> list[AllocatorMutant]:
     """Return every mutant of an allocator."""
     rows, ranges = ALLOCATORS["ticket_rows"], ALLOCATORS["range"]
     lock, advice = ALLOCATORS["row_lock"], ALLOCATORS["advisory_lock"]
-    unguarded_rows = removal("drop_available_in_range", "drop_sequence_of_rows")
     unguarded_ranges = removal("drop_available_in_range", "drop_sequence_of_ranges")
     rows_anyway = mutants.with_statement(rows, "reserve", _CONDITION, "")
+    rows_in_step = mutants.with_statement(rows, "reserve_in_step", _CONDITION, "")
     ranges_anyway = mutants.with_statement(ranges, "reserve_range", _CONDITION, "")
     unlocked = mutants.with_statement(lock, "lock_pool", "FOR UPDATE", "")
     no_advice = mutants.with_statement(
@@ -50,11 +50,11 @@ def allocator_mutants() -> list[AllocatorMutant]:
     alone = f"{condition}, and its checks"
     unique, numbers = "the unique constraint", removal("drop_unique_number")
     return [
-        AllocatorMutant(condition, "ticket_rows", "fixed", rows_anyway),
-        AllocatorMutant(alone, "ticket_rows", "fixed", rows_anyway, unguarded_rows),
+        AllocatorMutant(condition, "ticket_rows", "original", rows_anyway),
+        AllocatorMutant(condition, "ticket_rows", "fixed", rows_in_step),
         AllocatorMutant(condition, "range", "fixed", ranges_anyway),
         AllocatorMutant(alone, "range", "fixed", ranges_anyway, unguarded_ranges),
-        AllocatorMutant(transaction, "ticket_rows", "fixed", mutants.without_transaction(rows)),
+        AllocatorMutant(transaction, "ticket_rows", "original", mutants.without_transaction(rows)),
         AllocatorMutant(transaction, "row_lock", "original", mutants.without_transaction(lock)),
         AllocatorMutant(
             transaction, "advisory_lock", "original", mutants.without_transaction(advice)
