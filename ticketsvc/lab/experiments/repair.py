@@ -1,11 +1,12 @@
 """Repair a damaged database while it sells: the scripts of `sql/repair`, run by the real psql.
 
-A naive service damages an event and goes on selling it. A service with a row lock joins it, then
-the naive one stops: old and new code run side by side for a while. Buyers buy throughout, and the
-scripts find the damage, plan, carry the plan out and add the constraints.
+In a database of its own, a naive service damages an event and goes on selling it. A service with a
+row lock joins it, then the naive one stops: old and new code run side by side for a while. Buyers
+buy throughout, and the scripts find the damage, plan, carry the plan out and add the constraints.
 """
 
 import asyncio
+import contextlib
 import io
 import os
 import subprocess
@@ -18,6 +19,7 @@ import pandas as pd
 
 from ticketsvc.database.locate import libpq_environment
 from ticketsvc.database.schemas import SchemaName
+from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.cell_progress import counted
@@ -33,7 +35,6 @@ from ticketsvc.lab.workload.services import running_services
 SCRIPTS = ("1-find", "2-plan", "3-apply", "4-guard")
 _SCHEMA: SchemaName = "original"
 _BUYERS = 8
-_UNDO = ("undo_rules_of_tickets", "undo_rule_of_pools", "undo_unique_number", "undo_plan")
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,19 @@ class Repair:
 
 
 async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: int) -> Repair:
-    """Damage *event* by *damaging* overlapping purchases, and repair all events while it sells.
+    """Damage *event* by *damaging* overlapping purchases, and repair it while it sells.
 
-    At the end the constraints are taken away again: other experiments need the original as it was.
     Raise `UsageError` with psql's words when a script fails.
     """
+    with scratch_database(lab.url, "repair") as url:
+        scratch = Lab(url)
+        with contextlib.closing(scratch.connection):
+            return await _repair(scratch, event, total, damaging)
+
+
+async def _repair(lab: Lab, event: str, total: int, damaging: int) -> Repair:
     burst = Workload(event, damaging, concurrency=damaging)
     endless = Workload(event, sys.maxsize, concurrency=_BUYERS)
-    statements = load("repair", _SCHEMA)
     with running_services(lab.url, "row_lock", schema=_SCHEMA) as fixed:
         with running_services(lab.url, "naive", schema=_SCHEMA) as naive:
             damaged = await run_trial(lab, naive, Trial("naive", _SCHEMA, total, burst))
@@ -107,12 +113,10 @@ async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: in
                     printed.append(await asyncio.to_thread(run_script, lab.url, script))
                     await new.sell_more()
                     count()
-            rows = lab.connection.execute(statements["planned"].query, {"event": event})
-            users = frozenset(user for (user,) in rows)
         finally:
             sold = await new.stop()
-            for name in _UNDO:
-                lab.connection.execute(statements[name].query)
+    rows = lab.connection.execute(load("repair", _SCHEMA)["planned"].query, {"event": event})
+    users = frozenset(user for (user,) in rows)
     after = await asyncio.to_thread(lab.audit, _SCHEMA, event)
     during = [attempt for attempt in sold if attempt.answered_s > began_s]
     found, plan, applied, guards = printed
