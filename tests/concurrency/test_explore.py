@@ -14,7 +14,7 @@ from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.explore.explorer import explore, open_explorer
-from ticketsvc.lab.explore.mechanism_matrix import MECHANISMS, matrix_case
+from ticketsvc.lab.explore.mechanism_matrix import MECHANISMS, explore_fixes, matrix_case
 from ticketsvc.lab.explore.reduction_check import outcomes
 from ticketsvc.lab.explore.transcripts import endings, rows
 from ticketsvc.lab.mutation.guards import allocator_mutants, removal
@@ -237,6 +237,12 @@ async def test_a_limit_and_a_sample_are_not_complete(explorer):
     assert 0.05 < sampled.bound < 0.1  # the rule of three: about 3 / 40
     damaged = await explorer.explore(case("naive_bulk"), sample=40)
     assert damaged.bound > 0.9
+
+
+async def test_a_buyer_tries_again_after_a_conflict_and_after_busy(url):
+    fixes = (await explore_fixes(url)).set_index("allocator")
+    again = fixes["a buyer tries again"]
+    assert {*again[again > 0].index} == {"repeatable_read_retry", "serializable", "group_commit"}
 
 
 async def test_an_allocator_that_is_no_mutant_is_not_caught(url):

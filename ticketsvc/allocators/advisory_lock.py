@@ -19,7 +19,7 @@ class AdvisoryLock(CheckThenAct):
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
-        change="one line: an advisory lock, in the transaction",
+        change="one transaction, and an advisory lock before its read",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

@@ -45,7 +45,7 @@ class GroupCommit:
         safe=True,
         schemas=("fixed",),
         claims_keys=True,
-        change="the schema too: commits that purchases share",
+        change="the schema too: purchases share a commit",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

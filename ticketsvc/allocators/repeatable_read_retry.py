@@ -23,7 +23,7 @@ class RepeatableReadRetry(RetriedCheckThenAct):
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
-        change="a setting, REPEATABLE READ, and a retry",
+        change="one transaction at REPEATABLE READ, and a retry",
         isolation="REPEATABLE READ",
     )
     _level: ClassVar = IsolationLevel.REPEATABLE_READ

@@ -19,7 +19,7 @@ class RowLock(CheckThenAct):
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
-        change="one line: SELECT … FOR UPDATE, in the transaction",
+        change="one transaction, and FOR UPDATE in its read",
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:

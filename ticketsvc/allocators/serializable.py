@@ -25,7 +25,7 @@ class Serializable(RetriedCheckThenAct):
         safe=True,
         schemas=("fixed", "original"),
         claims_keys=True,
-        change="a setting, SERIALIZABLE, and a retry",
+        change="one transaction at SERIALIZABLE, and a retry",
         isolation="SERIALIZABLE",
     )
     _level: ClassVar = IsolationLevel.SERIALIZABLE
