@@ -14,6 +14,7 @@ INSERT = (
     "INSERT INTO issued_tickets (event_id, user_id, ticket_number) "
     "SELECT %s, %s, n FROM generate_series(%s::int, %s::int) AS n"
 )
+
 POOL = web.AppKey("pool", AsyncConnectionPool)
 
 
@@ -48,7 +49,7 @@ async def buy_fixed(pool, user, event, quantity):
         cursor = await connection.execute(
             "UPDATE ticket_pools SET available = available - %(quantity)s "
             "WHERE event_id = %(event)s AND available >= %(quantity)s "
-            "RETURNING total - available - %(quantity)s + 1",
+            "RETURNING total - available - %(quantity)s + 1 AS first",
             {"quantity": quantity, "event": event},
         )
         reserved = await cursor.fetchone()

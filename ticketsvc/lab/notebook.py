@@ -103,13 +103,21 @@ def show_schema(schema: SchemaName) -> None:
         display(HTML(f"<details>{summary}<pre>{html.escape(text)}</pre></details>"))
 
 
-def show_example(file: str, function: str) -> None:
-    """Display a function of `examples/<file>` as it is written; the tests explore its schedules."""
+def show_example(file: str, *names: str) -> None:
+    """Display these parts of `examples/<file>` as written; the tests explore its schedules."""
     text = (ROOT / "examples" / file).read_text(encoding="utf-8")
-    found = re.search(rf"^(async )?(def|function) {function}\(.*?(?=\n\n+\S)", text, re.M | re.S)
-    if found is None:
-        raise ValueError(f"examples/{file} has no function {function}")
-    display(Code(found[0], language="python" if file.endswith(".py") else "javascript"))
+    parts = [_definition(text, name) for name in names]
+    if None in parts:
+        raise ValueError(f"examples/{file} does not define each of {', '.join(names)}")
+    language = "python" if file.endswith(".py") else "javascript"
+    display(Code("\n\n".join(filter(None, parts)), language=language))
+
+
+def _definition(text: str, name: str) -> str | None:
+    """Return the paragraph of *text* that defines a function or a constant; None: there is none."""
+    start = rf"^(?:(?:async )?(?:def|function) {name}\(|{name} = )"
+    found = re.search(rf"{start}.*?(?=\n\n+\S)", text, re.M | re.S)
+    return found and found[0]
 
 
 def say(text: str) -> None:

@@ -1,7 +1,10 @@
 """Notebook 04: what closes it?"""
 
+import re
+
 import pandas as pd
 
+from ticketsvc.database.statements import source
 from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.experiments.repair import Repair
 from ticketsvc.lab.story import Claims
@@ -13,14 +16,15 @@ SIDE_BY_SIDE = (
 )
 
 
-def what_they_cost(fixes: pd.DataFrame) -> str:
+def where_a_buyer_tries_again(fixes: pd.DataFrame) -> str:
     """Say which fixes let a buyer wait, and which let one try again."""
     again = fixes.loc[fixes["a buyer tries again"] > 0, "allocator"]
     clean = (fixes["clean"] == fixes["schedules"]).sum()
     return (
-        f"**What this shows.** {clean} of {len(fixes)} are clean in every schedule. Those at a "
-        f"stricter level ({', '.join(again)}) do some of the work twice. In the others a buyer "
-        "waits."
+        f"**What this shows.** {clean} of {len(fixes)} are clean in every schedule. A buyer tries "
+        f"again in {', '.join(again)}: after an error, or in `group_commit` after the answer "
+        "`busy` (another server holds the row; the second try waits for it). In the others a buyer "
+        "only waits."
     )
 
 
@@ -45,15 +49,22 @@ def fewer_are_told_sold_and_none_twice(last: pd.DataFrame) -> str:
     )
 
 
-def one_statement(statement: str, last: pd.DataFrame) -> str:
+def the_statement() -> str:
+    """Return the conditional UPDATE of `ticket_rows` in one line, for tables of any schema."""
+    text = re.sub(r"--.*|\{schema\}\.", "", source("ticket_rows")["reserve"])
+    return " ".join(re.sub(r"%\((\w+)\)s", r":\1", text).split())
+
+
+def one_statement(last: pd.DataFrame) -> str:
     """Answer what fixes it, in one line."""
     one = last.set_index("allocator").loc["ticket_rows"]
     return (
         "One statement that checks and subtracts, in one transaction with the tickets: "
-        f"`{statement}` (or read the number of changed rows). No row: sold out, answer 409. "
-        "Measured with `ticket_rows`, which also moves a column with the next number: in the same "
-        f"burst, {one['successes']} of {one['purchases']} buyers got tickets, "
-        f"with {one['duplicates']} duplicates."
+        f"`{the_statement()}`. Your numbers start at `first`. No row: too few are left (409), or "
+        "there is no such event (404). The allocator `ticket_rows` (an *allocator* decides which "
+        f"tickets a purchase gets) runs it on the tables of `{one['schema']}`: in the same burst, "
+        f"{one['successes']} of {one['purchases']} buyers got tickets, with {one['duplicates']} "
+        "duplicates."
     )
 
 
@@ -64,11 +75,12 @@ def this_is_what_it_costs(costs: pd.DataFrame, buyers: int, quantity: int) -> st
     )
     original = costs.loc["naive"]
     return (
-        f"With `ticket_rows` one purchase alone takes {fix['alone_ms']:.1f} ms, with one commit. "
-        f"The original takes {original['alone_ms']:.1f} ms: it commits each of its {quantity + 1} "
-        f"writes. To {buyers} buyers of one event `ticket_rows` sells {fix['sold_per_s']:,.0f} "
-        f"purchases a second, the original {original['sold_per_s']:,.0f}; SERIALIZABLE with a "
-        f"retry {retry['sold_per_s']:,.0f}. Where waiting purchases share one commit, it is "
+        f"With `ticket_rows` one purchase of {quantity} tickets alone takes {fix['alone_ms']:.1f} "
+        f"ms, with one commit. The original takes {original['alone_ms']:.1f} ms: it commits each "
+        f"of its {quantity + 1} writes. The price: purchases of one event wait for its row. To "
+        f"{buyers} buyers `ticket_rows` sells {fix['sold_per_s']:,.0f} purchases a second, the "
+        f"original {original['sold_per_s']:,.0f}, SERIALIZABLE with a retry "
+        f"{retry['sold_per_s']:,.0f}; `group_commit`, where those that wait share a commit, "
         f"{shared['sold_per_s']:,.0f}."
     )
 
@@ -89,9 +101,17 @@ def it_sold_meanwhile(repaired: Repair) -> str:
     return (
         f"**What this shows.** While the four scripts ran, "
         f"{len(repaired.during) - repaired.errors} purchases were sold and {repaired.errors} were "
-        f"not. The slowest took {1000 * repaired.longest_wait_s:.0f} ms. Their event went from "
-        f"{repaired.before.duplicates} duplicates to {repaired.after.duplicates}; its "
-        f"{len(repaired.planned)} affected holders are in the plan."
+        f"not. The slowest took {1000 * repaired.longest_wait_s:.0f} ms. The event went from "
+        f"{repaired.before.duplicates} duplicates to {repaired.after.duplicates}."
+    )
+
+
+def some_holders_have_two_rows(repaired: Repair) -> str:
+    """Say how many holders are in the plan, and why its rows count more."""
+    both = repaired.plan["holders"].sum() - len(repaired.planned)
+    return (
+        f"**What this shows.** The plan goes ticket by ticket: {len(repaired.planned)} holders, "
+        f"and {both} of them keep some of their tickets and get other numbers for the rest."
     )
 
 
