@@ -22,9 +22,8 @@ def where_a_buyer_tries_again(fixes: pd.DataFrame) -> str:
     clean = (fixes["clean"] == fixes["schedules"]).sum()
     return (
         f"**What this shows.** {clean} of {len(fixes)} are clean in every schedule. A buyer tries "
-        f"again in {', '.join(again)}: after an error, or in `group_commit` after the answer "
-        "`busy` (another server holds the row; the second try waits for it). In the others a buyer "
-        "only waits."
+        f"again in {', '.join(again)}: after an error, in `group_commit` after the answer `busy` "
+        "(another purchase has locked the row). In the others a buyer only waits."
     )
 
 
