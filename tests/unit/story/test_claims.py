@@ -100,12 +100,12 @@ MEASURED = Throughput(
 )
 OVERLOADED = SimpleNamespace(
     figures={
+        "offered": 700,
         "refused": 500,
         "sold": 200,
         "max_waiting": 100,
         "refused_p50_ms": 2.0,
         "sold_p50_ms": 900.0,
-        "unknown": 0,
     },
     statuses=[503],
     verdict=SimpleNamespace(clean=True),

@@ -49,10 +49,11 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
                 label=label,
             )
         longest = (injected["first_sale_s"] - injected["restored_s"]).max()
-        say_finding(axes, f"{name}: sells again within {longest:.2f} s of the repair")
+        say_finding(axes, f"{name}: a request after it sells within {longest:.2f} s")
         axes.set_ylabel("answers")
+        axes.set_xlim(0, answers["at_s"].max() + width)
     legend_below(figure)
-    panels[-1].set_xlabel(f"seconds since the first answer (bins of {width:.1f} s)")
+    panels[-1].set_xlabel(f"seconds since the first answer (bins of {width:.2f} s)")
     return figure
 
 

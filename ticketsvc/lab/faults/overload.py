@@ -98,6 +98,7 @@ async def run_overload(
         "peak_per_s": peak_per_s,
         "offered_per_s": offered_per_s,
         "of_peak_offered": offered_per_s / peak_per_s,
+        "offered": len(flood.history),
         "goodput_per_s": goodput_per_s,
         "of_peak": goodput_per_s / peak_per_s,
         "max_waiting": spec.max_waiting,

@@ -31,8 +31,10 @@ SHOWN = [
 ]
 """The columns that a reader is shown."""
 
+_JUDGED = ("acknowledged", "refused", "oversold", "audit", "restarts")
+"""Of these, the ones that notebook 09 leaves to its verdict."""
 
-_BIN_S = 0.1
+_BIN_S = 0.02
 
 
 class NotRecovered(TicketsvcError, code="not_recovered"):
@@ -114,6 +116,7 @@ class FaultResult:
         acknowledged = [one for one in self.history if one.outcome == "ok"]
         return {
             "fault": self.experiment.fault,
+            "allocators": ", ".join(self.experiment.allocators),
             "injections": len(self.injections),
             "keys": self.experiment.keys,
             "durable": self.experiment.durable,
@@ -150,12 +153,13 @@ def fault_table(results: Sequence[FaultResult]) -> pd.DataFrame:
 
 
 def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a fault table turned by 90 degrees: one column per fault."""
-    return rows.round(2).astype(object)[SHOWN].set_index("fault").T
+    """Return the counts of a fault table turned by 90 degrees: one column per fault."""
+    shown = [name for name in SHOWN if name not in _JUDGED]
+    return rows.round(2).astype(object)[shown].set_index("fault").T
 
 
 def answers_over_time(results: Sequence[FaultResult]) -> pd.DataFrame:
-    """Count the answers in bins of a tenth of a second, from the first answer on.
+    """Count the answers in short bins of time, from the first answer on.
 
     One row per fault and bin: fault, at_s, sold, unknown, and later (told to try again later, or
     not connected).
