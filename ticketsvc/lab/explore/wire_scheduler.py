@@ -20,7 +20,7 @@ from ticketsvc.lab.explore.schedules import Run, Step
 from ticketsvc.lab.explore.strategies import Strategy
 from ticketsvc.lab.explore.wire_turns import ClientTurn, WireTurns
 from ticketsvc.lab.scenarios.clients import ClientResult, Runner
-from ticketsvc.lab.scenarios.sandbox import Sandbox, ViolatedInvariant
+from ticketsvc.lab.scenarios.sandbox import NO_NUMBER_TWICE, Sandbox, ViolatedInvariant
 from ticketsvc.lab.wire.session import Session
 from ticketsvc.lab.wire.statements import shortened
 
@@ -174,7 +174,7 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
         found = await self._sandbox.judge()
         if again:
             rows = tuple((number, sold.count(number)) for number in again)
-            told = ViolatedInvariant("no number sold twice", ("number", "times"), rows, len(rows))
+            told = ViolatedInvariant(NO_NUMBER_TWICE, ("number", "times"), rows, len(rows))
             found = (told, *found)
         return found
 

@@ -18,6 +18,7 @@ from ticketsvc.lab.explore.scenario import (
 from ticketsvc.lab.explore.scenario_transcripts import transcript_of
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun, Ways
 from ticketsvc.lab.scenarios.burst import ScenarioBurst, run_bursts
+from ticketsvc.lab.scenarios.sandbox import NO_NUMBER_TWICE
 from ticketsvc.lab.scenarios.spec import Scenario, read_scenario
 from ticketsvc.lab.widgets.schedule_grid import schedule_grid
 from ticketsvc.lab.widgets.step_through import step_through
@@ -139,7 +140,8 @@ def burst_table(bursts: Sequence[ScenarioBurst]) -> pd.DataFrame:
     if any(row["numbers"] for row in rows):
         table["numbers sold"] = [row["numbers"] for row in rows]
         table["sold again"] = [row["duplicates"] for row in rows]
-    table["violated"] = [", ".join(row["violations"]) or "nothing" for row in rows]
+    told = [[NO_NUMBER_TWICE] * bool(row["duplicates"]) + [*row["violations"]] for row in rows]
+    table["violated"] = [", ".join(names) or "nothing" for names in told]
     return _numbered(table, "burst")
 
 
@@ -184,8 +186,13 @@ def smallest_step_by_step(found: ScenarioExploration) -> HTML | Markdown:
 
 def fixes_table(tried: Sequence[TriedFix]) -> pd.DataFrame:
     """Return the candidates that were explored as a table, the best first."""
-    table = pd.DataFrame([one.shown() for one in tried if one.explored], columns=[*SHOWN, "why"])
-    return _numbered(table.rename(columns={"refused_needlessly": "needless refusals"}), "rank")
+    explored = [one for one in tried if one.explored]
+    table = pd.DataFrame([one.shown() for one in explored], columns=[*SHOWN, "why"])
+    names = {"schedules": "covered", "refused_needlessly": "needless refusals"}
+    table = table.rename(columns=names)
+    executed = [f"{one.found.classes:,}" for one in explored]
+    table.insert(table.columns.get_loc("covered") + 1, "executed", executed)
+    return _numbered(table, "rank")
 
 
 def _numbered(table: pd.DataFrame, number: str) -> pd.DataFrame:

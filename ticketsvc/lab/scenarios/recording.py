@@ -92,8 +92,8 @@ def explanation(table: pd.DataFrame) -> str:
         return (
             "The requests share connections, and each statement commits by itself, so nobody can "
             "tell which request sent which. A ring marks a read that had ended before a change of "
-            "what it read. From that change on, all of these but the changing request's own were "
-            "out of date, and the next change was made without another read."
+            "what it read. After that change all of these reads were out of date, except that of "
+            "the request that made it. The next change was made without a new read."
         )
     return "No read is known to have been out of date when its reader wrote."
 

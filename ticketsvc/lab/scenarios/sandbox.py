@@ -18,6 +18,8 @@ from ticketsvc.lab.scenarios.spec import Scenario
 
 _VACUUM_EVERY = 20
 _ROWS_SHOWN = 5
+NO_NUMBER_TWICE = "no number sold twice"
+"""The invariant of what clients are told; the others are of the database."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ def what_the_bursts_did(alone: ScenarioBurst, together: Sequence[ScenarioBurst])
     """Say what came of one client alone, and of all at once."""
     violated = sum(not burst.clean for burst in together)
     one = "nothing" if alone.clean else "an invariant already"
-    return (
+    said = (
         f"**What this shows.** One client alone violates {one}. Of {len(together)} bursts, "
-        f"{violated or 'none'} violated an invariant. A burst that goes right shows nothing."
+        f"{violated or 'none'} violated an invariant."
     )
+    return said if violated == len(together) else f"{said} A clean burst proves nothing."
 
 
 def what_the_schedules_do(found: ScenarioExploration) -> str:
@@ -61,14 +62,15 @@ def _causes(found: ScenarioExploration) -> dict[str, tuple[ScenarioRun, Cause | 
 
 def what_would_fix_it(tried: Sequence[TriedFix]) -> str:
     """Say which candidates hold, and which were not tried."""
-    good = [one.candidate.name for one in tried if one.holds]
+    explored = sum(one.explored for one in tried)
+    good = sum(one.holds for one in tried)
     if not tried:
         held = "Nothing is violated, so there was nothing to fix."
-    elif not good:
-        held = f"None of {len(tried)} candidates holds in every schedule."
     else:
-        names = "; ".join(good)
-        held = f"Candidates that hold in every schedule, {len(good)} of {len(tried)}: {names}."
+        held = (
+            f"Of {len(tried)} candidates {explored} were tried, and {good or 'none'} of these "
+            f"{'holds' if good < 2 else 'hold'} in every schedule."
+        )
     return f"**What this shows.** {held} {not_tried(tried)}"
 
 
@@ -100,7 +102,7 @@ def claims(
     made = {
         "before each burst every invariant holds": not any(burst.before for burst in bursts),
         f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
-        f"{found.schedules:,} schedules: no burst does what no schedule does": bool(
+        f"{found.schedules:,} schedules: what goes wrong in bursts is found in schedules": bool(
             found.violating or found.reasons or not violated
         ),
     }
@@ -118,7 +120,7 @@ def claims(
         )
     if tried:
         good = sum(one.holds for one in tried)
-        made[f"candidates that hold: {good} of {len(tried)}; the others have their reasons"] = all(
+        made[f"{good} of {len(tried)} candidates hold; why not is said of the others"] = all(
             one.holds or one.why for one in tried
         )
     return made
