@@ -79,4 +79,5 @@ async def sell_mixed(
         [by_port[URL(one.url).port] for one in history for _ in one.tickets], name="tickets"
     )
     verdict = await asyncio.to_thread(lab.audit, "fixed", event, history)
-    return MixedSale(sold.value_counts().to_frame("tickets"), during, after, history, verdict)
+    by_instance = sold.value_counts().rename_axis(None).to_frame("tickets")
+    return MixedSale(by_instance, during, after, history, verdict)
