@@ -76,9 +76,8 @@ def how_much_is_offered(spec: OverloadSpec) -> str:
     return (
         f"Buyers arrive at {spec.times:g} times the rate that one server process can sustain, and "
         f"do not wait for those before them (*open-loop*). Each flush takes {spec.flush_ms} ms "
-        "longer here, so that the database is the limit and not the processors, which buyers and "
-        f"service share. At most {spec.max_waiting} purchases may be in flight; the service "
-        "refuses any other at once. No buyer gives up."
+        f"longer, so that the database is the limit. At most {spec.max_waiting} purchases may be "
+        "in flight; the service refuses any other at once. No buyer gives up."
     )
 
 
