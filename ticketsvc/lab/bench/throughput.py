@@ -118,7 +118,7 @@ def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[float]":
     """Return by allocator how many times as fast it sells when it does not wait for the flush.
 
     NaN where no difference was resolved: every repetition of one must sell more than every
-    repetition of the other. Of two that are equal, one pair in 35 does so in four repetitions.
+    repetition of the other.
     *durability*: rows of `summary.summarise`.
     """
     rows = durability.set_index(["name", "durable"])
