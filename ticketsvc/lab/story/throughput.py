@@ -49,13 +49,12 @@ def sharing_a_commit_sells_more(measured: Throughput) -> str:
     group = most["group_commit"]
     return (
         f"**What this shows.** With {rates.index.max()} clients group commit sells {group:,.0f} "
-        f"purchases a second: {group / most['range']:.1f} times what `range` sells, "
-        f"{group / most['ticket_rows']:.1f} times what `ticket_rows` does, and "
-        f"{group / most['noop']:.0%} of the no-op. With {rates.index.min()} of them there is "
-        f"little to share, and it sells {few['group_commit'] / few['range']:.1f} times what "
-        f"`range` does. `range` then sells one purchase in {1e3 / few['range']:.1f} ms: the answer "
-        f"and the next request lie between two. With {rates.index.max()} the next already waits "
-        f"for the row: one in {1e3 / most['range']:.1f} ms, which is its limit."
+        f"purchases a second: {group / most['range']:.1f} times what `range` sells, and "
+        f"{group / most['noop']:.0%} of the no-op. With {rates.index.min()} it sells "
+        f"{few['group_commit'] / few['range']:.1f} times as much as `range`, which sells one in "
+        f"{1e3 / few['range']:.1f} ms there: the answer and the next request lie between two. "
+        f"With {rates.index.max()} the next already waits for the row: one in "
+        f"{1e3 / most['range']:.1f} ms, which is the limit."
     )
 
 
@@ -71,8 +70,7 @@ def the_model_finds_the_fastest(predictions: pd.DataFrame) -> str:
         f"row {group[['trips_ms', 'work_ms', 'flush_ms']].sum():.1f} ms for "
         f"{group['purchases_per_commit']:.0f} purchases, which allows "
         f"{group['predicted_per_s']:,.0f} a second; it sold {group['measured_per_s']:,.0f}. The "
-        "model tells which is the fastest, and not by how much: under load each part takes longer, "
-        "because service, database and clients share the processors here."
+        "model tells which is the fastest, and not by how much: under load each part takes longer."
     )
 
 
@@ -103,17 +101,17 @@ def not_durable_is_a_risk(
     runs = int(measured.durability["repetitions"].min())
     return (
         f"**What this shows.** Not waiting for the flush, `range` {_effect(effects['range'])} "
-        f"{flush}and `group_commit` {_effect(effects['group_commit'])}. (Of two that sell the "
-        f"same, {2 / math.comb(2 * runs, runs):.0%} would count as resolved by chance.) A crash "
-        f"would lose up to {risk[False]:,.0f} purchases of `range`, nearly all confirmed. Durable, "
-        f"at most {risk[True]:,.1f} purchases' worth of its log is not on disk, and no buyer has "
-        "been told of them."
+        f"{flush}and `group_commit` {_effect(effects['group_commit'])}. (Of equals, "
+        f"{2 / math.comb(2 * runs, runs):.0%} look resolved by chance.) A crash would lose up to "
+        f"{risk[False]:,.0f} purchases of `range`, nearly all confirmed. Durable, at most "
+        f"{risk[True]:,.1f} purchases' worth of its log is not on disk, and no buyer has been told "
+        "of them."
     )
 
 
 def _effect(times: float) -> str:
     if math.isnan(times):
-        return "shows no difference that is resolved here"
+        return "shows no resolved difference"
     return f"sells {times:.1f} times as much"
 
 
