@@ -120,7 +120,7 @@ def claims(
         )
     if tried:
         good = sum(one.holds for one in tried)
-        made[f"{good} of {len(tried)} candidates hold; why not is said of the others"] = all(
+        made[f"{good} of {len(tried)} candidates hold; each of the others has a reason"] = all(
             one.holds or one.why for one in tried
         )
     return made
