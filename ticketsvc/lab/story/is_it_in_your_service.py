@@ -102,7 +102,7 @@ def claims(
     made = {
         "before each burst every invariant holds": not any(burst.before for burst in bursts),
         f"{violated} of {len(bursts)} bursts violate, and {found.violating:,} of "
-        f"{found.schedules:,} schedules: what goes wrong in bursts is found in schedules": bool(
+        f"{found.schedules:,} schedules: schedules find what bursts find": bool(
             found.violating or found.reasons or not violated
         ),
     }

@@ -48,7 +48,7 @@ def what_a_commit_costs(cost: CommitCost, batch: int) -> str:
         f"**What this shows.** Fixed: {cost.fixed_s * 1e3:.2f} ms. Each purchase: "
         f"{cost.each_s * 1e6:.1f} µs. So one event sells about {cost.per_s(1):,.0f} purchases a "
         f"second one by one, {cost.per_s(batch):,.0f} in batches of {batch}, and "
-        f"{cost.per_s(MOST):,.0f} in batches of {MOST}, the most in one commit of the service."
+        f"{cost.per_s(MOST):,.0f} in batches of {MOST}, the service's most."
     )
 
 
@@ -72,8 +72,8 @@ def what_is_assumed() -> str:
         f"events; {LARGEST.within_s / 3600:g} hours; a peak of {LARGEST.peak:g} times the mean; "
         "every request as dear as a purchase.\n"
         f"- A purchase is {LARGEST.quantity} tickets. A core is used to {USABLE:.0%}. A request "
-        f"takes {REQUEST_S * 1e6:.0f} µs of a core, without the database: `bench` measured it "
-        "with `group_commit`, not in this run (`docs/scale.md`)."
+        f"takes {REQUEST_S * 1e6:.0f} µs of a core, without the database, as `bench` measured it "
+        "(`docs/scale.md`)."
     )
 
 
