@@ -10,6 +10,7 @@ from typing import Any
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.database.schemas import SCHEMAS
 from ticketsvc.errors import UsageError
+from ticketsvc.interrupts import Interrupted
 
 
 def find_allocators(folder: Path, package: str) -> dict[str, type[Allocator]]:
@@ -37,12 +38,15 @@ def find_allocators(folder: Path, package: str) -> dict[str, type[Allocator]]:
 
 
 def _imported(folder: Path, name: str) -> Any:
+    file = str(folder / f"{name.rpartition('.')[2]}.py")
     try:
         return importlib.import_module(name)
     except SyntaxError as problem:
-        raise UsageError(f"{problem.filename}, line {problem.lineno}: {problem.msg}") from None
-    except Exception as problem:
-        file = str(folder / f"{name.rpartition('.')[2]}.py")
+        where = f"{problem.filename or file}, line {problem.lineno}"
+        raise UsageError(f"{where}: {problem.msg}") from None
+    except Interrupted:
+        raise
+    except (Exception, SystemExit) as problem:  # a file that ends the process is a mistake too
         calls = traceback.extract_tb(problem.__traceback__)
         line = [call.lineno for call in calls if call.filename == file][-1:] or [1]
         reason = f"{type(problem).__name__}: {problem}"

@@ -140,7 +140,7 @@ def stress(
         print(json.dumps(summary))
     else:
         print_facts(f"{purchases} purchases of {quantity} tickets for {event}", summary)
-    missing = _missing(attempts, counts["unknown"])
+    missing = _missing(attempts, failed=counts["failed"], unknown=counts["unknown"])
     if counts["failed"] == counts["purchases"]:
         raise UsageError(f"no purchase could be sent: {attempts[0].message}")
     for what in missing:
@@ -163,12 +163,12 @@ def _first_refusal(attempts: "Sequence[Attempt]") -> str | None:
     return None
 
 
-def _missing(attempts: "Sequence[Attempt]", unknown: int) -> list[str]:
-    """Return what keeps the counts from being the whole truth."""
+def _missing(attempts: "Sequence[Attempt]", *, failed: int, unknown: int) -> list[str]:
+    """Return what keeps the counts from being the whole truth: *failed* and *unknown* purchases."""
     missing = []
-    unsent = [attempt for attempt in attempts if attempt.outcome == "failed"]
-    if unsent:
-        missing.append(f"{len(unsent)} purchases could not be sent: {unsent[0].message}")
+    if failed:
+        why = next(attempt.message for attempt in attempts if attempt.outcome == "failed")
+        missing.append(f"{failed} purchases could not be sent: {why}")
     if unknown:
         missing.append(f"{unknown} purchases have no answer: each may have been sold, or not")
     numberless = [one for one in attempts if one.outcome == "ok" and not one.tickets]

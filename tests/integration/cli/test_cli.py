@@ -203,11 +203,11 @@ def test_audit_of_a_foreign_database(server, cli_here):
         assert connection.execute(ours).fetchall() == []  # nothing of ours was put there
 
 
-def stress(cli, tmp_path, *urls, purchases=4):
+def stress(cli, tmp_path, *urls, purchases=4, options=()):
     """Run `stress`, a purchase at a time, and return the result."""
     given = [part for url in urls for part in ("--url", url)]
     more = ("--event", "E", "--purchases", str(purchases), "--history", str(tmp_path / "h"))
-    return cli("stress", *given, *more, "--concurrency", "1", "--json")
+    return cli("stress", *given, *more, *options, "--concurrency", "1", "--json")
 
 
 def test_stress_of_a_service_that_is_not_ours(cli_here, tmp_path):
@@ -279,6 +279,23 @@ def test_stress_counts_each_outcome_and_says_what_it_means(cli_here, tmp_path, a
     assert words in result.stderr
     if answer is refuse:
         assert said["first_refusal"].endswith("/purchase answered 404: Event not found")
+
+
+def test_stress_judges_a_purchase_by_its_last_attempt(cli_here, tmp_path):
+    """Its service ends in the middle of it, cannot be reached, and then sells under its key."""
+    seen = []
+
+    async def sell_when_asked_again(request):
+        seen.append(request.headers["Idempotency-Key"])
+        if seen.count(seen[-1]) == 1:
+            return await hang_up(request)
+        return web.json_response({"tickets": [*range(8 * len(seen), 8 * len(seen) + 8)]})
+
+    with serve_beside({"/purchase": sell_when_asked_again}) as url:
+        result = stress(cli_here, tmp_path, url, NOBODY, purchases=1, options=["--keys"])
+    history = (tmp_path / "h").read_text()
+    assert [history.count(f'"{one}"') > 0 for one in ("unknown", "failed", "ok")] == [True] * 3
+    assert (json_of(result, 0)["successes"], result.stderr) == (1, "")
 
 
 def test_stress_of_nobody(cli_here, tmp_path):

@@ -21,6 +21,7 @@ class Late:
 MISTAKES = {
     "syntax": ("class Late:", "class Late", "line 5: expected ':'"),
     "an import": ("import Mechanism", "import Mecanism", "line 2: ImportError"),
+    "an exit": ("\n\nclass Late", "\nraise SystemExit(0)\nclass Late", "line 4: SystemExit: 0"),
     "a field": ("safe=False, ", "", r"line 6: TypeError: .*'safe'"),
     "no mechanism": ("mechanism = ", "other = ", "line 5: Late: it needs a class attribute"),
     "a foreign one": ('Mechanism(name="late"', 'dict(name="late"', "line 5: Late: it needs"),

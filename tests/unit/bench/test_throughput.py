@@ -26,6 +26,11 @@ def test_a_batch_shares_one_hold() -> None:
     assert group.predicted_per_s == pytest.approx(20 / 1.0)
 
 
+def test_a_hold_too_short_to_measure_predicts_nothing() -> None:
+    nothing = hold("range", Trips(1, 0), purchases=1, round_trip_s=0.6, alone_s=0.5, flush_s=-0.1)
+    assert math.isnan(nothing.predicted_per_s)
+
+
 @pytest.mark.parametrize(
     ("not_durable", "times"),
     [

@@ -8,6 +8,7 @@ sells at most
 whatever the number of connections, processors or servers.
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -40,8 +41,8 @@ class Hold:
 
     @property
     def predicted_per_s(self) -> float:
-        """Purchases per second that one event can sell at most."""
-        return self.purchases / self.seconds
+        """Purchases per second that one event can sell at most; nan: too short to be measured."""
+        return self.purchases / self.seconds if self.seconds else math.nan
 
 
 def hold(
