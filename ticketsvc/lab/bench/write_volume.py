@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from statistics import median
 
@@ -23,6 +24,7 @@ from ticketsvc.settings import load_settings
 _WARM_UP = 5
 _ATTEMPTS = 5
 _PARTS = 5
+_ROUNDS = 2
 _COPIES = 8
 _TABLES = ("ticket_pools", "issued_tickets", "ticket_allocations")
 _Sell = Callable[[int], Awaitable[None]]
@@ -35,27 +37,28 @@ async def measure_write_volume(
 
     Its own code sells *purchases* one after another over one connection, after a warm-up and
     without autovacuum, in five parts whose median counts: what the server writes for itself falls
-    into one of them. A measurement that a checkpoint fell into is repeated; *checkpoint* says
+    into one of them. Or into all, where it goes on: so each is measured twice, some time apart, and
+    the least counts. A measurement that a checkpoint fell into is repeated; *checkpoint* says
     whether the last repetition had one, too. *stores* is what it was found to store: rows (one per
     ticket) or ranges.
     """
-    rows = []
-    with (
-        _autovacuum_off(lab),
-        counted("measurements", len(SAFE) * len(quantities)) as count,
-    ):
+    cases = list(itertools.product(SAFE, quantities))
+    found: dict[tuple[str, int], dict[str, object]] = {}
+    least = dict.fromkeys(cases, math.inf)
+    clean = dict.fromkeys(cases, True)
+    with _autovacuum_off(lab), counted("measurements", _ROUNDS * len(cases)) as count:
         async with make_pool(as_service(lab.url), load_settings(pool_size=1)) as pool:
-            for name, quantity in itertools.product(SAFE, quantities):
+            for name, quantity in cases * _ROUNDS:
                 sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)
                 wal_bytes, checkpoint = await _wal_without_checkpoint(
                     lab, sell, event, purchases, quantity
                 )
                 ledger = lab.ledger("fixed", event)
-                stores = _stores(ledger)
-                what = f"WAL of a purchase of {quantity}, {name}"
-                record(what, "bytes", wal_bytes, noise=WAL)
-                rows.append(
-                    {
+                clean[name, quantity] &= check_event(ledger).clean
+                if wal_bytes < least[name, quantity]:
+                    least[name, quantity] = wal_bytes
+                    stores = _stores(ledger)
+                    found[name, quantity] = {
                         "allocator": name,
                         "stores": stores,
                         "quantity": quantity,
@@ -65,11 +68,11 @@ async def measure_write_volume(
                         "wal_bytes_per_ticket": wal_bytes / quantity,
                         **_size_per_purchase(lab.connection, stores, event),
                         "checkpoint": checkpoint,
-                        "clean": check_event(ledger).clean,
                     }
-                )
                 count()
-    return pd.DataFrame(rows)
+    for (name, quantity), wal_bytes in least.items():
+        record(f"WAL of a purchase of {quantity}, {name}", "bytes", wal_bytes, noise=WAL)
+    return pd.DataFrame([found[case] | {"clean": clean[case]} for case in cases])
 
 
 def _stores(ledger: EventLedger) -> str:
