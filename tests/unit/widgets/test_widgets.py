@@ -172,6 +172,12 @@ def test_the_step_through_shows_the_start_each_step_and_the_verdict():
     assert "8 issued of 16" in last
 
 
+def test_a_commit_is_not_called_a_statement():
+    views = parsed(step_through(samples.blocked())).select(".view")
+    kinds = [text(view.select("p.kind")[-1]) for view in views[1:-1]]
+    assert kinds == [*["The statement"] * 4, "The end of the transaction"]
+
+
 def test_boxes_are_done_current_waiting_failed_or_to_come():
     picture = step_through(samples.blocked())
     assert set(map(frozenset, states(picture, 0).values())) == {frozenset({"to-come"})}

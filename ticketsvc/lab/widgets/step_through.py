@@ -39,9 +39,8 @@ class _Ledger:
 @dataclass(frozen=True)
 class _View:
     name: str
-    session: int | None
+    step: Step | None
     sentences: Sequence[str]
-    sql: str
     ledger: _Ledger | None
     columns: Sequence[Sequence[_Box]]
 
@@ -50,8 +49,8 @@ def step_through(shown: Transcript) -> HTML:
     """Show a schedule one step at a time, from before the first to the verdict."""
     ledgers = _ledgers(shown)
     steps = [_view(shown, place, ledgers[place + 1]) for place in range(len(shown.steps))]
-    before = _View("before the first step", None, shown.before, "", ledgers[0], _columns(shown, -1))
-    after = _View("the verdict", None, [], "", ledgers[-1], _columns(shown, len(shown.steps)))
+    before = _View("before the first step", None, shown.before, ledgers[0], _columns(shown, -1))
+    after = _View("the verdict", None, [], ledgers[-1], _columns(shown, len(shown.steps)))
     return render("step_through.html.j2", shown=shown, views=[before, *steps, after])
 
 
@@ -64,14 +63,7 @@ def _view(shown: Transcript, place: int, ledger: _Ledger | None) -> _View:
         for other in shown.steps[:place]
         if other.released_by == place
     ]
-    return _View(
-        name=f"{who}: {step.name}",
-        session=step.session,
-        sentences=said,
-        sql=step.text,
-        ledger=ledger,
-        columns=_columns(shown, place),
-    )
+    return _View(f"{who}: {step.name}", step, said, ledger, _columns(shown, place))
 
 
 def _result(step: Step, names: Sequence[str], *, waits: bool) -> str:
