@@ -1,12 +1,18 @@
 """The lock-hold model, and what may be said of two speeds."""
 
 import math
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
+from ticketsvc.lab.bench.load_spec import LoadResult
 from ticketsvc.lab.bench.lock_hold import Trips, hold
-from ticketsvc.lab.bench.throughput import effects_of_not_waiting
+from ticketsvc.lab.bench.plan import BenchCase
+from ticketsvc.lab.bench.suite import Bench
+from ticketsvc.lab.bench.summary import Measurement
+from ticketsvc.lab.bench.throughput import effects_of_not_waiting, run_until_all_sell
 
 
 def speeds(least: float, middle: float, most: float) -> "pd.Series[float]":
@@ -51,3 +57,22 @@ def test_speeds_differ_only_where_no_repetitions_overlap(
         ]
     )
     assert effects_of_not_waiting(rows).to_dict() == pytest.approx({"range": times}, nan_ok=True)
+
+
+@dataclass(frozen=True)
+class SlowBench:
+    """A bench whose case number N sells nothing in less than N seconds."""
+
+    seconds: float
+
+    def run(self, cases: list[Any], _: int) -> list[Measurement]:
+        return [
+            Measurement(case, LoadResult(int(self.seconds >= case), self.seconds), "clean")
+            for case in cases
+        ]
+
+
+def test_what_sells_nothing_is_measured_again_for_longer() -> None:
+    bench, cases = cast(Bench, SlowBench(0.1)), cast(list[BenchCase], [0, 4, 1, 99, 0])
+    found = [(one.result.sold, one.result.seconds) for one in run_until_all_sell(bench, cases)]
+    assert found == [(1, 0.1), (1, 5.0), (1, 1.0), (0, 25.0), (1, 0.1)]
