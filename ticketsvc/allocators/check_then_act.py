@@ -6,8 +6,10 @@ isolation level with a retry. Each of these is a file of its own.
 
 from typing import Any
 
+from psycopg import IsolationLevel
+
 from ticketsvc.database.idempotency_keys import Keys
-from ticketsvc.database.pool import Connection, Pool
+from ticketsvc.database.pool import Connection, Pool, checkout, transaction
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import Statement, load
 from ticketsvc.errors import EventNotFound, KeyUsed, SoldOut
@@ -60,6 +62,11 @@ class CheckThenAct:
         await self._decrement.execute(connection, event=event, quantity=purchase.quantity)
         await self._keys.claim(connection, purchase, tickets)
         return tickets
+
+    async def _at(self, level: IsolationLevel, purchase: Purchase) -> TicketRange:
+        """Run the statements in a transaction of their own at *level*."""
+        async with checkout(self._pool) as connection, transaction(connection, level):
+            return await self._check_then_act(connection, purchase)
 
     async def _insert(
         self, connection: Connection, purchase: Purchase, tickets: TicketRange

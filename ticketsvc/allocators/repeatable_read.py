@@ -6,7 +6,6 @@ from psycopg import IsolationLevel
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.database.pool import checkout, transaction
 from ticketsvc.purchases import Purchase, TicketRange
 
 
@@ -31,8 +30,4 @@ class RepeatableRead(CheckThenAct):
 
         Writes: one row per ticket and one pool update, in one commit.
         """
-        async with (
-            checkout(self._pool) as connection,
-            transaction(connection, IsolationLevel.REPEATABLE_READ),
-        ):
-            return await self._check_then_act(connection, purchase)
+        return await self._at(IsolationLevel.REPEATABLE_READ, purchase)

@@ -1,14 +1,17 @@
 """Check-then-act under REPEATABLE READ, with a retry."""
 
+from functools import partial
 from typing import ClassVar
 
 from psycopg import IsolationLevel
 
+from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.allocators.retry import RetriedCheckThenAct
+from ticketsvc.allocators.retry import retried
+from ticketsvc.purchases import Purchase, TicketRange
 
 
-class RepeatableReadRetry(RetriedCheckThenAct):
+class RepeatableReadRetry(CheckThenAct):
     """Every purchase of an event updates the same pool row, so the database detects each conflict.
 
     To update a row that has changed since the snapshot fails with SQLSTATE 40001, and the purchase
@@ -26,4 +29,13 @@ class RepeatableReadRetry(RetriedCheckThenAct):
         change="one transaction at REPEATABLE READ, and a retry",
         isolation="REPEATABLE READ",
     )
-    _level: ClassVar = IsolationLevel.REPEATABLE_READ
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Run check-then-act in a transaction; retry it after a conflict.
+
+        Raise `EventNotFound` or `SoldOut`, and the last conflict after `MAX_TRIES`.
+
+        Writes: one row per ticket and one pool update, in one commit; a failed
+        try leaves dead rows.
+        """
+        return await retried(partial(self._at, IsolationLevel.REPEATABLE_READ, purchase))

@@ -1,14 +1,17 @@
 """Check-then-act under SERIALIZABLE, with a retry."""
 
+from functools import partial
 from typing import ClassVar
 
 from psycopg import IsolationLevel
 
+from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
-from ticketsvc.allocators.retry import RetriedCheckThenAct
+from ticketsvc.allocators.retry import retried
+from ticketsvc.purchases import Purchase, TicketRange
 
 
-class Serializable(RetriedCheckThenAct):
+class Serializable(CheckThenAct):
     """The database detects the conflict, and the purchase is retried.
 
     It commits only what some serial order of SERIALIZABLE transactions could have produced.
@@ -28,4 +31,13 @@ class Serializable(RetriedCheckThenAct):
         change="one transaction at SERIALIZABLE, and a retry",
         isolation="SERIALIZABLE",
     )
-    _level: ClassVar = IsolationLevel.SERIALIZABLE
+
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Run check-then-act in a transaction; retry it after a conflict.
+
+        Raise `EventNotFound` or `SoldOut`, and the last conflict after `MAX_TRIES`.
+
+        Writes: one row per ticket and one pool update, in one commit; a failed
+        try leaves dead rows.
+        """
+        return await retried(partial(self._at, IsolationLevel.SERIALIZABLE, purchase))

@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 from psycopg import IsolationLevel
 
 from ticketsvc.allocators.protocol import Allocator
+from ticketsvc.allocators.retry import retried
 from ticketsvc.allocators.serializable import Serializable
 from ticketsvc.database.pool import Connection, Pool
 from ticketsvc.database.schemas import SchemaName, ddl
@@ -93,10 +95,12 @@ class SerializableWithoutRetry(Serializable):
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Allocate as `Serializable` does, without a retry."""
-        return await self._try(purchase)
+        return await self._at(IsolationLevel.SERIALIZABLE, purchase)
 
 
 class SerializableAtReadCommitted(Serializable):
     """Retries, at a level that detects no conflict."""
 
-    _level: ClassVar = IsolationLevel.READ_COMMITTED
+    async def allocate(self, purchase: Purchase) -> TicketRange:
+        """Allocate as `Serializable` does, at READ COMMITTED."""
+        return await retried(partial(self._at, IsolationLevel.READ_COMMITTED, purchase))
