@@ -121,9 +121,6 @@ class TicketRange:
     first: int
     last: int
 
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
     def numbers(self) -> list[int]:
         """Return every number, ascending."""
         return list(range(self.first, self.last + 1))

@@ -1,20 +1,22 @@
 """Find the allocators in a folder of modules, and say what is wrong with one that cannot serve."""
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ticketsvc.allocators.protocol import Allocator, Mechanism
 from ticketsvc.database.schemas import SCHEMAS
-from ticketsvc.errors import UsageError
+from ticketsvc.errors import TicketsvcError, UsageError
 from ticketsvc.interrupts import Interrupted
 
 
 def find_allocators(folder: Path, package: str) -> dict[str, type[Allocator]]:
-    """Return by name every class with a mechanism of its own in the modules of *folder*.
+    """Return by name every class in the modules of *folder* that has a mechanism or allocates.
 
     Raise `UsageError` that names file, line and reason where a module cannot be imported, a class
     does not keep the protocol, or two have the same name.
@@ -23,18 +25,33 @@ def find_allocators(folder: Path, package: str) -> dict[str, type[Allocator]]:
         one
         for module in pkgutil.iter_modules([str(folder)], f"{package}.")
         for one in vars(_imported(folder, module.name)).values()
-        if inspect.isclass(one) and one.__module__ == module.name
+        if inspect.isclass(one) and one.__module__ == module.name and one is not Allocator
     ]
     found: dict[str, type[Allocator]] = {}
-    for one in filter(_is_allocator, classes):
+    for one in classes:
+        if not (hasattr(one, "mechanism") or hasattr(one, "allocate")):
+            continue
         if fault := _fault(one):
-            place = f"{inspect.getfile(one)}, line {inspect.getsourcelines(one)[1]}"
-            raise UsageError(f"{place}: {one.__name__}: {fault}")
+            raise UsageError(f"{_place(one)}: {one.__name__}: {fault}")
         other = found.setdefault(one.mechanism.name, one)
         if other is not one:
             files = f"{other.__module__} and {one.__module__}"
             raise UsageError(f"two allocators are named {one.mechanism.name!r}: {files}")
     return found
+
+
+@contextlib.contextmanager
+def naming_faults(allocator: type[Allocator]) -> Iterator[None]:
+    """Raise `UsageError` with name, file, line and reason for an error that none may raise."""
+    try:
+        yield
+    except TicketsvcError:
+        raise
+    except Exception as problem:
+        reason = f"{type(problem).__name__}: {problem}"
+        raise UsageError(
+            f"{_place(allocator, problem)}: {allocator.mechanism.name}: {reason}"
+        ) from problem
 
 
 def _imported(folder: Path, name: str) -> Any:
@@ -47,17 +64,20 @@ def _imported(folder: Path, name: str) -> Any:
     except Interrupted:
         raise
     except (Exception, SystemExit) as problem:  # a file that ends the process is a mistake too
-        calls = traceback.extract_tb(problem.__traceback__)
-        line = [call.lineno for call in calls if call.filename == file][-1:] or [1]
         reason = f"{type(problem).__name__}: {problem}"
-        raise UsageError(f"{file}, line {line[0]}: {reason}") from None
+        raise UsageError(f"{file}, line {_last_line(file, problem) or 1}: {reason}") from None
 
 
-def _is_allocator(one: Any) -> bool:
-    """Tell whether *one* is meant to serve: it has a mechanism, or allocates and is no base."""
-    if "mechanism" in vars(one):
-        return True
-    return hasattr(one, "allocate") and one is not Allocator and not one.__subclasses__()
+def _place(one: Any, problem: BaseException | None = None) -> str:
+    """Return the file of class *one*, and the line of *problem* in it, or else of the class."""
+    file = inspect.getfile(one)
+    line = problem and _last_line(file, problem)
+    return f"{file}, line {line or inspect.getsourcelines(one)[1]}"
+
+
+def _last_line(file: str, problem: BaseException) -> int | None:
+    calls = traceback.extract_tb(problem.__traceback__)
+    return next((call.lineno for call in reversed(calls) if call.filename == file), None)
 
 
 def _fault(one: Any) -> str:
@@ -67,17 +87,6 @@ def _fault(one: Any) -> str:
         return "it needs a class attribute: mechanism = Mechanism(name=…, …)"
     if not mechanism.schemas or not set(mechanism.schemas) <= set(SCHEMAS):
         return f"the schemas of its mechanism must be among {', '.join(SCHEMAS)}"
-    if not _takes(one, "pool", "schema"):
-        return "it needs the method: def __init__(self, pool, schema)"
-    allocate = getattr(one, "allocate", None)
-    if not inspect.iscoroutinefunction(allocate) or not _takes(allocate, "self", "purchase"):
+    if not inspect.iscoroutinefunction(getattr(one, "allocate", None)):
         return "it needs the method: async def allocate(self, purchase)"
     return ""
-
-
-def _takes(function: Any, *arguments: str) -> bool:
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError:
-        return False
-    return True

@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import psycopg
 
 from ticketsvc.allocators.protocol import Allocator
+from ticketsvc.allocators.registry import naming_faults
 from ticketsvc.database.error_translation import translate_database_error
 from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Pool, checkout
@@ -30,18 +31,24 @@ _log = logging.getLogger("ticketsvc.allocators")
 
 
 async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
-    """Allocate *purchase*; raise errors of the database as errors of this package."""
+    """Allocate *purchase*; raise errors of the database as errors of this package.
+
+    Raise `TypeError` for an answer that is not the tickets asked for: what was sold is not known.
+    """
     try:
-        return await allocator.allocate(purchase)
+        tickets = await allocator.allocate(purchase)
     except psycopg.Error as problem:
-        _raise_translated(problem)
-
-
-def _raise_translated(problem: psycopg.Error) -> NoReturn:
-    known = translate_database_error(problem)
-    if known is None:
-        raise problem
-    raise known from problem
+        known = translate_database_error(problem)
+        if known is None:
+            raise
+        raise known from problem
+    if (
+        not isinstance(tickets, TicketRange)
+        or tickets.last - tickets.first + 1 != purchase.quantity
+    ):
+        name = allocator.mechanism.name
+        raise TypeError(f"{name} returned {tickets!r} for a purchase of {purchase.quantity}")
+    return tickets
 
 
 @dataclass(slots=True)
@@ -84,7 +91,8 @@ class Seller:
     ) -> None:
         self._keys = Keys(schema)
         self.takes_keys = allocator.mechanism.claims_keys and self._keys.kept
-        self._allocator = allocator(pool, schema)
+        with naming_faults(allocator):
+            self._allocator: Allocator = allocator(pool, schema)
         self._pool = pool
         self._most = most
         self._on_sold = on_sold
@@ -153,12 +161,10 @@ class Seller:
             raise Overloaded("too many purchases are in flight: try again shortly")
         self._count += 1
         try:
-            tickets = await self._allocator.allocate(purchase)
-        except psycopg.Error as problem:
-            _raise_translated(problem)
+            tickets = await sell(self._allocator, purchase)
         finally:
             self._count -= 1
-        self._on_sold(len(tickets))
+        self._on_sold(purchase.quantity)
         return tickets
 
     async def _sell_once(self, purchase: Purchase) -> TicketRange:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ticketsvc.allocators.registry import find_allocators
+from ticketsvc.allocators.registry import find_allocators, naming_faults
 from ticketsvc.errors import UsageError
 
 RIGHT = """
@@ -26,7 +26,6 @@ MISTAKES = {
     "no mechanism": ("mechanism = ", "other = ", "line 5: Late: it needs a class attribute"),
     "a foreign one": ('Mechanism(name="late"', 'dict(name="late"', "line 5: Late: it needs"),
     "a schema": ('("fixed",)', '"fixed"', "must be among original, fixed"),
-    "no parameters": ("(self, pool, schema)", "(self)", r"line 5: .*__init__\(self, pool, schema"),
     "no coroutine": ("async def", "def", r"line 5: .*async def allocate\(self, purchase\)"),
 }
 
@@ -50,6 +49,16 @@ def test_an_allocator_is_found(tmp_path, monkeypatch):
 def test_a_mistake_is_told_with_its_place(tmp_path, monkeypatch, right, wrong, said):
     with pytest.raises(UsageError, match=rf"^{tmp_path}/\w+/late\.py, .*{said}"):
         find(tmp_path, monkeypatch, late=RIGHT.replace(right, wrong))
+
+
+def test_an_error_of_its_own_is_told_with_its_place(tmp_path, monkeypatch):
+    divides = RIGHT.replace("        pass\n", "        1 / 0\n", 1)
+    late = find(tmp_path, monkeypatch, late=divides)["late"]
+    place = rf"^{tmp_path}/\w+/late\.py, line"
+    with pytest.raises(UsageError, match=f"{place} 9: late: ZeroDivision"), naming_faults(late):
+        late(None, "fixed")
+    with pytest.raises(UsageError, match=f"{place} 5: late: TypeError: "), naming_faults(late):
+        late()
 
 
 def test_two_of_one_name(tmp_path, monkeypatch):

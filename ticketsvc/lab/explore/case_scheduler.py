@@ -9,6 +9,7 @@ from typing import Any, cast
 from psycopg import AsyncClientCursor, AsyncConnection
 
 from ticketsvc.allocators import Allocator
+from ticketsvc.allocators.registry import naming_faults
 from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.seeding import reset_steps
@@ -101,13 +102,17 @@ class CaseScheduler(Scheduler[Session, list[Answer]]):
         return await super().perform_once(strategy)
 
     async def act(self, client: Session) -> list[Answer]:
-        """Let the buyers of *client* buy; return what each is answered."""
-        # An allocator uses no more of a pool than a session has.
-        seller = self._allocator(cast(Pool, client), self.case.schema)
-        buyers = self._buyers(client.index)
-        buys = [asyncio.create_task(self._buy(seller, buyer)) for buyer in buyers]
-        await asyncio.gather(*buys, return_exceptions=True)
-        return [buy.result() for buy in buys]
+        """Let the buyers of *client* buy; return what each is answered.
+
+        Raise `UsageError` that names the allocator where it fails by an error of its own.
+        """
+        with naming_faults(self._allocator):
+            # An allocator uses no more of a pool than a session has.
+            seller = self._allocator(cast(Pool, client), self.case.schema)
+            buyers = self._buyers(client.index)
+            buys = [asyncio.create_task(self._buy(seller, buyer)) for buyer in buyers]
+            await asyncio.gather(*buys, return_exceptions=True)
+            return [buy.result() for buy in buys]
 
     async def after_step(self) -> None:
         """Judge the ledger, where snapshots are taken."""
