@@ -28,7 +28,7 @@ from ticketsvc.settings import ROOT
 BURSTS = (
     "from pathlib import Path\n"
     "from ticketsvc.lab.experiments import bursts\n"
-    "options = {'event': 'LONG', 'total': 8, 'purchases': 30, 'repetitions': 9999}\n"
+    "options = {'event': 'LONG', 'kinds': [(30, 8)], 'repetitions': 9999}\n"
     "if not Path('began').exists():\n"
     "    Path('began').touch()\n"
     "    await bursts.run_bursts(lab, 'naive', **options)"

@@ -1,10 +1,8 @@
 """Bursts: reset an event, send purchases to running services, judge what is left."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from ticketsvc.lab.figures import EXACT, record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt, summarise
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_each, running_services
+from ticketsvc.lab.workload.services import running_each
 
 _PROCESSES = 4  # started at a time: each holds its connections
 
@@ -50,6 +48,13 @@ class Burst:
     history: list[Attempt]
     verdict: EventVerdict
     reads_released_s: float | None = None
+
+    def by_process(self) -> dict[int, list[Attempt]]:
+        """Return what each process answered: 1, 2, … in the order of their ports."""
+        answered: dict[int, list[Attempt]] = {}
+        for attempt in self.history:
+            answered.setdefault(URL(attempt.url).port or 0, []).append(attempt)
+        return {place: answered[port] for place, port in enumerate(sorted(answered), 1)}
 
     def row(self) -> dict[str, Any]:
         """Return one line of a table: the answers counted, then the ledger."""
@@ -105,11 +110,6 @@ def issued_numbers(lab: Lab, burst: Burst) -> list[int]:
     return [number for issue in ledger.issues for number in range(issue.first, issue.last + 1)]
 
 
-def last_of_each(bursts: Sequence[Burst]) -> list[Burst]:
-    """Return the last of the bursts of each allocator and schema."""
-    return [*{(one.trial.allocator, one.trial.schema): one for one in bursts}.values()]
-
-
 def most_even_of_each(bursts: Sequence[Burst]) -> list[Burst]:
     """Return, of each allocator, the burst in which the process that sold least sold most."""
     of_each: dict[str, list[Burst]] = {}
@@ -120,10 +120,8 @@ def most_even_of_each(bursts: Sequence[Burst]) -> list[Burst]:
 
 def _least_sold(burst: Burst) -> int:
     """Return how many tickets the process that sold least was answered with."""
-    sold: Counter[int] = Counter()
-    for attempt, process in zip(burst.history, _processes(burst), strict=True):
-        sold[process] += len(attempt.tickets)
-    return min(sold.values())
+    answered = burst.by_process().values()
+    return min(sum(len(attempt.tickets) for attempt in attempts) for attempts in answered)
 
 
 def sales_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
@@ -132,7 +130,8 @@ def sales_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
         [
             {"allocator": burst.trial.allocator, "process": process, "number": number}
             for burst in bursts
-            for attempt, process in zip(burst.history, _processes(burst), strict=True)
+            for process, attempts in burst.by_process().items()
+            for attempt in attempts
             for number in attempt.tickets
         ],
         columns=["allocator", "process", "number"],
@@ -141,99 +140,55 @@ def sales_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
 
 def purchases_by_process(bursts: Sequence[Burst]) -> pd.DataFrame:
     """Count the purchases that each process answered: a row per burst, a column per process."""
-    counts = [pd.Series(_processes(burst)).value_counts() for burst in bursts]
-    return pd.DataFrame(counts).fillna(0).astype(int).reset_index(drop=True)
-
-
-def _processes(burst: Burst) -> list[int]:
-    """Return which process answered each purchase: 1, 2, … in the order of their ports."""
-    ports = [URL(attempt.url).port or 0 for attempt in burst.history]
-    places = {port: place for place, port in enumerate(sorted({*ports}), 1)}
-    return [places[port] for port in ports]
+    counts = [
+        {process: len(attempts) for process, attempts in burst.by_process().items()}
+        for burst in bursts
+    ]
+    return pd.DataFrame(counts).fillna(0).astype(int)
 
 
 async def run_bursts(
     lab: Lab,
     *allocators: str,
     event: str,
-    total: int,
-    purchases: int,
+    kinds: Sequence[Sequence[int]],
     quantity: int = 8,
     repetitions: int = 1,
     schema: SchemaName | None = None,
     ports: Sequence[int] = (0,),
     trace: Path | None = None,
 ) -> list[Burst]:
-    """Run the same burst *repetitions* times by each allocator, on a reset event; judge each.
+    """Run bursts of each of *kinds*, (purchases, total), *repetitions* times by each allocator.
 
-    Without *schema* each sells on its plainest one.
-    One server process per port takes all repetitions of an allocator; a port that is taken is
-    replaced by a free one. In each burst all purchases overlap.
+    Each burst is on a reset event, and is judged; all its purchases overlap. Without *schema* each
+    allocator sells on its plainest one. One server process per port takes all bursts of an
+    allocator: a start takes longer than most bursts. A port that is taken is replaced by a free
+    one.
     """
-    workload = Workload(event, purchases, quantity, concurrency=purchases)
-    trials = [Trial(name, schema or _schema(name), total, workload) for name in allocators]
+    repeated = [kind for kind in kinds for _ in range(repetitions)]
     at_a_time = max(1, _PROCESSES // len(ports))
     bursts = []
-    with counted("bursts", repetitions * len(trials)) as count:
-        for first in range(0, len(trials), at_a_time):
-            started = trials[first : first + at_a_time]
+    with counted("bursts", len(repeated) * len(allocators)) as count:
+        for first in range(0, len(allocators), at_a_time):
+            started = [
+                (name, schema or ALLOCATORS[name].mechanism.plainest_schema)
+                for name in allocators[first : first + at_a_time]
+            ]
             wanted = [
-                (one.allocator, {"schema": one.schema, "port": port, "trace": trace})
-                for one in started
+                (name, {"schema": its_schema, "port": port, "trace": trace})
+                for name, its_schema in started
                 for port in ports
             ]
             with running_each(lab.url, wanted) as urls:
-                for place, trial in enumerate(started):
-                    its = urls[place * len(ports) : (place + 1) * len(ports)]
-                    for _ in range(repetitions):
-                        bursts.append(await run_trial(lab, its, trial))
+                for place, (name, its_schema) in enumerate(started):
+                    its_urls = urls[place * len(ports) : (place + 1) * len(ports)]
+                    for purchases, total in repeated:
+                        workload = Workload(event, purchases, quantity, concurrency=purchases)
+                        trial = Trial(name, its_schema, total, workload)
+                        bursts.append(await run_trial(lab, its_urls, trial))
                         count()
     _record(bursts)
     return bursts
-
-
-def same_bursts(
-    lab: Lab, event: str, total: int, purchases: int, quantity: int, *, repetitions: int
-) -> Callable[..., Coroutine[Any, Any, list[Burst]]]:
-    """Return `run_bursts` with all of these chosen: what is left is who sells."""
-    return partial(
-        run_bursts,
-        lab,
-        event=event,
-        total=total,
-        purchases=purchases,
-        quantity=quantity,
-        repetitions=repetitions,
-    )
-
-
-async def run_kinds(
-    lab: Lab, allocator: str, kinds: Sequence[Sequence[int]], *, event: str, repetitions: int
-) -> list[Burst]:
-    """Run bursts of several kinds, each given as (purchases, total), *repetitions* times each.
-
-    One server process takes them all: a start takes longer than most bursts.
-    """
-    schema = _schema(allocator)
-    trials = [
-        Trial(allocator, schema, total, Workload(event, purchases, concurrency=purchases))
-        for purchases, total in kinds
-        for _ in range(repetitions)
-    ]
-    bursts = []
-    with (
-        running_services(lab.url, allocator, schema=schema) as urls,
-        counted("bursts", len(trials)) as count,
-    ):
-        for trial in trials:
-            bursts.append(await run_trial(lab, urls, trial))
-            count()
-    _record(bursts)
-    return bursts
-
-
-def _schema(allocator: str) -> SchemaName:
-    return ALLOCATORS[allocator].mechanism.plainest_schema
 
 
 def _record(bursts: Sequence[Burst]) -> None:

@@ -37,11 +37,7 @@ class ByHand:
     def waits(self) -> str:
         """Who waited for whom and how it went on, in words, or that nobody did."""
         told = self.steps[self.steps["result"].str.startswith(("waits", "goes on"))]
-        waits = [
-            f"{session} {result}"
-            for session, result in zip(told["session"], told["result"], strict=True)
-        ]
-        return ", then ".join(waits) or "nobody waits"
+        return ", then ".join(told["session"] + " " + told["result"]) or "nobody waits"
 
 
 async def run_by_hand(lab: Lab, script: str, *, available: int = 1) -> ByHand:
@@ -72,11 +68,9 @@ async def run_by_hand(lab: Lab, script: str, *, available: int = 1) -> ByHand:
                     result = await _settle(lab, sessions, other)
                     if not sessions[other].waits:
                         steps.append((other, "", f"goes on: {result}"))
-        left = {
-            name: lab.connection.execute(_STATEMENTS[name].query) for name in ("pool", "tickets")
-        }
-        [(now_available,)] = left["pool"].fetchall()
-        tickets = pd.DataFrame(left["tickets"].fetchall(), columns=["number", "buyer"])
+        [(now_available,)] = lab.connection.execute(_STATEMENTS["pool"].query)
+        rows = lab.connection.execute(_STATEMENTS["tickets"].query).fetchall()
+        tickets = pd.DataFrame(rows, columns=["number", "buyer"])
     numbered = pd.RangeIndex(1, len(steps) + 1)
     table = pd.DataFrame(steps, columns=["session", "statement", "result"], index=numbered)
     return ByHand(table, now_available, tickets)
@@ -134,11 +128,9 @@ class _Session:
         try:
             cursor = await self.connection.execute(query, self.variables)
             row = await cursor.fetchone() if cursor.description else None
-        except psycopg.ProgrammingError as error:
+        except psycopg.Error as error:
             if error.sqlstate is None:  # it was not sent: a variable is not known, for instance
                 raise ValueError(f"{statement!r} cannot be sent: {error}") from None
-            return f"refused: {error.diag.message_primary} ({error.sqlstate})"
-        except psycopg.Error as error:
             return f"refused: {error.diag.message_primary} ({error.sqlstate})"
         if row is not None:
             names = [column.name for column in cursor.description or ()]

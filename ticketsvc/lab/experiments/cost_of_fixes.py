@@ -64,10 +64,11 @@ async def _sell(
     await asyncio.to_thread(lab.reset, _schema(name), together.event, total)
     one, many = [await run_workload([url], load) for load in (alone, together)]
     verdict = await asyncio.to_thread(lab.audit, _schema(name), together.event, one + many)
+    began_s, ended_s = min(each.sent_s for each in many), max(each.answered_s for each in many)
     return {
         "alone_ms": _typical_ms(one),
         "together_ms": _typical_ms(many),
-        "sold_per_s": _per_s(many),
+        "sold_per_s": sum(each.outcome == "ok" for each in many) / (ended_s - began_s),
         "refused": sum(each.outcome != "ok" for each in one + many),
         "clean": verdict.clean,
     }
@@ -79,8 +80,3 @@ def _schema(name: str) -> SchemaName:
 
 def _typical_ms(history: Sequence[Attempt]) -> float:
     return 1e3 * median(one.answered_s - one.sent_s for one in history)
-
-
-def _per_s(history: Sequence[Attempt]) -> float:
-    began, ended = min(one.sent_s for one in history), max(one.answered_s for one in history)
-    return sum(one.outcome == "ok" for one in history) / (ended - began)

@@ -48,8 +48,19 @@ async def by_purchases(
                 ]
                 damaged, took_ms = await _count_damaged(own, urls, f"{event}-{size}", draws, size)
                 count()
-                kind = {"pool_size": size, "purchases": number, "took_ms": took_ms}
-                rows.append({**kind, **_probability(damaged, repetitions)})
+                low, high = wilson_interval(damaged, repetitions, _CONFIDENCE)
+                rows.append(
+                    {
+                        "pool_size": size,
+                        "purchases": number,
+                        "took_ms": took_ms,
+                        "repetitions": repetitions,
+                        "damaged": damaged,
+                        "probability": damaged / repetitions,
+                        "low": low,
+                        "high": high,
+                    }
+                )
         return rows
 
     kinds = len(purchases) * len(pool_sizes)
@@ -65,7 +76,7 @@ async def _count_damaged(
     urls: Sequence[str],
     event: str,
     draws: Sequence[tuple[float, ...]],
-    pool_size: int = 10,
+    pool_size: int,
 ) -> tuple[int, float]:
     damaged, took_s = 0, []
     for arrivals_s in draws:
@@ -76,14 +87,3 @@ async def _count_damaged(
         damaged += not burst.verdict.clean
         took_s += [one.answered_s - one.sent_s for one in burst.history]
     return damaged, 1e3 * median(took_s)
-
-
-def _probability(damaged: int, repetitions: int) -> dict[str, float]:
-    low, high = wilson_interval(damaged, repetitions, _CONFIDENCE)
-    return {
-        "repetitions": repetitions,
-        "damaged": damaged,
-        "probability": damaged / repetitions,
-        "low": low,
-        "high": high,
-    }

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-MOST = 128  # purchases in one commit, as the service has it
+from ticketsvc.allocators.group_commit import MAX_BATCH
+
 USABLE = 0.7  # of a capacity: above it waits grow steeply
 ONE_BY_ONE = "seconds to sell an event, one purchase per commit"
-BATCHED = f"seconds to sell an event, in batches of {MOST}"
-ALL = f"seconds to sell all on one PostgreSQL, in batches of {MOST}"
+BATCHED = f"seconds to sell an event, in batches of {MAX_BATCH}"
+ALL = f"seconds to sell all on one PostgreSQL, in batches of {MAX_BATCH}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ REQUEST_S = 93e-6
 
 
 def commit_in_turn(
-    arrivals_s: Sequence[float], commit: Callable[[int, float], float], most: int = MOST
+    arrivals_s: Sequence[float], commit: Callable[[int, float], float], most: int = MAX_BATCH
 ) -> pd.DataFrame:
     """Commit purchases in order of arrival, at most *most* at a time, one commit after another.
 
@@ -86,7 +87,7 @@ STADIUM = OnSale("stadium", 70_000, 1, requests=500_000, within_s=60)
 LARGEST = OnSale("largest reported", 2_000_000, 52, requests=3.5e9, within_s=24 * 3600, peak=10)
 
 
-def plan(sale: OnSale, cost: CommitCost, request_s: float = REQUEST_S) -> dict[str, object]:
+def plan(sale: OnSale, cost: CommitCost) -> dict[str, object]:
     """Return what *sale* needs: purchases, cores, and seconds of the database.
 
     The seconds per event assume that all events are alike. Cores are those of the service alone.
@@ -97,10 +98,10 @@ def plan(sale: OnSale, cost: CommitCost, request_s: float = REQUEST_S) -> dict[s
         "on-sale": sale.name,
         "purchases": purchases,
         "requests per second": round(sale.requests_per_s),
-        "cores for requests": math.ceil(sale.requests_per_s * request_s / USABLE),
+        "cores for requests": math.ceil(sale.requests_per_s * REQUEST_S / USABLE),
         ONE_BY_ONE: round(of_event / cost.per_s(1), 2),
-        BATCHED: round(of_event / cost.per_s(MOST), 2),
-        ALL: round(purchases / cost.per_s(MOST), 2),
+        BATCHED: round(of_event / cost.per_s(MAX_BATCH), 2),
+        ALL: round(purchases / cost.per_s(MAX_BATCH), 2),
     }
 
 

@@ -25,8 +25,7 @@ async def traced_burst(
             lab,
             "naive",
             event=event,
-            total=total,
-            purchases=purchases,
+            kinds=[(purchases, total)],
             quantity=quantity,
             trace=trace,
         )

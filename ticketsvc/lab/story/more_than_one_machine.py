@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from ticketsvc.allocators.group_commit import MAX_BATCH
 from ticketsvc.lab.experiments.expansion import MixedSale
 from ticketsvc.lab.experiments.scale import (
     ALL,
     BATCHED,
     LARGEST,
-    MOST,
     ONE_BY_ONE,
     REQUEST_S,
     STADIUM,
@@ -48,7 +48,7 @@ def what_a_commit_costs(cost: CommitCost, batch: int) -> str:
         f"**What this shows.** Fixed: {cost.fixed_s * 1e3:.2f} ms. Each purchase: "
         f"{cost.each_s * 1e6:.1f} µs. So one event sells about {cost.per_s(1):,.0f} purchases a "
         f"second one by one, {cost.per_s(batch):,.0f} in batches of {batch}, and "
-        f"{cost.per_s(MOST):,.0f} in batches of {MOST}, the service's most."
+        f"{cost.per_s(MAX_BATCH):,.0f} in batches of {MAX_BATCH}, the service's most."
     )
 
 
