@@ -78,16 +78,14 @@ def test_a_name_used_twice_is_refused(given: list[str]) -> None:
 def test_shares_are_even_and_complete() -> None:
     spec = LoadSpec("http://h/purchase", ("A", "B", "C"), 8, connections=5, seconds=1.0, limit=7)
     parts = split(spec, 2)
-    assert [part["connections"] for part in parts] == [2, 3]
-    assert sum(part["limit"] for part in parts) == 7
-    assert sorted(parts[0]["bodies"]) == sorted(parts[1]["bodies"]) == sorted(spec.bodies())
-    assert parts[0]["bodies"][0] != parts[1]["bodies"][0]
+    assert [part.connections for part in parts] == [2, 3]
+    assert [part.limit for part in parts] == [3, 4]
+    assert [part.events for part in parts] == [("A", "B", "C"), ("B", "C", "A")]
 
 
 def test_what_workers_count_adds_up() -> None:
     counted = {"sold": 1, "late": 2, "refused": 3, "failed": 4, "in_flight": 5}
     both = [
-        {**counted, "seconds": 1.0, "latencies_us": latencies}
-        for latencies in ([3000, 1000], [2000])
+        {**counted, "seconds": 1.0, "latencies_ms": latencies} for latencies in ([3.0, 1.0], [2.0])
     ]
     assert add_up(both) == LoadResult(2, 1.0, 4, 6, 8, 10, 2.0, 3.0, 3.0)

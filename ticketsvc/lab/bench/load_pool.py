@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.load_spec import LoadResult, LoadSpec
 from ticketsvc.lab.bench.summary import percentile
 
-COUNTED = ("sold", "late", "refused", "failed", "in_flight")
+_COUNTED = ("sold", "late", "refused", "failed", "in_flight")
 
 
 def worker_count() -> int:
@@ -34,7 +34,7 @@ class LoadPool:
         """
         workers = self._workers[: spec.connections]
         for share, worker in zip(split(spec, len(workers)), workers, strict=True):
-            _send(worker, json.dumps(share))
+            _send(worker, json.dumps(asdict(share)))
         for worker in workers:
             _receive(worker)  # its connections are open
         for worker in workers:
@@ -48,58 +48,48 @@ def load_pool() -> Iterator[LoadPool]:
     with contextlib.ExitStack() as stack:
         workers = []
         for _ in range(worker_count()):
-            worker = _spawn()
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "ticketsvc.lab.bench.load_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C reaches this process, which ends its workers
+            )
             stack.callback(worker.communicate)
             stack.callback(worker.kill)
             workers.append(worker)
         yield LoadPool(workers)
 
 
-def split(spec: LoadSpec, parts: int) -> list[dict[str, Any]]:
+def split(spec: LoadSpec, parts: int) -> list[LoadSpec]:
     """Split *spec* as evenly as possible; each part begins with another event."""
-    whole = asdict(spec) | {"bodies": spec.bodies()}
-    del whole["events"]
-    bodies = whole["bodies"]
+    events = spec.events
     return [
-        whole
-        | {
-            "connections": _even(spec.connections, parts, part),
-            "limit": None if spec.limit is None else _even(spec.limit, parts, part),
-            "bodies": bodies[part * len(bodies) // parts :] + bodies[: part * len(bodies) // parts],
-        }
+        replace(
+            spec,
+            connections=_even(spec.connections, parts, part),
+            limit=None if spec.limit is None else _even(spec.limit, parts, part),
+            events=events[part * len(events) // parts :] + events[: part * len(events) // parts],
+        )
         for part in range(parts)
     ]
 
 
 def add_up(counted: Sequence[dict[str, Any]]) -> LoadResult:
     """Return the sum of what the workers counted, and percentiles of all latencies."""
-    counts = {name: sum(one[name] for one in counted) for name in COUNTED}
-    latencies = sorted(latency for one in counted for latency in one["latencies_us"])
-    percentiles: dict[str, Any] = {
-        f"p{share}_ms": None if at is None else at / 1000
-        for share in (50, 95, 99)
-        for at in [percentile(latencies, share / 100)]
-    }
+    latencies = sorted(latency for one in counted for latency in one["latencies_ms"])
     return LoadResult(
+        **{name: sum(one[name] for one in counted) for name in _COUNTED},
         seconds=max(one["seconds"] for one in counted),
-        **counts,
-        **percentiles,
+        p50_ms=percentile(latencies, 0.50),
+        p95_ms=percentile(latencies, 0.95),
+        p99_ms=percentile(latencies, 0.99),
     )
 
 
 def _even(whole: int, parts: int, part: int) -> int:
     return (part + 1) * whole // parts - part * whole // parts
-
-
-def _spawn() -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "ticketsvc.lab.bench.load_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C reaches this process, which then ends its workers
-    )
 
 
 def _send(worker: "subprocess.Popen[str]", line: str) -> None:

@@ -1,10 +1,6 @@
 """What a load generator is asked to do, and what it counted."""
 
-import json
 from dataclasses import dataclass
-
-KEY_PLACE = "key-goes-here"
-"""The placeholder in a prepared request that each request's own key replaces."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +19,6 @@ class LoadSpec:
     seconds: float
     limit: int | None = None
     keys: bool = False
-
-    def bodies(self) -> list[str]:
-        """Return one request body per event."""
-        return [
-            json.dumps({"userId": "bench", "eventId": event, "quantity": self.quantity})
-            for event in self.events
-        ]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ It speaks HTTP over plain sockets: a whole client would cost more than the servi
 """
 
 import asyncio
-import contextlib
+import functools
 import json
 import re
 import sys
@@ -17,14 +17,13 @@ from itertools import cycle
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from ticketsvc.lab.bench.load_spec import KEY_PLACE
+from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.service.event_loop import new_event_loop
 
-_KEY_PLACE = KEY_PLACE.encode()
+_KEY_PLACE = b"key-goes-here"  # in a prepared request: each request's own key replaces it
 _DRAIN_S = 15.0
 _RECONNECT_S = 0.05
 _CONNECT_TIMEOUT_S = 5.0
-_MAX_KNOWN_HEADS = 1000
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -42,43 +41,34 @@ class Head:
         self.closes = _CLOSE.search(head) is not None
 
 
+_read_head = functools.lru_cache(1000)(Head)  # heads repeat while the second lasts
+
+
 class LoadClients:
     """What all clients of this worker share: the requests, the clock, the counts."""
 
-    def __init__(self, requests: list[bytes], limit: int | None, keys: bool) -> None:
-        self._requests: Iterator[bytes] = cycle(requests)
-        self._keys = keys
-        self._left = limit
-        self._heads: dict[bytes, Head] = {}
+    def __init__(self, spec: LoadSpec) -> None:
+        self._requests: Iterator[bytes] = cycle(requests_for(spec))
+        self._keys = spec.keys
+        self._left = spec.limit
         self.deadline = float("inf")
-        self.sold = self.late = self.refused = self.failed = self.lost = 0
+        self.sent = self.sold = self.late = self.refused = self.failed = 0
         self.latencies_s: list[float] = []
-        self.waiting = 0
-        self.idle = asyncio.Event()
-        self.spent = asyncio.Event()
 
-    def head(self, text: bytes) -> Head:
-        """Return what *text* says. Heads repeat while the second lasts: each is read once."""
-        known = self._heads.get(text)
-        if known is None:
-            if len(self._heads) >= _MAX_KNOWN_HEADS:
-                self._heads.clear()
-            known = self._heads[text] = Head(text)
-        return known
+    def ended(self, now: float) -> bool:
+        """Return whether no further request is sent."""
+        return now >= self.deadline or self._left == 0
 
-    def next_request(self, now: float) -> bytes | None:
-        """Return the next request to send; None at the end."""
-        if now >= self.deadline or self._left == 0:
-            return None
+    def next_request(self) -> bytes:
+        """Return the next request to send."""
         if self._left is not None:
             self._left -= 1
-        self.waiting += 1
+        self.sent += 1
         request = next(self._requests)
         return request.replace(_KEY_PLACE, uuid.uuid4().hex.encode()) if self._keys else request
 
     def count(self, success: bool, sent_s: float, now: float) -> None:
         """Count an answer."""
-        self.waiting -= 1
         if not success:
             self.refused += 1
         elif now > self.deadline:
@@ -87,24 +77,17 @@ class LoadClients:
             self.sold += 1
             self.latencies_s.append(now - sent_s)
 
-    def look_for_end(self) -> None:
-        """Set the events once no request is waited for."""
-        if self.waiting == 0:
-            self.idle.set()
-            if self._left == 0:
-                self.spent.set()
-
 
 class Client(asyncio.Protocol):
-    """One connection: send, wait for the whole answer, send again."""
+    """One connection: send, wait for the whole answer, send again; close it at the end."""
+
+    transport: asyncio.Transport
 
     def __init__(self, clients: LoadClients) -> None:
         self._clients = clients
         self._received = b""
         self._sent_s = 0.0
-        self._busy = False
         self.closed = asyncio.Event()
-        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
@@ -112,76 +95,64 @@ class Client(asyncio.Protocol):
 
     def send(self, now: float) -> None:
         """Send the next request, if there is one."""
-        request = self._clients.next_request(now)
-        if request is None:
-            self._clients.look_for_end()
-        elif self.transport is not None:
-            self._busy = True
+        if self._clients.ended(now):
+            self.transport.close()
+        else:
             self._sent_s = now
-            self.transport.write(request)
+            self.transport.write(self._clients.next_request())
 
     def data_received(self, data: bytes) -> None:
         """Count the answer and send again once it is whole."""
         if self._received:
             data = self._received + data
         end = data.find(b"\r\n\r\n")
-        head = self._clients.head(data[:end]) if end >= 0 else None
+        head = _read_head(data[:end]) if end >= 0 else None
         if head is None or not (
             data.endswith(b"0\r\n\r\n") if head.chunked else len(data) >= head.length
         ):
             self._received = data
             return
         self._received = b""
-        self._busy = False
         now = time.monotonic()
         self._clients.count(head.success, self._sent_s, now)
-        if head.closes and self.transport is not None:
-            self._clients.look_for_end()
+        if head.closes:
             self.transport.close()
         else:
             self.send(now)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count a request whose answer is lost: it may have happened."""
-        if self._busy:
-            self._busy = False
-            self._clients.lost += 1
-            self._clients.waiting -= 1
-            self._clients.look_for_end()
+        """Say so: a request whose answer is lost may have happened."""
         self.closed.set()
 
 
-def requests_for(url: str, bodies: list[str], keys: bool) -> list[bytes]:
-    """Return a request to *url* per body, with a placeholder for its key if *keys*."""
-    parts = urlsplit(url)
-    header = f"Idempotency-Key: {KEY_PLACE}\r\n" if keys else ""
+def requests_for(spec: LoadSpec) -> list[bytes]:
+    """Return a request per event of *spec*, with a placeholder for its key if it has keys."""
+    parts = urlsplit(spec.url)
+    key = b"Idempotency-Key: %b\r\n" % _KEY_PLACE if spec.keys else b""
+    head = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+    bodies = [
+        json.dumps({"userId": "bench", "eventId": event, "quantity": spec.quantity}).encode()
+        for event in spec.events
+    ]
     return [
-        (
-            f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-            f"{header}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
+        b"%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        % (head.encode(), key, len(body), body)
         for body in bodies
     ]
 
 
-async def run_load(share: dict[str, Any]) -> dict[str, Any]:
-    """Run a worker's *share* of a load, and return the counts."""
-    url = share["url"]
-    clients = LoadClients(
-        requests_for(url, share["bodies"], share["keys"]), share["limit"], share["keys"]
-    )
-    opened = await asyncio.gather(*(_connect(url, clients) for _ in range(share["connections"])))
+async def run_load(spec: LoadSpec) -> dict[str, Any]:
+    """Run a worker's share of a load, and return the counts."""
+    clients = LoadClients(spec)
+    opened = await asyncio.gather(*(_connect(spec.url, clients) for _ in range(spec.connections)))
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     began = time.monotonic()
-    clients.deadline = began + share["seconds"]
-    tasks = [asyncio.create_task(_keep_sending(url, clients, one)) for one in opened]
-    await _wait_at_most(share["seconds"], clients.spent)
-    seconds = min(time.monotonic() - began, share["seconds"])
-    if clients.waiting:
-        clients.idle.clear()
-        await _wait_at_most(_DRAIN_S, clients.idle)
-    for task in tasks:
+    clients.deadline = began + spec.seconds
+    tasks = [asyncio.create_task(_keep_sending(spec.url, clients, one)) for one in opened]
+    _, unanswered = await asyncio.wait(tasks, timeout=spec.seconds + _DRAIN_S)
+    seconds = min(time.monotonic() - began, spec.seconds)
+    for task in unanswered:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return {
@@ -189,18 +160,14 @@ async def run_load(share: dict[str, Any]) -> dict[str, Any]:
         "late": clients.late,
         "refused": clients.refused,
         "failed": clients.failed,
-        "in_flight": clients.lost + clients.waiting,
+        "in_flight": clients.sent - clients.sold - clients.late - clients.refused,
         "seconds": seconds,
-        "latencies_us": [round(1e6 * latency) for latency in clients.latencies_s],
+        "latencies_ms": [round(1e3 * latency, 3) for latency in clients.latencies_s],
     }
 
 
-async def _wait_at_most(seconds: float, event: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-
-
 async def _connect(url: str, clients: LoadClients) -> Client | None:
+    """Return a client that is connected, or None after a pause."""
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     port = parts.port or 80
@@ -211,22 +178,22 @@ async def _connect(url: str, clients: LoadClients) -> Client | None:
             )
     except (OSError, TimeoutError):
         clients.failed += 1
+        await asyncio.sleep(_RECONNECT_S)
         return None
     return client
 
 
 async def _keep_sending(url: str, clients: LoadClients, client: Client | None) -> None:
-    """Keep one client busy until the deadline; replace it when its connection breaks."""
+    """Keep one client busy until the end; replace it when its connection breaks."""
     try:
-        while time.monotonic() < clients.deadline:
-            if client is None:
-                await asyncio.sleep(_RECONNECT_S)
-            else:
+        while not clients.ended(time.monotonic()):
+            client = client or await _connect(url, clients)
+            if client is not None:
                 client.send(time.monotonic())
                 await client.closed.wait()
-            client = await _connect(url, clients)
+                client = None
     finally:
-        if client is not None and client.transport is not None:
+        if client is not None:
             client.transport.abort()
 
 
@@ -234,7 +201,7 @@ def main() -> None:
     """Run one load after the other, until there is no further line."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         for line in iter(sys.stdin.readline, ""):
-            print(json.dumps(runner.run(run_load(json.loads(line)))), flush=True)
+            print(json.dumps(runner.run(run_load(LoadSpec(**json.loads(line))))), flush=True)
 
 
 if __name__ == "__main__":
