@@ -92,7 +92,7 @@ def test_clients_and_ledger_agree(bench, case):
     """Tickets sold beforehand are not counted; several workers are one candidate."""
     assert len(bench.servers[WORKERS].processes) >= 3  # one that watches over two
     [one] = bench.run([case], 1)
-    assert (one.audit, one.violations) == ("clean", ())
+    assert one.violations == ()
     confirmed = one.result.sold + one.result.late
     assert confirmed <= one.issued_purchases <= confirmed + one.result.in_flight
 
@@ -102,7 +102,6 @@ def test_a_sale_that_no_client_made_is_a_violation(bench):
     server = bench.servers[WORKERS]
     events = server.database.make_events(1)
     one = run_audited(BenchCase(WORKERS, 1), server, PoolWithAStranger(bench.pool), 0.3, events)
-    assert one.audit == "violated"
     assert "the ledger holds" in one.violations[0]
     assert one.goodput_per_s is None
 

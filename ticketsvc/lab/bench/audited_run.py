@@ -1,8 +1,6 @@
 """Run one case once: fresh events, load, what it cost, and whether the ledger agrees."""
 
-from dataclasses import replace
-
-from ticketsvc.lab.bench.database import BenchDatabase, first_violations
+from ticketsvc.lab.bench.database import first_violations
 from ticketsvc.lab.bench.load_pool import LoadPool
 from ticketsvc.lab.bench.load_spec import LoadSpec
 from ticketsvc.lab.bench.meter import metering
@@ -17,9 +15,10 @@ NO_EVENT = "bench"
 def run_audited(
     case: BenchCase, server: Server, pool: LoadPool, seconds: float, events: tuple[str, ...] = ()
 ) -> Measurement:
-    """Load *server* for *seconds*, then judge the ledger.
+    """Load *server* for *seconds*, then judge the ledger, and compare it with the clients' count.
 
-    *events*: those to sell; fresh ones are made when none are given.
+    *events*: those to sell; fresh ones are made when none are given. The issued tickets count, not
+    the pool's number.
     """
     database = server.database
     if database is not None and not events:
@@ -35,30 +34,13 @@ def run_audited(
     sold_before = database.sold(events) if database else 0
     with metering(database, server.processes) as costs:
         result = pool.run(spec)
-    measurement = Measurement(case, result, "sells nothing")
-    purchases = result.sold
-    if database is not None:
-        measurement = _audited(measurement, database, events, sold_before)
-        purchases = measurement.issued_purchases or 0
-    return replace(measurement, costs=costs.per_purchase(purchases), events=events)
-
-
-def _audited(
-    measurement: Measurement, database: BenchDatabase, events: tuple[str, ...], sold_before: int
-) -> Measurement:
-    """Judge the ledger, and compare it with what the clients counted.
-
-    The issued tickets count, not the pool's number.
-    """
+    if database is None:
+        return Measurement(case, result, costs=costs.per_purchase(result.sold))
     verdicts = database.judge(events)
-    issued = sum(verdict.issued for verdict in verdicts) - sold_before
-    purchases = issued // measurement.case.quantity
+    purchases = (sum(verdict.issued for verdict in verdicts) - sold_before) // case.quantity
     violations = first_violations(verdicts)
-    if difference := disagreement(measurement.result, purchases):
+    if difference := disagreement(result, purchases):
         violations.append(difference)
-    return replace(
-        measurement,
-        audit="violated" if violations else "clean",
-        violations=tuple(violations),
-        issued_purchases=purchases,
+    return Measurement(
+        case, result, tuple(violations), purchases, costs.per_purchase(purchases), events
     )

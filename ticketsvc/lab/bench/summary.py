@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from ticketsvc.lab.bench.load_spec import LoadResult
 from ticketsvc.lab.bench.plan import REFERENCE, BenchCase
-
-Audit = Literal["clean", "violated", "sells nothing"]
 
 MEDIANS = (
     "p50_ms",
@@ -30,7 +28,6 @@ class Measurement:
 
     case: BenchCase
     result: LoadResult
-    audit: Audit
     violations: tuple[str, ...] = ()
     issued_purchases: int | None = None
     costs: Mapping[str, float | None] = field(default_factory=dict)
@@ -39,30 +36,23 @@ class Measurement:
     @property
     def goodput_per_s(self) -> float | None:
         """Purchases sold per second; None when the audit found a violation or nothing was sold."""
-        if self.audit == "violated" or not self.result.sold:
+        if self.violations or not self.result.sold:
             return None
         return self.result.sold / self.result.seconds
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON."""
+        found = {**asdict(self.result), **self.costs}
         shown = self.goodput_per_s is not None
         return {
             **_case_columns(self.case),
-            "audit": self.audit,
+            **found,
+            "audit": _audit(self.case, self.violations),
             "violations": list(self.violations),
             "goodput_per_s": self.goodput_per_s,
-            "sold": self.result.sold,
-            "seconds": self.result.seconds,
             "issued_purchases": self.issued_purchases,
-            "refused": self.result.refused,
-            "failed": self.result.failed,
-            "in_flight": self.result.in_flight,
-            **{name: self._figure(name) if shown else None for name in MEDIANS},
+            **{name: found.get(name) if shown else None for name in MEDIANS},
         }
-
-    def _figure(self, name: str) -> float | None:
-        value: float | None = self.costs.get(name) if name in self.costs else None
-        return getattr(self.result, name, value)
 
 
 def percentile(ascending: Sequence[float], share: float) -> float | None:
@@ -93,8 +83,8 @@ def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
 
     A case has no figure when any of its repetitions has a violation. *of_noop*: to our service
     without a database; *of_bare*: to the least that aiohttp can do; both under the same
-    connections, quantity and workers. *of_range*: to the allocator `range` under the same load,
-    durability and workers.
+    connections and quantity. *of_range*: to the allocator `range` under the same load and
+    durability.
     """
     by_case: dict[BenchCase, list[Measurement]] = {}
     for one in measurements:
@@ -113,11 +103,10 @@ def _row(case: BenchCase, several: Sequence[Measurement]) -> dict[str, Any]:
     rates = [row["goodput_per_s"] for row in found]
     known = [] if None in rates else rates
     violations = [each for one in several for each in one.violations]
-    violated = any(one.audit == "violated" for one in several)
     return {
         **_case_columns(case),
         "repetitions": len(several),
-        "audit": "violated" if violated else found[0]["audit"],
+        "audit": _audit(case, violations),
         "violations": violations,
         "goodput_per_s": median(known) if known else None,
         "goodput_min": min(known, default=None),
@@ -149,6 +138,14 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
+def _audit(case: BenchCase, violations: Sequence[str]) -> str:
+    return "violated" if violations else "clean" if case.candidate.sells else "sells nothing"
+
+
+def _same_answers(other: BenchCase, case: BenchCase) -> bool:
+    return (other.connections, other.quantity) == (case.connections, case.quantity)
+
+
 def _is_noop_of(other: BenchCase, case: BenchCase) -> bool:
     return case.candidate.ours and other.candidate.kind == "noop" and _same_answers(other, case)
 
@@ -157,22 +154,11 @@ def _is_bare_of(other: BenchCase, case: BenchCase) -> bool:
     return other.candidate.kind == "bare_noop" and _same_answers(other, case)
 
 
-def _same_answers(other: BenchCase, case: BenchCase) -> bool:
-    return (other.connections, other.quantity, other.candidate.workers) == (
-        case.connections,
-        case.quantity,
-        case.candidate.workers,
-    )
-
-
 def _is_reference_of(other: BenchCase, case: BenchCase) -> bool:
     mine, theirs = case.candidate, other.candidate
     return (
-        theirs.name == REFERENCE
-        and not theirs.keys
-        and theirs.kind == "allocator"
+        (theirs.name, theirs.kind, theirs.keys) == (REFERENCE, "allocator", False)
         and other.load == case.load
-        and (not mine.ours or theirs.workers == mine.workers)
         and (mine.kind != "allocator" or theirs.durable == mine.durable)
     )
 
@@ -183,8 +169,3 @@ _RATIOS: Mapping[str, Callable[[BenchCase, BenchCase], bool]] = {
     "of_range": _is_reference_of,
 }
 """With what the goodput of a case is compared."""
-
-
-def clean(row: Mapping[str, Any]) -> bool:
-    """Return whether a row has a figure, and no audit found a violation."""
-    return row["audit"] != "violated" and row["goodput_per_s"] is not None
