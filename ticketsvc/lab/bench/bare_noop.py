@@ -6,20 +6,13 @@ handler on aiohttp and uvloop could reach at most.
 
 import asyncio
 import json
-import sys
 
 from aiohttp import web
 
-from ticketsvc.lab.workload.services import Service, spawn
 from ticketsvc.service.event_loop import new_event_loop
 from ticketsvc.service.stopping import stop_requests
 
 _ANSWER = json.dumps({"success": True, "tickets": list(range(1, 9))}).encode()
-
-
-def spawn_bare_noop() -> Service:
-    """Start the process; call `await_ready` before it is used. It ends when `stop` is called."""
-    return spawn([sys.executable, "-m", "ticketsvc.lab.bench.bare_noop"], {})
 
 
 async def purchase(_: web.Request) -> web.Response:

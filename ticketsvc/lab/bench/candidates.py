@@ -1,12 +1,14 @@
 """Choose the candidates: allocators by name, the no-ops, peers by address."""
 
+import ipaddress
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.bench.plan import BARE_NOOP, NOOP, Candidate
-from ticketsvc.lab.bench.servers import require_loopback
+from ticketsvc.lab.workload.plan import purchase_url
 
 
 def our_candidates(
@@ -39,7 +41,8 @@ def peer_candidates(urls: Sequence[str]) -> list[Candidate]:
     found = []
     for given in urls:
         name, url = _named(given)
-        found.append(Candidate(name, "peer", url=require_loopback(url, f"--peer-url {url!r}")))
+        _require_loopback(url)
+        found.append(Candidate(name, "peer", url=url))
     names = [one.name for one in found]
     for name in names:
         if names.count(name) > 1 or name in ALLOCATORS or name in (NOOP, BARE_NOOP):
@@ -52,3 +55,21 @@ def _named(given: str) -> tuple[str, str]:
     if equals and "/" not in name and name.strip():
         return name.strip(), url
     return f"peer {given.partition('://')[2].rpartition('@')[2].strip('/')}", given
+
+
+def _require_loopback(url: str) -> None:
+    """Raise `UsageError` when *url* leads to another machine.
+
+    Load is for one's own machine: the host must resolve to loopback addresses only.
+    """
+    try:
+        address = purchase_url(url)
+        host = address.host or ""
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, address.port or 80)}
+        near = all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
+    except (UsageError, OSError, ValueError):
+        raise UsageError(f"--peer-url {url!r}: must look like http://127.0.0.1:3100") from None
+    if not near or address.scheme != "http":
+        raise UsageError(
+            f"--peer-url {url!r}: only http on a loopback address, 127.0.0.1 or localhost"
+        )

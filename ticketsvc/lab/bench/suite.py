@@ -68,22 +68,15 @@ def open_bench(
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(load_pool())
         database = stack.enter_context(scratch_database(conninfo, "bench"))
-        peer_database = stack.enter_context(_opened(*peers_at)) if peers_at else None
+        peer_database = None
+        if peers_at:
+            peer_database = stack.enter_context(contextlib.closing(BenchDatabase(*peers_at)))
+            stack.callback(peer_database.remove)
         servers = stack.enter_context(running(candidates, database, pool_size, peer_database))
         for candidate, server in servers.items():
             purchases = _WARM_UP_PURCHASES * pool_size * candidate.workers
             _warm_up(server, pool, purchases, keys=candidate.keys)
         yield Bench(servers, pool, seconds)
-
-
-@contextlib.contextmanager
-def _opened(conninfo: str, schema: str) -> Iterator[BenchDatabase]:
-    database = BenchDatabase(conninfo, schema)
-    try:
-        yield database
-    finally:
-        database.remove()
-        database.close()
 
 
 def _warm_up(server: Server, pool: LoadPool, purchases: int, *, keys: bool) -> None:
