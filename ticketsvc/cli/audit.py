@@ -18,7 +18,7 @@ from ticketsvc.cli.root import (
 )
 from ticketsvc.cli.verdicts import audit_schemas, print_verdicts
 from ticketsvc.errors import NoDatabase, TicketsvcError, UsageError
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from ticketsvc.lab.workload.history import Attempt
@@ -123,6 +123,6 @@ def _chosen_events(event: str | None, history: "list[Attempt] | None") -> list[s
 
 def _no_schema(database_url: str | None) -> str:
     found = "the database has neither schema original nor fixed: "
-    if database_url or load_settings().database_url is not None:
+    if database_url or DatabaseSettings.load().database_url is not None:
         return found + "name the schema of your tables with --schema"
     return found + "run `python3 run.py seed`"

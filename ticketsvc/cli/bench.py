@@ -11,7 +11,7 @@ from ticketsvc.cli.console import complain, print_facts, print_table, progress
 from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
 from ticketsvc.cli.root import Finite, as_json_option, count_option, durable_option, ticketsvc
 from ticketsvc.errors import UsageError
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import DatabaseSettings
 
 _COLUMNS = {  # the heading, and the digits of a fraction
     "candidate": ("candidate", 0),
@@ -138,10 +138,10 @@ def _server() -> Iterator[str]:
     from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import fresh_database, kept_database
 
-    settings = load_settings()
+    settings = DatabaseSettings.load()
     folder = home(settings.home)
     running = settings.database_url or find_kept(folder, binaries_folder=settings.postgres_bin)
-    with (kept_database if running else fresh_database)(settings) as conninfo:
+    with (kept_database if running else fresh_database)() as conninfo:
         yield conninfo
 
 

@@ -12,7 +12,7 @@ import click
 
 from ticketsvc.cli.root import as_json_option, ticketsvc
 from ticketsvc.errors import NoDatabase, UsageError
-from ticketsvc.settings import Settings, load_settings
+from ticketsvc.settings import DatabaseSettings
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def connected(
         if database_url:
             conninfo = check_server(database_url)
         else:
-            conninfo = stack.enter_context(kept_database(load_settings()))
+            conninfo = stack.enter_context(kept_database())
         if prepare:
             prepare_schemas(conninfo, recreate=recreate)
         yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
@@ -103,7 +103,7 @@ def psql(arguments: tuple[str, ...]) -> None:
     from ticketsvc.database.home import home
 
     address = _running_url()
-    settings = load_settings()
+    settings = DatabaseSettings.load()
     program = find_binaries(settings.postgres_bin, home(settings.home)).program("psql")
     raise click.exceptions.Exit(_run_psql(program, address, list(arguments)))
 
@@ -132,7 +132,7 @@ def _running_url() -> str:
     from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import check_server
 
-    settings = load_settings()
+    settings = DatabaseSettings.load()
     if settings.database_url is not None:
         return check_server(settings.database_url.get_secret_value())
     server = find_kept(home(settings.home), binaries_folder=settings.postgres_bin)
@@ -141,8 +141,8 @@ def _running_url() -> str:
     return server.url
 
 
-def _without_database_url(command: str) -> Settings:
-    settings = load_settings()
+def _without_database_url(command: str) -> DatabaseSettings:
+    settings = DatabaseSettings.load()
     if settings.database_url is not None:
         raise UsageError(
             f"{command} is about the embedded server: unset DATABASE_URL, which names another"

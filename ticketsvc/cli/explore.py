@@ -22,7 +22,6 @@ from ticketsvc.cli.root import (
 from ticketsvc.cli.scenario_output import print_counts
 from ticketsvc.errors import UsageError
 from ticketsvc.purchases import QUANTITY_RULE, is_quantity
-from ticketsvc.settings import load_settings
 
 if TYPE_CHECKING:
     from ticketsvc.lab.explore.cases import Case
@@ -149,7 +148,7 @@ def explore(
         raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
     held = mechanism.safe if hold_commits is None else hold_commits
     case = Case(allocator, used, buyers, total, quantity, together, held)
-    with kept_database(load_settings()) as url:
+    with kept_database() as url:
         if replay is not None:
             _replay(url, case, replay, as_json)
         with counter("schedules") as advance:

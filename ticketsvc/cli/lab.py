@@ -12,7 +12,6 @@ import click
 from ticketsvc.cli.db import prepare_schemas
 from ticketsvc.cli.root import ticketsvc
 from ticketsvc.interrupts import postponed
-from ticketsvc.settings import load_settings
 
 _LOOK_EVERY_S = 0.2
 _STOP_TIMEOUT_S = 15  # JupyterLab shuts its kernels down first
@@ -30,7 +29,7 @@ def lab(arguments: tuple[str, ...]) -> None:
     from ticketsvc.database.locate import kept_database
     from ticketsvc.lab import jupyter
 
-    with kept_database(load_settings()) as conninfo:
+    with kept_database() as conninfo:
         prepare_schemas(conninfo)
         environment = {**os.environ, "DATABASE_URL": conninfo}
         paths = [str(Path(jupyter.__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH")]

@@ -16,7 +16,7 @@ from ticketsvc.cli.db import prepare_schemas
 from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
 from ticketsvc.cli.root import as_json_option, refuse_options, ticketsvc
 from ticketsvc.errors import UsageError
-from ticketsvc.settings import ROOT, load_settings
+from ticketsvc.settings import ROOT
 
 
 @ticketsvc.command()
@@ -224,7 +224,7 @@ def _databases(*, two: bool) -> Iterator[tuple[str, str | None]]:
     from ticketsvc.database.scratch import scratch_database
 
     with (
-        fresh_database(load_settings()) as first,
+        fresh_database() as first,
         _environment(DATABASE_URL=first),
         contextlib.ExitStack() as stack,
     ):

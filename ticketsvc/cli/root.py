@@ -54,7 +54,7 @@ scenario_argument = click.argument("scenario", metavar="[FILE.toml]", required=F
 
 
 class Command(click.Command):
-    """A command that refuses an option without a value: `--event ""`."""
+    """A command that refuses an option without a value: `--event ""`, `--host " "`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; raise `UsageError` that names the empty option."""
@@ -66,7 +66,8 @@ class Command(click.Command):
 
 
 def _is_empty(value: Any) -> bool:
-    return value == "" or (isinstance(value, list) and "" in value)
+    every = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and not one.strip() for one in every)
 
 
 class Group(click.Group):

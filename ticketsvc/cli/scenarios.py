@@ -19,7 +19,7 @@ from ticketsvc.cli.scenario_output import (
     remarks,
 )
 from ticketsvc.errors import NoDatabase, UsageError
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from ticketsvc.lab.explore.fixes import TriedFix
@@ -77,7 +77,7 @@ def explore_file(
     other = open_scenario(compare, counts, isolation) if compare else None
     search["hold_commits"] = hold_commits
     tried: list[TriedFix] = []
-    with kept_database(load_settings()) as url:
+    with kept_database() as url:
         if replay is not None:
             try:
                 _replay(url, scenario, replay, hold_commits, as_json)
@@ -162,7 +162,7 @@ def stress_file(file: Path, *, clients: int | None, repeat: int, as_json: bool) 
     if clients is not None:
         first = scenario.client[0].model_copy(update={"count": clients})
         scenario = scenario.model_copy(update={"client": (first, *scenario.client[1:])})
-    with kept_database(load_settings()) as url, progress("bursts", repeat) as advance:
+    with kept_database() as url, progress("bursts", repeat) as advance:
         bursts = run_async(run_bursts(url, scenario, repeat=repeat, on_burst=advance))
     if as_json:
         print(json.dumps([burst.as_dict() for burst in bursts]))
@@ -185,7 +185,7 @@ def audit_file(file: Path, database_url: str | None, *, as_json: bool) -> NoRetu
     from ticketsvc.lab.scenarios.sandbox import audit_database
 
     scenario = open_scenario(file)
-    settings = load_settings()
+    settings = DatabaseSettings.load()
     url = database_url or (settings.database_url and settings.database_url.get_secret_value())
     if not url:
         raise UsageError("audit of a scenario needs --database-url, or DATABASE_URL")

@@ -20,7 +20,7 @@ from ticketsvc.cli.root import (
     schema_of,
     ticketsvc,
 )
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import Settings
 
 
 class _Serve(Command):
@@ -76,7 +76,7 @@ def serve(
 
     mechanism = chosen_mechanism(allocator or DEFAULT_ALLOCATOR)
     served = schema_of(mechanism, schema)
-    settings = load_settings(host=host, port=port, pool_size=pool_size)
+    settings = Settings.load(host=host, port=port, pool_size=pool_size)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("ticketsvc").setLevel(logging.INFO)
     logging.getLogger("ticketsvc.access").setLevel(logging.INFO if access_log else logging.WARNING)
@@ -96,7 +96,7 @@ def serve(
             )
         sys.stdout.flush()
 
-    with kept_database(settings) as owner:
+    with kept_database() as owner:
         if settings.database_url is not None:
             check_pooler(owner, settings.pooler)
         prepare_schemas(owner)

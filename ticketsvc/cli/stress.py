@@ -21,7 +21,7 @@ from ticketsvc.cli.root import (
     ticketsvc,
 )
 from ticketsvc.errors import UsageError
-from ticketsvc.settings import ROOT, load_settings
+from ticketsvc.settings import ROOT, ListenSettings
 
 if TYPE_CHECKING:
     from ticketsvc.lab.workload.history import Attempt
@@ -107,7 +107,7 @@ def stress(
     from ticketsvc.lab.workload.history import Attempt, recording, summarise
     from ticketsvc.lab.workload.plan import Workload, purchase_url
 
-    targets = urls or (f"http://127.0.0.1:{load_settings().port}",)
+    targets = urls or (f"http://127.0.0.1:{ListenSettings.load().port}",)
     for target in targets:
         purchase_url(target)
     if keys is None:

@@ -2,41 +2,41 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ticketsvc.database.embedded import start_temporary
+from ticketsvc.database.embedded import EmbeddedServer, start_temporary
 from ticketsvc.database.home import home
 from ticketsvc.database.kept import start_kept
 from ticketsvc.errors import NoDatabase, UsageError
-from ticketsvc.settings import Settings
+from ticketsvc.settings import DatabaseSettings
 
 OLDEST_SERVER_VERSION = 150_000
 
 
-@contextlib.contextmanager
-def kept_database(settings: Settings) -> Iterator[str]:
+def kept_database() -> contextlib.AbstractContextManager[str]:
     """Return the address of the database that commands share, whose contents last.
 
     That is `DATABASE_URL` when it is set. Otherwise it is the kept embedded server, started for
     as long as the block lasts if no other command runs it.
     """
-    if settings.database_url is not None:
-        yield check_server(settings.database_url.get_secret_value())
-        return
-    with start_kept(home(settings.home), binaries_folder=settings.postgres_bin) as server:
-        yield server.url
+    return _database(lambda of: start_kept(home(of.home), binaries_folder=of.postgres_bin))
+
+
+def fresh_database() -> contextlib.AbstractContextManager[str]:
+    """Return a database for one run: `DATABASE_URL` when set, else an empty server of our own."""
+    return _database(lambda of: start_temporary(binaries_folder=of.postgres_bin))
 
 
 @contextlib.contextmanager
-def fresh_database(settings: Settings) -> Iterator[str]:
-    """Return a database for one run: `DATABASE_URL` when set, else an empty server of our own."""
+def _database(start: Callable[[DatabaseSettings], EmbeddedServer]) -> Iterator[str]:
+    settings = DatabaseSettings.load()
     if settings.database_url is not None:
         yield check_server(settings.database_url.get_secret_value())
         return
-    with start_temporary(binaries_folder=settings.postgres_bin) as server:
+    with start(settings) as server:
         yield server.url
 
 

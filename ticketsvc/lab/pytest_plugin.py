@@ -80,9 +80,8 @@ class RaceTest(pytest.Item):
 
 def _database(config: pytest.Config) -> str:
     from ticketsvc.database.locate import fresh_database
-    from ticketsvc.settings import load_settings
 
     if _DATABASE not in config.stash:
         stack = config.stash[_OPEN] = ExitStack()
-        config.stash[_DATABASE] = stack.enter_context(fresh_database(load_settings()))
+        config.stash[_DATABASE] = stack.enter_context(fresh_database())
     return config.stash[_DATABASE]

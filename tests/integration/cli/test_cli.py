@@ -52,6 +52,11 @@ def test_seed_one_event(database, connection, cli_here):
     assert {ledger.event for ledger in read_ledger(connection, "fixed")} == {"E", "OTHER"}
 
 
+def test_seed_judges_no_setting_that_only_a_service_uses(database, cli_here):
+    seed = ("seed", "--event", "E", "--total", "8", "--json")
+    json_of(cli_here(*seed, DATABASE_URL=database, PORT="abc", TICKETSVC_POOL_SIZE="0"))
+
+
 def test_seed_leaves_a_foreign_schema_alone_unless_told(database, connection, cli_here):
     connection.execute("DROP SCHEMA fixed CASCADE; CREATE SCHEMA fixed")
     connection.execute("CREATE TABLE fixed.theirs (id integer)")
@@ -396,7 +401,7 @@ NAMED = {
     "--seconds": ("overload", "--seconds", "nan"),
     "--timeout": ("stress", "--event", "E", "--timeout", "nan"),
     "--retry-for": ("stress", "--event", "E", "--retry-for", "nan"),
-    "--host": ("serve", "--host", ""),
+    "--host is empty": ("serve", "--host", " "),
     "--event is empty": ("seed", "--event", ""),
     "--schema is empty": ("seed", "--schema", ""),
     "--total is empty": ("seed", "--total", ""),

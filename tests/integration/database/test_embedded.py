@@ -28,7 +28,6 @@ from ticketsvc.database.home import home
 from ticketsvc.database.kept import find_kept, keep, start_kept, stop_kept
 from ticketsvc.database.locate import check_server, fresh_database, kept_database
 from ticketsvc.errors import NoDatabase, UsageError
-from ticketsvc.settings import Settings
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 root_only = pytest.mark.skipif(
@@ -232,7 +231,7 @@ def test_a_command_uses_the_server_that_runs_and_a_strict_umask_does_no_harm(
     monkeypatch.setattr(homes.tempfile, "gettempdir", lambda: str(open_folder))
     before = os.umask(0o077)
     try:
-        with kept_database(Settings()) as outer, kept_database(Settings()) as inner:
+        with kept_database() as outer, kept_database() as inner:
             assert inner == outer
             assert find_kept(home(None), binaries_folder=None).folder.is_relative_to(open_folder)
     finally:
@@ -308,9 +307,9 @@ def test_somebody_elses_home_is_refused(monkeypatch, open_folder):
 
 def test_database_url_and_nothing_else(database, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
-    settings = Settings(database_url=database)
+    monkeypatch.setenv("DATABASE_URL", database)
     for locate in (kept_database, fresh_database):
-        with locate(settings) as url:
+        with locate() as url:
             assert url == database
 
 

@@ -244,9 +244,10 @@ def test_a_port_that_is_taken(database, cli_here):
         assert len({*urls}) == 2
 
 
-def test_a_blank_host_is_shown_as_what_it_is(database, cli_here):
-    refused = error_line(cli_here("serve", "--host", " ", "--port", "0", DATABASE_URL=database))
-    assert "the host ' '" in refused and "TICKETSVC_HOST" in refused
+def test_a_host_that_is_not_this_machine_is_named(database, cli_here):
+    serve = ("serve", "--host", "192.0.2.1", "--port", "0")
+    refused = error_line(cli_here(*serve, DATABASE_URL=database))
+    assert "the host '192.0.2.1'" in refused and "TICKETSVC_HOST" in refused
 
 
 def test_a_service_that_cannot_start_says_why(database):

@@ -14,13 +14,13 @@ from ticketsvc.errors import InvalidPurchase
 from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK, Purchase, read_key
 from ticketsvc.service.app import create_app
 from ticketsvc.service.openapi import document
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import Settings
 
 SCHEMAS = document(keys=True)["components"]["schemas"]
 
 
 async def test_routes_are_the_documented_ones():
-    app = create_app(make_pool("", load_settings()), ALLOCATORS["range"], "fixed", max_waiting=10)
+    app = create_app(make_pool("", Settings()), ALLOCATORS["range"], "fixed", max_waiting=10)
     served = {
         (route.resource.canonical, route.method)
         for route in app.router.routes()

@@ -17,7 +17,7 @@ from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
 from ticketsvc.lab.bench.lock_hold import Hold, Trips, hold
 from ticketsvc.purchases import Purchase
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import Settings
 
 _WARM_UP = 10
 _ROUND_TRIPS = 4  # measured at a time, as in one purchase
@@ -38,7 +38,7 @@ async def lock_holds(
         with contextlib.closing(BenchDatabase(database, "fixed")) as opened:
             [event] = opened.make_events(1)
             trips = {name: await count_trips(opened, name, event) for name in purchases}
-        settings = load_settings(pool_size=1)
+        settings = Settings.load(pool_size=1)
         durable_pool, fast_pool = (
             make_pool(with_durability(database, durable), settings) for durable in (True, False)
         )

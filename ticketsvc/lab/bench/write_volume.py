@@ -19,7 +19,7 @@ from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import WAL, record
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.purchases import Purchase
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import Settings
 
 _WARM_UP = 5
 _ATTEMPTS = 5
@@ -47,7 +47,7 @@ async def measure_write_volume(
     least = dict.fromkeys(cases, math.inf)
     clean = dict.fromkeys(cases, True)
     with _autovacuum_off(lab), counted("measurements", _ROUNDS * len(cases)) as count:
-        async with make_pool(as_service(lab.url), load_settings(pool_size=1)) as pool:
+        async with make_pool(as_service(lab.url), Settings.load(pool_size=1)) as pool:
             for name, quantity in cases * _ROUNDS:
                 sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)
                 wal_bytes, checkpoint = await _wal_without_checkpoint(

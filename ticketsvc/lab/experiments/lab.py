@@ -22,7 +22,7 @@ from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.workload.history import Attempt
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import DatabaseSettings
 
 _OF_SEED = ["schema", "event", "name", "total", "available", "issued", "unique", "clean"]
 _SHOWN_SETTINGS = ("synchronous_commit", "fsync", "default_transaction_isolation")
@@ -131,7 +131,7 @@ def open_lab() -> Lab:
 
     Raise `DatabaseAway`, which says what to do.
     """
-    settings = load_settings()
+    settings = DatabaseSettings.load()
     if settings.database_url is not None:
         try:
             lab = Lab(check_server(settings.database_url.get_secret_value()))

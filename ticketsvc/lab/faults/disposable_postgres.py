@@ -10,13 +10,13 @@ from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import MAX_TOTAL, reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
-from ticketsvc.settings import load_settings
+from ticketsvc.settings import DatabaseSettings
 
 
 @contextlib.contextmanager
 def disposable_postgres(settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
     """Run a server with both schemas, and with *settings* of PostgreSQL; remove it at the end."""
-    folder = load_settings().postgres_bin
+    folder = DatabaseSettings.load().postgres_bin
     with start_temporary(binaries_folder=folder, settings=settings) as server:
         with psycopg.connect(server.url, autocommit=True) as owner:
             ensure_schemas(owner)
