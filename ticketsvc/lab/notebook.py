@@ -16,10 +16,17 @@ from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
 from ticketsvc.lab.charts.svg import as_svg
 from ticketsvc.lab.figures import recorded
-from ticketsvc.lab.index_questions import QUESTIONS
 from ticketsvc.lab.story import Claims
 from ticketsvc.settings import ROOT
 
+QUESTIONS = (
+    "Is it broken?",
+    "Why?",
+    "What fixes it?",
+    "What does it cost?",
+    "How do we know?",
+)
+"""What the first screen of the index answers, in this order."""
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
 ANSWER_MIME = "application/vnd.ticketsvc.answer+json"
 CHART_METADATA = "ticketsvc"

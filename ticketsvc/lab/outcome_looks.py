@@ -18,14 +18,19 @@ class Look:
     words: str
 
 
-LOOKS = (
-    Look("clean", "✓", "#56B4E9", "#0d2233", "every ticket once, every answer true"),
-    Look("refused with stock", "R", "#F0E442", "#3a3500", "a buyer refused, enough tickets left"),
-    Look("other violation", "!", "#5F6770", "#ffffff", "the invariant broken in another way"),
-    Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
-    Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
-    Look("oversold, duplicate", "OD", "#B84A00", "#ffffff", "both at once"),
-)
+LOOKS = {
+    look.kind: look
+    for look in (
+        Look("clean", "✓", "#56B4E9", "#0d2233", "every ticket once, every answer true"),
+        Look(
+            "refused with stock", "R", "#F0E442", "#3a3500", "a buyer refused, enough tickets left"
+        ),
+        Look("other violation", "!", "#5F6770", "#ffffff", "the invariant broken in another way"),
+        Look("duplicate", "D", "#CC79A7", "#2e0a1d", "a ticket number issued twice"),
+        Look("oversold", "O", "#E69F00", "#2b1d00", "more tickets issued than there are"),
+        Look("oversold, duplicate", "OD", "#B84A00", "#ffffff", "both at once"),
+    )
+}
 """Of an allocator's schedules, by `ScheduleRun.kind`, from the best to the worst."""
 
 SCENARIO_LOOKS = {
@@ -38,21 +43,7 @@ SCENARIO_LOOKS = {
 }
 """Of a scenario's schedules, from the best to the worst."""
 
-KINDS = tuple(look.kind for look in LOOKS)
-
-_BY_KIND = {look.kind: look for look in LOOKS}
-_ORDER = (*LOOKS, *SCENARIO_LOOKS.values())
-
-
-def look_of(kind: str) -> Look:
-    """Return how *kind* is shown."""
-    return _BY_KIND[kind]
-
-
-def shown(kinds: Iterable[str]) -> tuple[Look, ...]:
-    """Return how those of *kinds* that occur are shown, from the best to the worst."""
-    found = set(kinds)
-    return tuple(look for look in LOOKS if look.kind in found)
+_ORDER = (*LOOKS.values(), *SCENARIO_LOOKS.values())
 
 
 def in_order(looks: Iterable[Look]) -> list[Look]:

@@ -9,7 +9,7 @@ from tests.support import sample_runs as samples
 from tests.support.contrast import contrast
 from ticketsvc.lab.explore import scenario_transcripts, transcripts
 from ticketsvc.lab.explore.transcripts import ledger_words, rows
-from ticketsvc.lab.outcome_looks import KINDS, LOOKS, SCENARIO_LOOKS, look_of
+from ticketsvc.lab.outcome_looks import LOOKS, SCENARIO_LOOKS
 from ticketsvc.lab.widgets import schedule_grid as grids
 from ticketsvc.lab.widgets import step_through as step_throughs
 
@@ -60,8 +60,8 @@ def test_each_run_is_a_cell_of_its_panel(panels):
         for cell, run in zip(cells, runs, strict=True):
             assert run.id in cell["title"]
             assert run.kind in text(cell.select_one(".unseen"))
-            assert text(cell.select_one("[aria-hidden]")).startswith(look_of(run.kind).mark)
-            assert look_of(run.kind).colour in cell["style"]
+            assert text(cell.select_one("[aria-hidden]")).startswith(LOOKS[run.kind].mark)
+            assert LOOKS[run.kind].colour in cell["style"]
             assert ("serial" in cell["class"]) == run.serial
 
 
@@ -258,14 +258,16 @@ def test_a_schedule_of_a_scenario_steps_without_a_ledger():
 
 
 def test_every_outcome_has_a_mark_and_a_colour_of_its_own():
-    for looks in (LOOKS, SCENARIO_LOOKS.values()):
+    for looks in (LOOKS.values(), SCENARIO_LOOKS.values()):
         assert len({look.mark for look in looks}) == len(looks)
         assert len({look.colour for look in looks}) == len(looks)
-    assert {run.kind for run in samples.panels()["naive_bulk"]} < set(KINDS)
-    assert "oversold, duplicate" in KINDS
+    assert {run.kind for run in samples.panels()["naive_bulk"]} < LOOKS.keys()
+    assert "oversold, duplicate" in LOOKS
 
 
-@pytest.mark.parametrize("look", [*LOOKS, *SCENARIO_LOOKS.values()], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "look", [*LOOKS.values(), *SCENARIO_LOOKS.values()], ids=lambda one: one.kind
+)
 def test_marks_are_legible_on_their_colour(look):
     """At 19 px and bold a mark is large text: WCAG asks for 3 to 1."""
     assert contrast(look.colour, look.ink) >= 3

@@ -4,13 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ticketsvc.lab.charts.style import (
-    LINE_COLOURS,
-    draw_intervals,
-    legend_below,
-    new_chart,
-    say_finding,
-)
+from ticketsvc.lab.charts.style import LINE_COLOURS, legend_below, new_chart, say_finding
 
 
 def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure:
@@ -23,8 +17,16 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     for colour, shift, (size, rows) in zip(
         LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
     ):
-        label = f"{size} connection{'s' if size > 1 else ''}: {_many(rows)} bursts per point"
-        draw_intervals(axes, rows["purchases"] + shift, rows, colour, label)
+        many = int(rows["repetitions"].iloc[0])
+        axes.errorbar(
+            rows["purchases"] + shift,
+            rows["probability"],
+            yerr=[rows["probability"] - rows["low"], rows["high"] - rows["probability"]],
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=f"{size} connection{'s' if size > 1 else ''}: {many} bursts per point",
+        )
     alone = probabilities[probabilities["purchases"] == 1]["damaged"].sum()
     most = int(probabilities["purchases"].max())
     at_most = probabilities[probabilities["purchases"] == most]["probability"].min()
@@ -42,7 +44,3 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure)
     return figure
-
-
-def _many(rows: pd.DataFrame) -> str:
-    return str(int(rows["repetitions"].iloc[0]))

@@ -19,24 +19,16 @@ def sales_under_faults(answers: pd.DataFrame, injections: pd.DataFrame) -> Figur
     width = answers["at_s"].drop_duplicates().sort_values().diff().median()
     for axes, name in zip(panels, names, strict=True):
         counts = answers[answers["fault"] == name]
-        below = pd.Series(0, index=counts.index)
-        for column, colour, label in (
-            ("sold", _SOLD, "sold"),
-            ("unknown", _WITHOUT, "no answer"),
-            ("later", _LATER, "try again later"),
-        ):
-            above = below + counts[column]
-            # One polygon: drawing hundreds of bars takes seconds.
-            axes.fill_between(
-                [*counts["at_s"], counts["at_s"].iloc[-1] + width],
-                [*below, below.iloc[-1]],
-                [*above, above.iloc[-1]],
-                step="post",
-                color=colour,
-                linewidth=0,
-                label=label,
-            )
-            below = above
+        steps = counts.set_index("at_s")[["sold", "unknown", "later"]]
+        steps.loc[steps.index[-1] + width] = steps.iloc[-1]
+        axes.stackplot(
+            steps.index,
+            steps.T,
+            step="post",
+            colors=(_SOLD, _WITHOUT, _LATER),
+            labels=("sold", "no answer", "try again later"),
+            linewidth=0,
+        )
         injected = injections[injections["fault"] == name]
         for place, one in enumerate(injected.itertuples()):
             label = "" if place else "the fault, while it lasts"

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ticketsvc.lab.charts.style import (
     LINE_COLOURS,
     NEUTRAL,
+    draw_pairs,
     legend_below,
     new_chart,
     say_finding,
@@ -55,17 +56,11 @@ def _by_net(nets: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, form: str) -> None:
     """Draw each row of *table* as a bar per column, its value beside it."""
-    for place, (batch, alpha) in enumerate(zip(table.columns, (1.0, 0.45), strict=False)):
-        bars = axes.barh(
-            [row + 0.36 * place for row in range(len(table))],
-            table[batch],
-            height=0.34,
-            color=LINE_COLOURS[0],
-            alpha=alpha,
-            label=f"{batch} purchase{'s' if batch > 1 else ''} per statement",
-        )
+    names = [name.replace("_", " ") for name in table.index]
+    single, several = (table[batch] for batch in table.columns)
+    for bars, batch in zip(
+        draw_pairs(axes, names, single, several, LINE_COLOURS[0]), table.columns, strict=True
+    ):
+        bars.set_label(f"{batch} purchase{'s' if batch > 1 else ''} per statement")
         axes.bar_label(bars, fmt=form, padding=3, fontsize="small")
-    axes.set_yticks([row + 0.18 * (len(table.columns) - 1) for row in range(len(table))])
-    axes.set_yticklabels([name.replace("_", " ") for name in table.index])
-    axes.invert_yaxis()
     axes.set_ylabel("safety net")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from ticketsvc.lab.outcome_looks import KINDS, shown
+from ticketsvc.lab.outcome_looks import LOOKS, in_order
 
 _STOCKS = {"none": "no stock", "one": "stock for one", "all": "stock for all"}
 _THINNEST = 0.04  # of a bar: less is not seen
@@ -39,7 +39,7 @@ def matrix(table: pd.DataFrame) -> Figure:
     panels[0].invert_yaxis()
     finding = textwrap.fill(_finding(table), int(10 * figure.get_figwidth()))
     figure.suptitle(finding, x=0.01, ha="left", fontsize="medium", fontweight="bold")
-    seen = shown(kind for kinds in table["kinds"] for kind in kinds)
+    seen = in_order(LOOKS[kind] for kinds in table["kinds"] for kind in kinds)
     figure.legend(
         title="the number in a bar: the schedules with its most frequent outcome; "
         f"a share below {_THINNEST:.0%} is drawn as {_THINNEST:.0%}",
@@ -55,7 +55,7 @@ def _draw_bars(axes: Axes, cases: pd.DataFrame, mechanisms: list[tuple[str, str]
     for case in cases.itertuples():
         place, left, most = mechanisms.index((case.mechanism, case.schema)), 0.0, 0
         widths = {kind: max(_THINNEST, n / case.schedules) for kind, n in case.kinds.items() if n}
-        for look in shown(KINDS):
+        for look in LOOKS.values():
             count = case.kinds.get(look.kind, 0)
             share = widths.get(look.kind, 0) / sum(widths.values())
             axes.barh(place, share, left=left, height=0.8, color=look.colour)
@@ -104,4 +104,4 @@ def _finding(table: pd.DataFrame) -> str:
 def _ways(cases: Iterable[Mapping[str, int]]) -> str:
     """Return in which ways the schedules of *cases* are not clean; "" when all are."""
     seen = {way for kinds in cases for kind in kinds for way in kind.split(", ")} - {"clean"}
-    return ", ".join(look.kind for look in shown(seen))
+    return ", ".join(kind for kind in LOOKS if kind in seen)

@@ -1,4 +1,4 @@
-"""What all charts share: the colours, an empty chart with its panels, a title, labels, intervals.
+"""What all charts share: the colours, an empty chart with its panels, a title, labels, bars.
 
 An allocator has the same colour in every chart. Each colour stands out from white and from the dark
 paper of a report (3:1), and the colour-blind can tell them apart; labels repeat what they say.
@@ -6,14 +6,16 @@ Charts are as wide as a phone shows readably; panels stand one below the other.
 """
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 WIDTH = 5.6
 INK = "black"
@@ -76,11 +78,18 @@ def note(
     axes.annotate(words, (x, y), (right, up), textcoords="offset points", fontsize="small", **more)
 
 
-def legend_below(figure: Figure, columns: int = 2) -> None:
+def logarithmic(axes: Axes, places: Sequence[int]) -> None:
+    """Make both scales logarithmic, the lower one with a mark at each of *places*."""
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xticks=places)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def legend_below(figure: Figure) -> None:
     """Say below *figure* what its first panel draws, where it covers nothing."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+        handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
     )
 
 
@@ -116,18 +125,17 @@ def label_ends(
         )
 
 
-def draw_intervals(
-    axes: Axes, places: "pd.Series[float]", rows: pd.DataFrame, colour: str, label: str
-) -> None:
-    """Draw the probability of each of *rows* at its place, with its interval."""
-    below = (rows["probability"] - rows["low"]).clip(lower=0)
-    above = (rows["high"] - rows["probability"]).clip(lower=0)
-    axes.errorbar(
-        places,
-        rows["probability"],
-        yerr=[below, above],
-        color=colour,
-        marker="o",
-        capsize=3,
-        label=label,
-    )
+def draw_pairs(
+    axes: Axes,
+    names: Sequence[str],
+    solid: "pd.Series[float]",
+    hatched: "pd.Series[float]",
+    colours: str | Sequence[str],
+) -> tuple[BarContainer, BarContainer]:
+    """Draw for each of *names* a solid bar, and below it a hatched one; return both kinds."""
+    places = pd.Series(range(len(names)))
+    bars = axes.barh(places - 0.2, solid, height=0.36, color=colours)
+    others = axes.barh(places + 0.2, hatched, height=0.36, color=colours, alpha=0.5, hatch="//")
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    return bars, others

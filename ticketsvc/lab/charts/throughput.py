@@ -3,17 +3,17 @@
 import math
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from ticketsvc.lab.charts.style import (
     COLOURS,
     INK,
     LINE_COLOURS,
     NEUTRAL,
+    draw_pairs,
     label_ends,
     legend_below,
+    logarithmic,
     new_chart,
     note,
     say_finding,
@@ -43,7 +43,7 @@ def by_connections(rates: pd.DataFrame) -> Figure:
         )
     most = rates["connections"].max()
     at_most = rates[rates["connections"] == most].set_index("name")["goodput_per_s"].dropna()
-    _logarithmic(axes, sorted(rates["connections"].unique()))
+    logarithmic(axes, sorted(rates["connections"].unique()))
     noops = set(rates.loc[rates["kind"] == "noop", "name"])
     sellers = at_most.drop(index=[*noops]).sort_values()
     say_finding(
@@ -106,26 +106,9 @@ def lock_hold(predictions: pd.DataFrame) -> Figure:
     times.legend(
         frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2)
     )
-    places = range(len(predictions))
     colours = [COLOURS[name] for name in predictions["allocator"]]
-    rates.barh(
-        [place - 0.2 for place in places],
-        predictions["predicted_per_s"],
-        height=0.36,
-        color=colours,
-        alpha=0.45,
-        hatch="//",
-        label="predicted",
-    )
-    rates.barh(
-        [place + 0.2 for place in places],
-        predictions["measured_per_s"],
-        height=0.36,
-        color=colours,
-        label="measured",
-    )
-    rates.set(yticks=list(places), yticklabels=predictions["allocator"])
-    rates.invert_yaxis()
+    measured, predicted = predictions["measured_per_s"], predictions["predicted_per_s"]
+    draw_pairs(rates, list(predictions["allocator"]), measured, predicted, colours)
     rates.set_xscale("log")
     share = predictions["measured_per_s"] / predictions["predicted_per_s"]
     say_finding(rates, f"Sold {share.min():.1f} to {share.max():.1f} times what is predicted")
@@ -143,17 +126,9 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[float]") -> Figure:
     figure, [rates, risks] = new_chart(3.0 + 0.7 * len(names), panels=2)
     for axes, column in ((rates, "goodput_per_s"), (risks, "at_risk_purchases")):
         table = pairs.pivot(index="name", columns="durable", values=column).loc[names]
-        for durable, shift in ((True, -0.2), (False, 0.2)):
-            axes.barh(
-                [place + shift for place in range(len(names))],
-                table[durable],
-                height=0.36,
-                color=[COLOURS[name] for name in names],
-                alpha=1.0 if durable else 0.5,
-                hatch="" if durable else "//",
-            )
-        axes.set(yticks=range(len(names)), yticklabels=names, ylabel="allocator", xscale="log")
-        axes.invert_yaxis()
+        colours = [COLOURS[name] for name in names]
+        draw_pairs(axes, names, table[True], table[False], colours)
+        axes.set(ylabel="allocator", xscale="log")
     for row in pairs.itertuples():
         place = names.index(row.name) + (-0.2 if row.durable else 0.2)
         rates.hlines(place, row.goodput_min, row.goodput_max, color=INK)
@@ -173,12 +148,6 @@ def durability(pairs: pd.DataFrame, effects: "pd.Series[float]") -> Figure:
     say_finding(risks, f"… and a crash would lose up to {risk.max():,.0f} purchases")
     risks.set_xlabel("purchases in the WAL, not on disk (hatched: not durable)")
     return figure
-
-
-def _logarithmic(axes: Axes, places: list[int]) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set(yscale="log", xticks=places)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
 
 
 def _sample_size(rates: pd.DataFrame) -> str:

@@ -2,14 +2,8 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
-from ticketsvc.lab.charts.style import (
-    COLOURS,
-    label_ends,
-    new_chart,
-    say_finding,
-)
+from ticketsvc.lab.charts.style import COLOURS, label_ends, logarithmic, new_chart, say_finding
 
 
 def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
@@ -19,9 +13,13 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
     """
     figure, [per_purchase, per_ticket] = new_chart(6.4, panels=2)
     names = list(dict.fromkeys(volumes["allocator"]))
-    for place, name in enumerate(names):
-        rows = volumes[volumes["allocator"] == name]
-        for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
+    last = volumes[volumes["quantity"] == volumes["quantity"].max()]
+    for axes, column, what in (
+        (per_purchase, "wal_bytes", "purchase"),
+        (per_ticket, "wal_bytes_per_ticket", "ticket"),
+    ):
+        for place, name in enumerate(names):
+            rows = volumes[volumes["allocator"] == name]
             axes.plot(
                 rows["quantity"],
                 rows[column],
@@ -29,14 +27,9 @@ def wal_by_quantity(volumes: pd.DataFrame) -> Figure:
                 marker="o",
                 linewidth=0.8 * (len(names) - place),  # what lies on another leaves it visible
             )
-    for axes, what in ((per_purchase, "purchase"), (per_ticket, "ticket")):
-        axes.set_xscale("log", base=2)
-        axes.set(yscale="log", xticks=sorted(volumes["quantity"].unique()))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        logarithmic(axes, sorted(volumes["quantity"].unique()))
         axes.set(xlabel="tickets per purchase", ylabel=f"WAL per {what} (bytes)")
-    last = volumes[volumes["quantity"] == volumes["quantity"].max()]
-    for axes, column in ((per_purchase, "wal_bytes"), (per_ticket, "wal_bytes_per_ticket")):
-        label_ends(axes, [(row["allocator"], row[column]) for _, row in last.iterrows()])
+        label_ends(axes, zip(last["allocator"], last[column], strict=True))
     growth = volumes.groupby(["stores", "allocator"], sort=False)["wal_bytes"].agg(
         lambda bytes_: bytes_.max() / bytes_.min()
     )

@@ -129,7 +129,7 @@ class ScheduleRun(Run):
 
     @property
     def kind(self) -> str:
-        """Name the outcome by the worst that is true of it; one of `outcome_looks.KINDS`."""
+        """Name the outcome by the worst that is true of it; one of `outcome_looks.LOOKS`."""
         kinds = {violation.kind for violation in self.verdict.violations}
         if self.verdict.clean:
             return "refused with stock" if self.refused_with_stock else "clean"

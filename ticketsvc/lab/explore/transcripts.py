@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.schedules import Run, ScheduleRun, Step
-from ticketsvc.lab.outcome_looks import Look, look_of
+from ticketsvc.lab.outcome_looks import LOOKS, Look
 
 COLUMNS = ("step", "buyer", "statement", "result", "waited for", "ledger afterwards")
 
@@ -66,7 +66,7 @@ def transcript_of(run: ScheduleRun) -> Transcript:
     start = EventVerdict(end.event, end.total, end.total)
     return Transcript(
         id=run.id,
-        look=look_of(run.kind),
+        look=LOOKS[run.kind],
         serial=run.serial,
         represents=run.represents,
         names=names,

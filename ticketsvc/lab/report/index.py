@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ticketsvc.lab.index_questions import QUESTIONS
+from ticketsvc.lab.notebook import QUESTIONS
 from ticketsvc.lab.report.progress import Progress
 from ticketsvc.lab.report.results import RECORD, Answer, NotebookResult, in_words
 from ticketsvc.lab.report.templating import write_filled
