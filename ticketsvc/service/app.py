@@ -182,7 +182,7 @@ async def _answer(
     """Answer a request, count it, and tell the connection's guard."""
     guard = state.guards.get(request.protocol)
     if guard is not None:
-        guard.request_started()
+        guard.request_started(request.content)
     began = time.perf_counter()
     last = True
     try:

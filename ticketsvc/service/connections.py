@@ -11,11 +11,11 @@ No timer is set per request. `Connections` checks all of its guards several time
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
 from ticketsvc.service.answers import raw_answer
 from ticketsvc.service.open_files import SPARE_FILES, affordable_connections
@@ -45,15 +45,15 @@ _ANSWERS = {
 class Guard(asyncio.Protocol):
     """One connection: pass its events to aiohttp's protocol, and end it when it takes too long.
 
-    *half_closed*: the client has sent all that it will send, and may still read.
     """
 
     __slots__ = (
+        "_body",
         "_close_at",
         "_connections",
         "_discarding",
         "_ending",
-        "_expected",
+        "_half_closed",
         "_head_since",
         "_idle_since",
         "_in_progress",
@@ -63,7 +63,6 @@ class Guard(asyncio.Protocol):
         "_transport",
         "_used",
         "_writing_paused",
-        "half_closed",
     )
     _transport: asyncio.Transport
 
@@ -76,12 +75,12 @@ class Guard(asyncio.Protocol):
         self._stuck_since: float | None = None  # when the client was first seen not to read
         self._close_at: float | None = None  # set once no further request will be answered
         self._discarding = False  # what still arrives is dropped
-        self._expected: tuple[StreamReader, asyncio.Timeout] | None = None
+        self._body: StreamReader | None = None  # of the latest request
         self._ending: asyncio.Handle | None = None
         self._in_progress = False
         self._used = False
         self._writing_paused = False
-        self.half_closed = False
+        self._half_closed = False  # the client has sent all that it will send, and may still read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection; refuse it when too many are open."""
@@ -109,7 +108,7 @@ class Guard(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open for the answers to what it has sent."""
-        self.half_closed = True
+        self._half_closed = True
         self._inner.eof_received()
         self._end_body()
         self._end_when_idle()
@@ -129,21 +128,11 @@ class Guard(asyncio.Protocol):
         else:
             self._refuse(HTTPStatus.BAD_REQUEST)
 
-    @contextlib.contextmanager
-    def expecting(self, body: StreamReader, deadline: asyncio.Timeout) -> Iterator[None]:
-        """While *body* is awaited, let *deadline* pass as soon as the rest cannot come."""
-        self._expected = body, deadline
-        self._end_body()
-        try:
-            yield
-        finally:
-            self._expected = None
-
     def _end_body(self) -> None:
-        if self.half_closed and self._expected is not None:
-            body, deadline = self._expected
-            if not body.is_eof():
-                deadline.reschedule(0.0)
+        """Let nobody wait for the rest of a body, which cannot come any more."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(web.RequestPayloadError("the body ended early"))
+            self._body.feed_eof()
 
     def pause_writing(self) -> None:
         """Note that the client does not read."""
@@ -155,22 +144,24 @@ class Guard(asyncio.Protocol):
         self._writing_paused = False
         self._stuck_since = None
         self._inner.resume_writing()
-        if self.half_closed:
+        if self._half_closed:
             self._end_when_idle()
 
-    def request_started(self) -> None:
-        """Note that the head of a request is complete. Its handler bounds the body."""
+    def request_started(self, body: StreamReader) -> None:
+        """Note that the head of a request is complete. Its handler bounds the time of the body."""
         self._in_progress = self._used = True
         self._head_since = None
+        self._body = body
+        if self._half_closed:
+            self._end_body()
 
     def request_ended(self, *, last: bool) -> None:
         """Note that the answer is being written; after the *last* one the connection ends."""
         self._in_progress = False
         self._idle_since = self._connections.now()
         if last:
-            left_s = _REFUSAL_READ_S if self.half_closed else self._limit_s
-            self._close_at = self._idle_since + min(left_s, self._limit_s)
-        elif self.half_closed:
+            self._close_at = self._idle_since + self._limit_s
+        elif self._half_closed:
             self._end_when_idle()
 
     @property
@@ -212,7 +203,7 @@ class Guard(asyncio.Protocol):
         self._head_since = None
         self._close_at = self._connections.now() + min(_REFUSAL_READ_S, self._limit_s)
         self._transport.write(_ANSWERS[status])
-        if self.half_closed:
+        if self._half_closed:
             self._transport.close()
         self._connections.on_refused(status)
 

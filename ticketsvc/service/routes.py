@@ -49,24 +49,18 @@ async def purchase(state: State, request: web.Request) -> web.StreamResponse:
 
 
 async def _body(request: web.Request, state: State) -> bytes:
-    guard = state.guards.get(request.protocol)
     try:
         if request.content.is_eof():  # all of it is here: nothing is waited for
             body = request.content.read_nowait()
             if len(body) > MAX_BODY_BYTES:
                 raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES)
             return body
-        async with asyncio.timeout(state.body_timeout_s) as deadline:
-            if guard is None:
-                return await request.read()
-            with guard.expecting(request.content, deadline):
-                return await request.read()
+        async with asyncio.timeout(state.body_timeout_s):
+            return await request.read()
     except TimeoutError:
-        if guard is None or not guard.half_closed:
-            raise web.HTTPRequestTimeout from None
+        raise web.HTTPRequestTimeout from None
     except (web.RequestPayloadError, ConnectionResetError):
-        pass
-    raise InvalidPurchase("the body could not be decoded, or ended early")
+        raise InvalidPurchase("the body could not be decoded, or ended early") from None
 
 
 def _key(request: web.Request, seller: Seller) -> str:

@@ -285,3 +285,16 @@ async def test_what_a_half_closed_client_has_not_sent_is_not_waited_for(edge, se
     async with asyncio.timeout(60):
         assert (await reader.read())[:13] == (b"HTTP/1.1 400 " if sent else b"")
     writer.close()
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+async def test_a_half_closed_client_is_not_waited_for_to_send_a_body_that_nobody_reads(
+    edge, answered_first
+):
+    reader, writer = await edge.open(BUY[:-5].replace(b"POST /purchase", b"GET /healthz"))
+    if answered_first:
+        assert (await read_answer(reader))[0] == 200
+    writer.write_eof()
+    async with asyncio.timeout(60):
+        assert (await reader.read())[:13] == (b"" if answered_first else b"HTTP/1.1 200 ")
+    writer.close()

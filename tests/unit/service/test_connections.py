@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiohttp import EMPTY_PAYLOAD
 
 from ticketsvc.service.connections import Connections
 from ticketsvc.service.outbox import Outbox
@@ -81,14 +82,14 @@ def test_headers_that_are_never_complete_are_answered_408_and_closed(house):
 def test_a_request_in_progress_is_left_to_its_handler(house):
     guard, transport = house.open()
     guard.data_received(b"GET / HTTP/1.1\r\n\r\n")
-    guard.request_started()
+    guard.request_started(EMPTY_PAYLOAD)
     house.at(1000, guard)
     assert not (transport.closed or transport.written)
 
 
 def test_a_connection_stays_open_between_requests_for_the_keepalive_time(house):
     guard, transport = house.open()
-    guard.request_started()
+    guard.request_started(EMPTY_PAYLOAD)
     guard.request_ended(last=False)
     house.at(74, guard)
     assert not transport.closed
@@ -98,7 +99,7 @@ def test_a_connection_stays_open_between_requests_for_the_keepalive_time(house):
 
 def test_the_next_request_must_be_complete_in_time_too(house):
     guard, transport = house.open()
-    guard.request_started()
+    guard.request_started(EMPTY_PAYLOAD)
     guard.request_ended(last=False)
     house.at(50, guard)
     guard.data_received(b"G")
@@ -108,7 +109,7 @@ def test_the_next_request_must_be_complete_in_time_too(house):
 
 def test_a_client_that_reads_again_is_not_reset(house):
     guard, transport = house.open()
-    guard.request_started()
+    guard.request_started(EMPTY_PAYLOAD)
     guard.pause_writing()
     house.at(1, guard)
     guard.resume_writing()
@@ -126,7 +127,7 @@ async def test_a_half_closed_connection_is_closed_once_no_request_follows(house)
     guard.data_received(b"GET / HTTP/1.1\r\n\r\n" * 2)
     assert guard.eof_received()
     for _ in range(2):
-        guard.request_started()
+        guard.request_started(EMPTY_PAYLOAD)
         await idle_turns()
         assert not transport.closed
         guard.request_ended(last=False)
