@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ class Costs:
 
 
 @contextlib.contextmanager
-def metering(database: BenchDatabase | None, server: Iterable[int]) -> Iterator[Costs]:
+def metering(database: BenchDatabase | None, server: Sequence[int]) -> Iterator[Costs]:
     """Measure the costs of the block, and of what is still in flight when it ends.
 
     *server*: the service's processes; *database*: None when it is unknown. WAL and transactions
@@ -56,8 +56,7 @@ def metering(database: BenchDatabase | None, server: Iterable[int]) -> Iterator[
     are counted by their ids, since pg_stat_database is seconds late.
     """
     costs = Costs()
-    processes = list(server)
-    server_before, database_before = _cpu_s(processes), _cpu_s(_backends(database))
+    server_before, database_before = _cpu_s(server), _cpu_s(_backends(database))
     start = database.position() if database else (0, 0)
     if database is None:
         yield costs
@@ -67,7 +66,7 @@ def metering(database: BenchDatabase | None, server: Iterable[int]) -> Iterator[
         database.await_quiet()
         wal_bytes, transactions = database.position()
         costs.wal_bytes, costs.transactions = wal_bytes - start[0], transactions - start[1]
-    costs.server_cpu_s = _spent(server_before, _cpu_s(processes))
+    costs.server_cpu_s = _spent(server_before, _cpu_s(server))
     costs.database_cpu_s = _spent(database_before, _cpu_s(_backends(database)))
 
 

@@ -2,9 +2,9 @@
 
 import contextlib
 import itertools
-import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -43,22 +43,21 @@ async def measure_write_volume(
     ticket) or ranges.
     """
     cases = list(itertools.product(SAFE, quantities))
-    found: dict[tuple[str, int], dict[str, object]] = {}
-    least = dict.fromkeys(cases, math.inf)
+    found: dict[tuple[str, int], dict[str, Any]] = {}
     clean = dict.fromkeys(cases, True)
     with _autovacuum_off(lab), counted("measurements", _ROUNDS * len(cases)) as count:
         async with make_pool(as_service(lab.url), Settings.load(pool_size=1)) as pool:
-            for name, quantity in cases * _ROUNDS:
+            for case in cases * _ROUNDS:
+                name, quantity = case
                 sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)
                 wal_bytes, checkpoint = await _wal_without_checkpoint(
                     lab, sell, event, purchases, quantity
                 )
                 ledger = lab.ledger("fixed", event)
-                clean[name, quantity] &= check_event(ledger).clean
-                if wal_bytes < least[name, quantity]:
-                    least[name, quantity] = wal_bytes
+                clean[case] &= check_event(ledger).clean
+                if case not in found or wal_bytes < found[case]["wal_bytes"]:
                     stores = _stores(ledger)
-                    found[name, quantity] = {
+                    found[case] = {
                         "allocator": name,
                         "stores": stores,
                         "quantity": quantity,
@@ -70,8 +69,9 @@ async def measure_write_volume(
                         "checkpoint": checkpoint,
                     }
                 count()
-    for (name, quantity), wal_bytes in least.items():
-        record(f"WAL of a purchase of {quantity}, {name}", "bytes", wal_bytes, noise=WAL)
+    for (name, quantity), row in found.items():
+        what = f"WAL of a purchase of {quantity}, {name}"
+        record(what, "bytes", row["wal_bytes"], noise=WAL)
     return pd.DataFrame([found[case] | {"clean": clean[case]} for case in cases])
 
 
@@ -109,7 +109,6 @@ async def _wal_without_checkpoint(
 ) -> tuple[float, bool]:
     """Return the WAL per purchase; repeat when a checkpoint fell in: whole pages follow it."""
     parts = [size for part in range(_PARTS) if (size := (number + part) // _PARTS)]
-    wal_bytes, checkpoint = 0.0, True
     for _ in range(_ATTEMPTS):
         checkpoint_before = _last_checkpoint(lab.connection)
         lab.reset("fixed", event, (number + _WARM_UP) * quantity)
@@ -128,13 +127,13 @@ async def _wal_without_checkpoint(
 
 def wal_position(connection: psycopg.Connection) -> int:
     """Return how many bytes of WAL the server has written since it was created."""
-    row = connection.execute(load("write_volume")["wal_position"].query).fetchone()
-    return int(row[0]) if row else 0
+    [(position,)] = connection.execute(load("write_volume")["wal_position"].query).fetchall()
+    return int(position)
 
 
 def _last_checkpoint(connection: psycopg.Connection) -> str:
-    row = connection.execute(load("write_volume")["last_checkpoint"].query).fetchone()
-    return str(row[0]) if row else ""
+    [(place,)] = connection.execute(load("write_volume")["last_checkpoint"].query).fetchall()
+    return str(place)
 
 
 def _size_per_purchase(connection: psycopg.Connection, stores: str, event: str) -> dict[str, float]:
@@ -145,8 +144,6 @@ def _size_per_purchase(connection: psycopg.Connection, stores: str, event: str) 
         connection.execute(
             statements[f"fill_copy_of_{stores}"].query, {"copies": _COPIES, "event": event}
         )
-        row = connection.execute(statements[f"size_of_{stores}"].query).fetchone()
-    if row is None:
-        raise RuntimeError("the database returned no size")
-    heap, index, purchases = row
+        size = connection.execute(statements[f"size_of_{stores}"].query).fetchall()
+    [(heap, index, purchases)] = size
     return {"heap_bytes": heap / purchases, "index_bytes": index / purchases}
