@@ -99,18 +99,16 @@ MEASURED = Throughput(
     ),
     table("allocator purchases commits", ("group_commit", 10, 5)),
 )
-OVERLOADED = SimpleNamespace(
-    figures={
-        "offered": 700,
-        "refused": 500,
-        "sold": 200,
-        "max_waiting": 100,
-        "refused_p50_ms": 2.0,
-        "sold_p50_ms": 900.0,
-    },
-    statuses=[503],
-    verdict=SimpleNamespace(clean=True),
-)
+OVERLOADED = {
+    "offered": 700,
+    "refused": 500,
+    "refused_with": "503",
+    "sold": 200,
+    "max_waiting": 100,
+    "refused_p50_ms": 2.0,
+    "sold_p50_ms": 900.0,
+    "audit": "clean",
+}
 
 CASES = {
     seed.claims: {
@@ -252,8 +250,8 @@ CASES = {
     what_survives.claims_of_the_flush: {
         "crashed": table("durable lost duplicates", (False, 7, 0), (True, 0, 0))
     },
-    what_survives.claims_of_overload: {"overloaded": OVERLOADED},
-    what_survives.claims_of_speed: {"overloaded": OVERLOADED},
+    what_survives.claims_of_overload: {"rate": OVERLOADED},
+    what_survives.claims_of_speed: {"rate": OVERLOADED},
     more_than_one_machine.claims_of_the_run: {
         "one": pd.DataFrame({"rows": [1, 8], "tickets": [8, 8], "clean": True}),
         "mixed": SimpleNamespace(
@@ -331,9 +329,7 @@ UNSAFE = {
         ("crashed.lost", 1): "with the flush: crashes lose no acknowledged purchase",
         ("crashed.duplicates", 1): "even then no number is held twice",
     },
-    what_survives.claims_of_overload: {
-        ("overloaded.verdict.clean", False): "overload: the ledger is clean"
-    },
+    what_survives.claims_of_overload: {("rate.audit", "violated"): "overload: the ledger is clean"},
     more_than_one_machine.claims_of_the_run: {
         ("mixed.sold.tickets", 16): "every ticket that could be sold was sold once",
         ("mixed.verdict.clean", False): "the ledger is clean and agrees with every buyer",

@@ -8,7 +8,7 @@ service share.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from ticketsvc.lab.bench.meter import family, resident_bytes
 from ticketsvc.lab.bench.summary import percentile
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import judge
-from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.faults.disposable_postgres import disposable_postgres, ledger_on, make_event
 from ticketsvc.lab.figures import record
 from ticketsvc.lab.workload.burst import run_workload
@@ -24,7 +23,7 @@ from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import start_service
 
-EVENT = "OVERLOAD"
+_EVENT = "OVERLOAD"
 _ALLOCATOR = "range"
 _BUYERS = 64  # while the sustained rate is measured
 _SPARE_CONNECTIONS = 300
@@ -46,29 +45,18 @@ class OverloadSpec:
     max_waiting: int = 100
 
 
-@dataclass(frozen=True)
-class OverloadResult:
-    """What was sold and refused: *figures* by name, the verdict, the statuses of the refusals.
-
-    Rates are purchases per second.
-    """
-
-    figures: Mapping[str, Any]
-    verdict: EventVerdict
-    statuses: Sequence[int]
-
-
 async def run_overload(
     spec: OverloadSpec, on_answer: Callable[[], None] = lambda: None
-) -> OverloadResult:
+) -> dict[str, Any]:
     """Measure the rate that one service sustains, then offer *spec.times* that rate.
 
-    The service sells from a disposable PostgreSQL server.
+    Return what was sold and refused, by name; rates are purchases per second. The service sells
+    from a disposable PostgreSQL server.
     """
     settings = {"commit_delay": str(spec.flush_ms * 1000), "commit_siblings": "0"}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(disposable_postgres(settings))
-        make_event(server.url, EVENT)
+        make_event(server.url, _EVENT)
         service = stack.enter_context(
             start_service(
                 server.url,
@@ -85,20 +73,20 @@ async def run_overload(
         peak = await _sustained(service.url, spec, answered)
         peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
-        flood = await _flood(service.url, spec, peak_per_s, service.process.pid, answered)
-        ledger = ledger_on(server.url, EVENT)
-    verdict = judge(ledger, [*peak, *flood.history])
-    sold = _latencies_ms(flood.history, "ok")
-    refused = _latencies_ms(flood.history, "refused")
-    offered_per_s = len(flood.history) / flood.sent_within_s
-    goodput_per_s = _rate(flood.history, spec.seconds)
-    statuses = sorted({one.status or 0 for one in flood.history if one.outcome == "refused"})
-    figures = {
+        flood, most = await _flood(service.url, spec, peak_per_s, service.process.pid, answered)
+        ledger = ledger_on(server.url, _EVENT)
+    sold, refused = _latencies_ms(flood, "ok"), _latencies_ms(flood, "refused")
+    offered_per_s = len(flood) / (flood[-1].sent_s - flood[0].sent_s)
+    goodput_per_s = _rate(flood, spec.seconds)
+    record("purchases sold before the overload", "per s", peak_per_s)
+    record(f"share of it sold under {spec.times:g} times the load", "", goodput_per_s / peak_per_s)
+    statuses = {one.status for one in flood if one.outcome == "refused"}
+    return {
         "allocator": _ALLOCATOR,
         "peak_per_s": peak_per_s,
         "offered_per_s": offered_per_s,
         "of_peak_offered": offered_per_s / peak_per_s,
-        "offered": len(flood.history),
+        "offered": len(flood),
         "goodput_per_s": goodput_per_s,
         "of_peak": goodput_per_s / peak_per_s,
         "max_waiting": spec.max_waiting,
@@ -109,31 +97,21 @@ async def run_overload(
         "sold_p50_ms": percentile(sold, 0.5),
         "sold_p99_ms": percentile(sold, 0.99),
         "memory_before_mib": before / 2**20,
-        "memory_most_mib": flood.most_bytes / 2**20,
-        "refused_with": ", ".join(map(str, statuses)),
-        "unknown": sum(one.outcome in ("unknown", "failed") for one in flood.history),
-        "audit": verdict.status,
+        "memory_most_mib": most / 2**20,
+        "refused_with": ", ".join(sorted(map(str, statuses))),
+        "unknown": sum(one.outcome in ("unknown", "failed") for one in flood),
+        "audit": judge(ledger, [*peak, *flood]).status,
     }
-    record("purchases sold before the overload", "per s", peak_per_s)
-    record(f"share of it sold under {spec.times:g} times the load", "", goodput_per_s / peak_per_s)
-    return OverloadResult(figures, verdict, statuses)
 
 
 async def _sustained(
     url: str, spec: OverloadSpec, on_answer: Callable[[Attempt], None]
 ) -> list[Attempt]:
     end = time.monotonic() + spec.peak_s
-    workload = Workload(EVENT, purchases=10**9, concurrency=_BUYERS)
+    workload = Workload(_EVENT, purchases=10**9, concurrency=_BUYERS)
     return await run_workload(
         [url], workload, on_answer=on_answer, enough=lambda: time.monotonic() >= end
     )
-
-
-@dataclass
-class _Flood:
-    history: list[Attempt]
-    sent_within_s: float
-    most_bytes: int
 
 
 async def _flood(
@@ -142,11 +120,12 @@ async def _flood(
     peak_per_s: float,
     pid: int,
     on_answer: Callable[[Attempt], None],
-) -> _Flood:
+) -> tuple[list[Attempt], int]:
+    """Offer the load; return the history, and the most memory of process *pid* and its children."""
     purchases = round(spec.times * peak_per_s * spec.seconds)
     arrivals = tuple(number * spec.seconds / purchases for number in range(purchases))
     workload = Workload(
-        EVENT,
+        _EVENT,
         purchases=purchases,
         concurrency=spec.max_waiting + _SPARE_CONNECTIONS,
         arrivals_s=arrivals,
@@ -156,8 +135,7 @@ async def _flood(
     while not asking.done():
         most = max(most, resident_bytes(family(pid)))
         await asyncio.sleep(_POLL_S)
-    history = await asking
-    return _Flood(history, history[-1].sent_s - history[0].sent_s, most)
+    return await asking, most
 
 
 def _rate(history: Sequence[Attempt], seconds: float) -> float:
