@@ -43,7 +43,7 @@ async def test_no_body_is_complete_before_all_have_come_so_far():
     assert not any(ending.done() for ending in endings)
     assert await anext(bodies[2]) == b"}"
     assert await asyncio.gather(*endings) == [b"}"] * 2
-    assert [chunk async for chunk in HeldBody(b"{...}", barrier)] == [b"{...}"]  # those that follow
+    assert [chunk async for chunk in HeldBody(b"{...}", None)] == [b"{...}"]  # those that follow
 
 
 async def test_a_body_that_never_came_is_not_waited_for():

@@ -16,16 +16,10 @@ class Barrier:
         self._awaited = awaited
         self._limit_s = limit_s
         self._open = asyncio.Event()
-        self.arrive(0)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether requests pass without waiting."""
-        return self._open.is_set()
-
-    def arrive(self, requests: int = 1) -> None:
-        """Count requests that are ready, or that have failed and never will be."""
-        self._awaited -= requests
+    def arrive(self) -> None:
+        """Count a request that is ready, or that has failed and never will be."""
+        self._awaited -= 1
         if self._awaited <= 0:
             self._open.set()
 
@@ -45,8 +39,7 @@ class HeldBody:
 
     def __init__(self, content: bytes, barrier: Barrier | None) -> None:
         self._content = content
-        self._barrier = None if barrier is None or barrier.is_open else barrier
-        self._before_barrier = self._barrier is not None
+        self._barrier = barrier
         self.sent_s = time.monotonic()
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -55,14 +48,14 @@ class HeldBody:
         if self._barrier is not None:
             yield rest[:-1]
             rest = rest[-1:]
-            self._before_barrier = False
-            await self._barrier.pass_through()
+            barrier, self._barrier = self._barrier, None
+            await barrier.pass_through()
         self.sent_s = time.monotonic()
         self.on_sent()
         yield rest
 
     def give_up(self) -> None:
         """Count the request as arrived if it never came to the barrier: the others may go on."""
-        if self._barrier is not None and self._before_barrier:
-            self._before_barrier = False
+        if self._barrier is not None:
             self._barrier.arrive()
+            self._barrier = None

@@ -7,12 +7,10 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import aiohttp
 from yarl import URL
 
-from ticketsvc.errors import UsageError
 from ticketsvc.lab.workload.barrier import Barrier
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload, purchase_url
@@ -38,8 +36,6 @@ async def run_workload(
     flight are completed.
     """
     targets = [purchase_url(url) for url in urls]
-    if not targets:
-        raise UsageError("at least one --url is needed")
     run = secrets.token_hex(4)
     queue = iter(range(workload.purchases))
     history: list[Attempt] = []
@@ -49,30 +45,28 @@ async def run_workload(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         buyers = min(workload.concurrency, workload.purchases)
         await _open_connections(session, list(itertools.islice(itertools.cycle(targets), buyers)))
-        barrier = Barrier(buyers if workload.arrivals_s is None else 0, connect_s)
+        barrier = Barrier(buyers, connect_s) if workload.arrivals_s is None else None
         start = time.monotonic()
 
         async def buy(number: int, barrier: Barrier | None) -> None:
-            attempt = Attempt(
-                purchase=f"{run}-{number + 1}",
-                url="",
-                user=f"buyer-{run}-{number + 1}",
-                event=workload.event,
-                quantity=workload.quantity,
-                sent_s=0.0,
-                answered_s=0.0,
-                outcome="unknown",
-                key=str(uuid.uuid4()) if workload.keys else None,
-            )
+            purchase = f"{run}-{number + 1}"
+            key = str(uuid.uuid4()) if workload.keys else None
             tries: list[Attempt] = []
             while True:
                 target = targets[(number + len(tries)) % len(targets)]
+                attempt = Attempt(
+                    purchase,
+                    url=str(target.with_user(None)),  # without a password
+                    user=f"buyer-{purchase}",
+                    event=workload.event,
+                    quantity=workload.quantity,
+                    sent_s=0.0,
+                    answered_s=0.0,
+                    outcome="unknown",
+                    key=key,
+                )
                 answered = await send_attempt(
-                    session,
-                    target,
-                    replace(attempt, url=str(target.with_user(None))),  # without a password
-                    barrier=barrier,
-                    timeout_s=workload.timeout_s,
+                    session, target, attempt, barrier=barrier, timeout_s=workload.timeout_s
                 )
                 barrier = None
                 history.append(answered)
@@ -85,7 +79,7 @@ async def run_workload(
                 await asyncio.sleep(pause)
 
         async def keep_buying() -> None:
-            first: Barrier | None = barrier
+            first = barrier
             for number in queue:
                 if enough():
                     return

@@ -45,20 +45,6 @@ async def send_attempt(
     if attempt.key is not None:
         headers["Idempotency-Key"] = f'"{attempt.key}"'
     body = HeldBody(content, barrier)
-    answered = await _post(session, target, attempt, headers, body, timeout_s=timeout_s)
-    body.give_up()
-    return replace(answered, sent_s=body.sent_s, answered_s=time.monotonic())
-
-
-async def _post(
-    session: aiohttp.ClientSession,
-    target: URL,
-    attempt: Attempt,
-    headers: dict[str, str],
-    body: HeldBody,
-    *,
-    timeout_s: float,
-) -> Attempt:
     now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(2 * CONNECT_S + timeout_s) as limit:
@@ -67,15 +53,17 @@ async def _post(
             async with session.post(
                 target, data=body, headers=headers, allow_redirects=False
             ) as response:
-                return read_answer(attempt, response.status, await response.read())
+                answered = read_answer(attempt, response.status, await response.read())
     except (
         aiohttp.ClientConnectorError,
         aiohttp.ConnectionTimeoutError,
         aiohttp.InvalidURL,
     ) as problem:
-        return replace(attempt, outcome="failed", message=_one_line(problem))
+        answered = replace(attempt, outcome="failed", message=_one_line(problem))
     except (aiohttp.ClientError, TimeoutError) as problem:
-        return replace(attempt, outcome="unknown", message=_one_line(problem))
+        answered = replace(attempt, outcome="unknown", message=_one_line(problem))
+    body.give_up()
+    return replace(answered, sent_s=body.sent_s, answered_s=time.monotonic())
 
 
 def read_answer(attempt: Attempt, status: int, text: bytes) -> Attempt:
@@ -98,18 +86,12 @@ def read_answer(attempt: Attempt, status: int, text: bytes) -> Attempt:
 
 
 def _numbers(tickets: Any) -> tuple[int, ...] | None:
-    if not isinstance(tickets, list):
+    if not isinstance(tickets, list) or not {type(ticket) for ticket in tickets} <= {int, str}:
         return None
     try:
-        return tuple(_number(ticket) for ticket in tickets)
+        return tuple(map(int, tickets))
     except ValueError:
         return None
-
-
-def _number(ticket: Any) -> int:
-    if isinstance(ticket, bool) or not isinstance(ticket, (int, str)):
-        raise ValueError("not a ticket number")
-    return int(ticket)
 
 
 def _one_line(problem: BaseException) -> str:
