@@ -6,11 +6,11 @@ A difference is a finding only beyond the noise of its figure (`ticketsvc.lab.fi
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from ticketsvc.lab import figures
 from ticketsvc.lab.figures import EXACT, REPEATED, RecordedFigure
-from ticketsvc.lab.report.runs import SavedRun
+from ticketsvc.lab.report.runs import NotebookRun, SavedRun
 from ticketsvc.lab.report.templating import write_filled
 
 Finding = Literal[
@@ -36,7 +36,11 @@ def compare(before: SavedRun, after: SavedRun) -> list[Row]:
 
     No difference of a time or a rate is resolved when a machine had other work to do.
     """
-    rows = list(_compare_facts(before, after))
+    facts = [
+        {name: fact for name, fact in run.facts.items() if name != "Date"}
+        for run in (before, after)
+    ]
+    rows = list(_compare_conditions("environment", *facts))
     busy = any(run.facts.get("Other work") == "yes" for run in (before, after))
     names = sorted(before.notebooks.keys() | after.notebooks.keys())
     for name in names:
@@ -47,27 +51,23 @@ def compare(before: SavedRun, after: SavedRun) -> list[Row]:
             continue
         was, now = one.state, other.state
         rows.append(Row(name, "verdict", was, now, "equal" if was == now else "differs"))
-        rows += _compare_parameters(name, one.parameters, other.parameters)
+        given = _compare_conditions(name, *map(_parameters, (one, other)))
+        rows += (row for row in given if row.finding != "equal")
         rows += _compare_figures(name, one.by_name(), other.by_name(), busy)
     order = get_args(Finding)
     return sorted(rows, key=lambda row: order.index(row.finding))
 
 
-def _compare_facts(before: SavedRun, after: SavedRun) -> Iterator[Row]:
-    for name in dict.fromkeys([*before.facts, *after.facts]):
-        if name != "Date":
-            was, now = (run.facts.get(name, "not known") for run in (before, after))
-            finding: Finding = "equal" if was == now else "other conditions"
-            yield Row("environment", name, was, now, finding)
-
-
-def _compare_parameters(
-    notebook: str, before: Mapping[str, Any], after: Mapping[str, Any]
+def _compare_conditions(
+    where: str, before: Mapping[str, str], after: Mapping[str, str]
 ) -> Iterator[Row]:
     for name in dict.fromkeys([*before, *after]):
-        was, now = (repr(given[name]) if name in given else "none" for given in (before, after))
-        if was != now:
-            yield Row(notebook, f"parameter {name}", was, now, "other conditions")
+        was, now = (given.get(name, "not known") for given in (before, after))
+        yield Row(where, name, was, now, "equal" if was == now else "other conditions")
+
+
+def _parameters(run: NotebookRun) -> dict[str, str]:
+    return {f"parameter {name}": repr(value) for name, value in run.parameters.items()}
 
 
 def _compare_figures(
@@ -78,15 +78,15 @@ def _compare_figures(
 ) -> Iterator[Row]:
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name), after.get(name)
+        was, now = (_shown(figure) if figure else "none" for figure in (one, other))
+        finding: Finding = "in one run only"
+        ratio = ""
         if one is not None and other is not None:
             ratio = f"{other.value / one.value:.2f}" if one.value > 0 and other.value > 0 else ""
             finding = resolve(one, other)
             if busy and max(one.noise, other.noise) >= REPEATED:
                 finding = "no difference resolved"
-            yield Row(notebook, name, _shown(one), _shown(other), finding, ratio)
-        else:
-            was, now = (_shown(figure) if figure else "none" for figure in (one, other))
-            yield Row(notebook, name, was, now, "in one run only")
+        yield Row(notebook, name, was, now, finding, ratio)
 
 
 def resolve(before: RecordedFigure, after: RecordedFigure) -> Finding:

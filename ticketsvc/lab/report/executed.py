@@ -25,7 +25,7 @@ def find_verdict(executed: NotebookNode) -> dict[str, Any] | None:
     """Return the last verdict that the notebook displayed."""
     verdicts = [
         output.data[VERDICT_MIME]
-        for output in _outputs(executed)
+        for output in outputs_of(executed)
         if VERDICT_MIME in output.get("data", {})
     ]
     return verdicts[-1] if verdicts else None
@@ -34,7 +34,7 @@ def find_verdict(executed: NotebookNode) -> dict[str, Any] | None:
 def find_headline_charts(executed: NotebookNode) -> list[Chart]:
     """Return the charts that the index shows too."""
     charts = []
-    for output in _outputs(executed):
+    for output in outputs_of(executed):
         metadata, data = output.get("metadata", {}), output.get("data", {})
         if metadata.get(CHART_METADATA, {}).get("headline"):
             mime = "image/svg+xml" if "image/svg+xml" in data else "image/png"
@@ -95,5 +95,6 @@ def _one_line(words: object) -> str:
     return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
 
 
-def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+def outputs_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return all outputs of all cells."""
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]

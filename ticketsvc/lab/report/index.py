@@ -32,6 +32,7 @@ def write_index(
     kept = set(entries if known is None else known) | new.keys()
     shown = [entries[name] for name in sorted(kept & entries.keys())]
     states = [result.state for result in shown]
+    titles = progress.titles if progress else {}
     return write_filled(
         reports,
         "index.html",
@@ -46,7 +47,7 @@ def write_index(
         answers=_answers(shown),
         has_charts=any(result.charts for result in shown),
         progress=progress if progress and progress.state != "finished" else None,
-        without_page=_without_page(progress, entries),
+        without_page=[one for one in titles.items() if one[0] not in entries],
         now=f"{datetime.now(UTC):%H:%M:%S} UTC",
         reload_s=_RELOAD_S,
     )
@@ -56,15 +57,6 @@ def _answers(shown: Sequence[NotebookResult]) -> list[tuple[NotebookResult, Answ
     """Return what the notebooks that hold answer, in the order of `QUESTIONS`."""
     found = [(one, answer) for one in shown if one.state == "holds" for answer in one.answers]
     return sorted(found, key=lambda pair: QUESTIONS.index(pair[1].question))
-
-
-def _without_page(
-    progress: Progress | None, entries: Mapping[str, NotebookResult]
-) -> list[tuple[str, str]]:
-    """Return name and title of each notebook that has not run yet, neither now nor before."""
-    if progress is None:
-        return []
-    return [(name, title) for name, title in progress.titles.items() if name not in entries]
 
 
 def _earlier(reports: Path) -> dict[str, NotebookResult]:

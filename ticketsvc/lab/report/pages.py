@@ -5,6 +5,7 @@ It requests nothing from outside, and its content-security policy forbids it.
 
 import ast
 from collections.abc import Collection, Container, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from ticketsvc.lab.notebook import VERDICT_MIME
-from ticketsvc.lab.report.executed import find_title
+from ticketsvc.lab.report.executed import find_title, outputs_of
 from ticketsvc.lab.report.markup import complete
-from ticketsvc.lab.report.notebooks import find_notebooks, read_notebook
+from ticketsvc.lab.report.notebooks import find_notebooks, literal, read_notebook
 from ticketsvc.lab.report.results import RECORD, NotebookResult, Parameter
 from ticketsvc.lab.report.templating import POLICY, TEMPLATES, write_at_once
 from ticketsvc.lab.widgets.rendering import WIDGET_METADATA
@@ -66,7 +67,9 @@ def write_page(
         "neighbours": _neighbours(result.name, pictures_from, linked),
         "parameters": [_shown(parameter, result.parameters) for parameter in declared],
     }
-    shown, widgets = _without_widgets(_without_title(executed, result.title))
+    shown = deepcopy(executed)
+    _drop_title(shown)
+    widgets = _take_widgets(shown)
     page, _ = exporter.from_notebook_node(shown, resources)
     page = complete(page)
     for place, widget in widgets.items():
@@ -80,57 +83,39 @@ def write_page(
 
 def _shown(parameter: Parameter, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Lay out a parameter as it was used; giving the default again is no change."""
-    changed = parameter.name in chosen
-    value = repr(chosen[parameter.name]) if changed else parameter.default
-    if changed:
-        try:
-            changed = ast.literal_eval(parameter.default) != chosen[parameter.name]
-        except (ValueError, SyntaxError):
-            changed = True
-    return {"name": parameter.name, "value": value, "help": parameter.help, "changed": changed}
+    name, default = parameter.name, parameter.default
+    return {
+        "name": name,
+        "value": repr(chosen[name]) if name in chosen else default,
+        "help": parameter.help,
+        "changed": name in chosen and literal(default) != chosen[name],
+    }
 
 
-def _without_title(executed: NotebookNode, title: str) -> NotebookNode:
-    """Copy the notebook without its first heading and its widgets: the page has its own."""
-    copy = NotebookNode(executed)
-    copy.metadata = NotebookNode(
-        {name: value for name, value in executed.metadata.items() if name != "widgets"}
-    )
-    copy.metadata.title = title
-    copy.metadata.setdefault("language_info", {"name": "python", "pygments_lexer": "ipython3"})
-    copy.cells = list(executed.cells)
-    for place, cell in enumerate(copy.cells):
+def _drop_title(notebook: NotebookNode) -> None:
+    """Take the first heading out of *notebook*: the page has its own."""
+    for cell in notebook.cells:
         first, _, rest = cell.source.lstrip().partition("\n")
         if cell.cell_type == "markdown" and first.startswith("#"):
-            without = NotebookNode({**cell, "source": rest.lstrip()})
-            copy.cells[place : place + 1] = [without] if rest.strip() else []
-            break
-    return copy
+            cell.source = rest.lstrip()
+            if not cell.source:
+                notebook.cells.remove(cell)
+            return
 
 
-def _without_widgets(notebook: NotebookNode) -> tuple[NotebookNode, dict[str, str]]:
-    """Copy *notebook* with an empty element for each widget of ours; return these elements, filled.
+def _take_widgets(notebook: NotebookNode) -> dict[str, str]:
+    """Leave an empty element for each widget of ours in *notebook*; return these, and filled ones.
 
     A schedule grid has ten thousands of elements, and to parse them takes seconds.
     """
     widgets: dict[str, str] = {}
-
-    def reduced(output: NotebookNode) -> NotebookNode:
-        if WIDGET_METADATA not in output.get("metadata", {}).get("text/html", {}):
-            return output
-        style, end, widget = output.data["text/html"].partition("</style>")
-        place = f'<div id="widget-{len(widgets) + 1}"></div>'
-        widgets[place] = place.replace("></div>", f">{widget}</div>")
-        return NotebookNode({**output, "data": {"text/html": style + end + place}})
-
-    copy = NotebookNode(notebook)
-    copy.cells = [
-        NotebookNode({**cell, "outputs": list(map(reduced, cell.outputs))})
-        if "outputs" in cell
-        else cell
-        for cell in notebook.cells
-    ]
-    return copy, widgets
+    for output in outputs_of(notebook):
+        if WIDGET_METADATA in output.get("metadata", {}).get("text/html", {}):
+            style, end, widget = output.data["text/html"].partition("</style>")
+            place = f'<div id="widget-{len(widgets) + 1}"></div>'
+            widgets[place] = place.replace("></div>", f">{widget}</div>")
+            output.data["text/html"] = style + end + place
+    return widgets
 
 
 def _only_imports(cell: NotebookNode) -> bool:

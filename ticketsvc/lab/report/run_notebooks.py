@@ -153,20 +153,10 @@ class _Job:
         self.ended.add_done_callback(lambda _: leave_machine())
 
     def _work(self, chosen: Mapping[str, Any], declared: Sequence[Parameter]) -> NotebookResult:
+        """Write the executed copy and the page; where one cannot be written, that is a failure."""
         self._began_s = time.monotonic()  # of a kernel that never starts
         executed, problem = self.execution.run()
         duration_s = time.monotonic() - self._began_s
-        return self._publish(executed, problem, duration_s, chosen, declared)
-
-    def _publish(
-        self,
-        executed: NotebookNode,
-        problem: Exception | None,
-        duration_s: float,
-        chosen: Mapping[str, Any],
-        declared: Sequence[Parameter],
-    ) -> NotebookResult:
-        """Write the executed copy and the page; where one cannot be written, that is a failure."""
         plan, notebook, passwords = self._plan, self.notebook, current_passwords()
         executed.metadata.setdefault("papermill", NotebookNode()).update(
             input_path=notebook.name, output_path=notebook.name

@@ -5,20 +5,12 @@ It works without a script, see `rendering`.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from IPython.display import HTML
 
 from ticketsvc.lab.explore.transcripts import Transcript
 from ticketsvc.lab.outcome_looks import Look, in_order
 from ticketsvc.lab.widgets.rendering import render
-
-
-@dataclass(frozen=True)
-class _Panel:
-    title: str
-    counts: str
-    cells: Sequence[Transcript]
 
 
 def schedule_grid(panels: Mapping[str, Sequence[Transcript]]) -> HTML:
@@ -30,7 +22,7 @@ def schedule_grid(panels: Mapping[str, Sequence[Transcript]]) -> HTML:
     cells = [cell for panel in panels.values() for cell in panel]
     return render(
         "schedule_grid.html.j2",
-        panels=[_Panel(title, _counts(chosen), chosen) for title, chosen in panels.items()],
+        panels=[(title, _counts(chosen), chosen) for title, chosen in panels.items()],
         looks=in_order(cell.look for cell in cells),
         serial=any(cell.serial for cell in cells),
         most=max((cell.represents for cell in cells), default=1),

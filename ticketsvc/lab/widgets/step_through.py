@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
+from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.transcripts import Transcript, blockers, ledger_words, result_of
 from ticketsvc.lab.widgets.rendering import render
@@ -25,36 +26,36 @@ class _Box:
 
 
 @dataclass(frozen=True)
-class _Ledger:
-    """What is committed, in words, and as shares of a bar."""
-
-    words: str
-    issued: int
-    total: int
-    sold_share: float
-    beyond_share: float
-    total_share: float
-
-
-@dataclass(frozen=True)
 class _View:
     name: str
     step: Step | None
     sentences: Sequence[str]
-    ledger: _Ledger | None
+    ledger: EventVerdict | None
     columns: Sequence[Sequence[_Box]]
 
 
 def step_through(shown: Transcript) -> HTML:
-    """Show a schedule one step at a time, from before the first to the verdict."""
-    ledgers = _ledgers(shown)
+    """Show a schedule one step at a time, from before the first to the verdict.
+
+    What is committed is drawn as a bar, with room for twice the total: so the mark of the total
+    stands in the middle of every bar unless more were issued.
+    """
+    ledgers = shown.ledgers or [None] * (len(shown.steps) + 2)
+    total = max((one.total or 0 for one in ledgers if one), default=0)
     steps = [_view(shown, place, ledgers[place + 1]) for place in range(len(shown.steps))]
     before = _View("before the first step", None, shown.before, ledgers[0], _columns(shown, -1))
     after = _View("the verdict", None, [], ledgers[-1], _columns(shown, len(shown.steps)))
-    return render("step_through.html.j2", shown=shown, views=[before, *steps, after])
+    return render(
+        "step_through.html.j2",
+        shown=shown,
+        views=[before, *steps, after],
+        ledger_words=ledger_words,
+        total=total,
+        scale=max(2 * total, 1, *(one.issued for one in ledgers if one)),
+    )
 
 
-def _view(shown: Transcript, place: int, ledger: _Ledger | None) -> _View:
+def _view(shown: Transcript, place: int, ledger: EventVerdict | None) -> _View:
     step, names = shown.steps[place], shown.names
     who = names[step.session]
     said = [f"{who} runs {step.name}{_result(step, names, waits=bool(step.waited_for))}"]
@@ -96,27 +97,3 @@ def _box(step: Step, number: int, place: int, names: Sequence[str]) -> _Box:
     elif step.error:
         state, words = "failed", result_of(step)
     return _Box(number + 1, step.name, state, words, current=number == place)
-
-
-def _ledgers(shown: Transcript) -> list[_Ledger | None]:
-    """Return the ledger before the first step, after each, and at the end, drawn to one scale.
-
-    The scale has room for twice the total, so that the mark of the total stands in the middle of
-    every bar unless more were issued. None stands for a ledger that was not read.
-    """
-    taken = shown.ledgers or [None] * (len(shown.steps) + 2)
-    total = max((one.total or 0 for one in taken if one), default=0)
-    scale = max(2 * total, 1, *(one.issued for one in taken if one))
-    return [
-        _Ledger(
-            ledger_words(one),
-            one.issued,
-            total,
-            sold_share=min(one.issued, total) / scale,
-            beyond_share=max(0, one.issued - total) / scale,
-            total_share=total / scale,
-        )
-        if one
-        else None
-        for one in taken
-    ]
