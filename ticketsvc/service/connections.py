@@ -43,9 +43,7 @@ _ANSWERS = {
 
 
 class Guard(asyncio.Protocol):
-    """One connection: pass its events to aiohttp's protocol, and end it when it takes too long.
-
-    """
+    """One connection: pass its events to aiohttp's protocol, and end it when it takes too long."""
 
     __slots__ = (
         "_body",
