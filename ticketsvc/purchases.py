@@ -31,15 +31,14 @@ _RULES: Mapping[str, str] = {
 }
 _SHOWN_CHARACTERS = 40
 
-
-# Neither control characters (category Cc) nor lone surrogates (Cs), which UTF-8 cannot encode.
-_IDENTIFIER = f"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_ID_LENGTH}}}"
-_is_identifier = re.compile(_IDENTIFIER).fullmatch
+# No control characters. Lone surrogates, which UTF-8 cannot encode, are not text for pydantic.
+Identifier = Annotated[str, Field(pattern=rf"^\P{{Cc}}{{1,{MAX_ID_LENGTH}}}$")]
+_identifier = TypeAdapter(Identifier).validator
 
 
 def is_identifier(text: str) -> bool:
     """Tell whether *text* can be an event's or a user's id: 1 to 50 characters, none a control."""
-    return _is_identifier(text) is not None
+    return _identifier.isinstance_python(text)
 
 
 def is_whole_blocks(tickets: int) -> bool:
@@ -52,12 +51,9 @@ def is_quantity(tickets: int) -> bool:
     return is_whole_blocks(tickets) and tickets <= MAX_QUANTITY
 
 
-# The same rule for the compiled validator; its JSON reader refuses lone surrogates.
-Identifier = Annotated[str, Field(pattern=rf"^\P{{Cc}}{{1,{MAX_ID_LENGTH}}}$")]
-
-
 # The string of a structured field, without the characters that would need an escape.
-_is_key = re.compile(rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}").fullmatch
+KEY_PATTERN = rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
+_is_key = re.compile(KEY_PATTERN).fullmatch
 _KEY_RULE = (
     f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, "
     "without backslash; a UUID in quotation marks is best"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ticketsvc import __version__
-from ticketsvc.purchases import MAX_ID_LENGTH, MAX_KEY_LENGTH, QUANTITY_BOUNDS
+from ticketsvc.purchases import KEY_PATTERN, MAX_ID_LENGTH, MAX_KEY_LENGTH, QUANTITY_BOUNDS
 
 MAX_TICKET_NUMBER = 2**31 - 1
 
@@ -66,8 +66,6 @@ _NUMBER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TICKET_NUMBER},
 }
-_CHARACTERS = rf"[!#-\[\]-~]{{1,{MAX_KEY_LENGTH}}}"
-KEY_PATTERN = rf'^("{_CHARACTERS}"|{_CHARACTERS})$'
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -78,7 +76,7 @@ _KEY = {
         "type": "string",
         "minLength": 1,
         "maxLength": MAX_KEY_LENGTH + 2,
-        "pattern": KEY_PATTERN,
+        "pattern": rf'^("{KEY_PATTERN}"|{KEY_PATTERN})$',
     },
     "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }
