@@ -25,22 +25,22 @@
 never carries SQL, a stack or a secret.
 """
 
-from typing import Self
-
 
 class TicketsvcError(Exception):
-    """The root of every error this package raises on purpose."""
+    """The root of every error this package raises on purpose.
+
+    A class may have a message of its own, for where none is given.
+    """
 
     code = "error"
+    message = ""
 
-    def __init_subclass__(cls, code: str = "") -> None:
+    def __init_subclass__(cls, code: str = "", message: str = "") -> None:
         cls.code = code or cls.code
+        cls.message = message
 
-    def __copy__(self) -> Self:
-        """Return another one with the same message, for each caller to raise its own."""
-        twin = type(self).__new__(type(self), *self.args)
-        twin.__dict__.update(self.__dict__)
-        return twin
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
 
 
 class Refusal(TicketsvcError, code="refused"):
@@ -52,34 +52,33 @@ class InvalidPurchase(Refusal, code="invalid_purchase"):
 
 
 class EventNotFound(Refusal, code="event_not_found"):
-    """No ticket pool has this event's id."""
+    """No ticket pool has the event's id, which is the argument."""
 
-    def __init__(self, event: str) -> None:
-        super().__init__(f"event {event!r} not found")
+    def __str__(self) -> str:
+        return f"event {self.args[0]!r} not found"
 
 
 class TicketNotFound(Refusal, code="ticket_not_found"):
     """No ticket with this number has been issued."""
 
 
-class SoldOut(Refusal, code="sold_out"):
+class SoldOut(Refusal, code="sold_out", message="not enough tickets available"):
     """The pool holds fewer tickets than the purchase asks for."""
 
-    def __init__(self) -> None:
-        super().__init__("not enough tickets available")
 
-
-class KeyUsed(Refusal, code="key_used"):
+class KeyUsed(Refusal, code="key_used", message="the purchase's key was used"):
     """Another purchase claimed the key, and its tickets are stored.
 
     Raised between an allocator and its caller: a client gets the stored tickets, or `KeyReused`.
     """
 
-    def __init__(self, message: str = "the purchase's key was used") -> None:
-        super().__init__(message)
 
-
-class KeyReused(Refusal, code="key_reused"):
+class KeyReused(
+    Refusal,
+    code="key_reused",
+    message="this Idempotency-Key belongs to a purchase with another userId, eventId or quantity: "
+    "use a new one for a new purchase",
+):
     """The key belongs to a purchase with another user, event or quantity."""
 
 
@@ -103,40 +102,37 @@ class DatabaseUnavailable(Unavailable, code="database_unavailable"):
     """The database gave no connection in time, or takes no writes."""
 
 
-class PoolerFound(DatabaseUnavailable):
+class PoolerFound(
+    DatabaseUnavailable,
+    message="a pooler such as PgBouncer is between the service and the database, where prepared "
+    "statements run another client's: set TICKETSVC_POOLER=transaction",
+):
     """A pooler is between the service and the database, and the settings do not name it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a pooler such as PgBouncer is between the service and the database, where prepared "
-            "statements run another client's: set TICKETSVC_POOLER=transaction"
-        )
 
 
 class Overloaded(Unavailable, code="overloaded"):
     """Too many purchases are in flight, or wait for a connection."""
 
 
-class NothingToSell(Unavailable, code="nothing_to_sell"):
+class NothingToSell(
+    Unavailable,
+    code="nothing_to_sell",
+    message="there is nothing to sell: the database has no event",
+):
     """The database has no event."""
-
-    def __init__(self) -> None:
-        super().__init__("there is nothing to sell: the database has no event")
 
 
 class Draining(Unavailable, code="draining"):
     """The server is stopping and accepts nothing new."""
 
 
-class OutcomeUnknown(TicketsvcError, code="outcome_unknown"):
+class OutcomeUnknown(
+    TicketsvcError,
+    code="outcome_unknown",
+    message="the purchase may have happened, or not: with the same Idempotency-Key, a repeated "
+    "request tells",
+):
     """The connection broke after the purchase was sent: it may have been sold, or not."""
-
-    def __init__(
-        self,
-        message: str = "the purchase may have happened, or not: with the same Idempotency-Key, a "
-        "repeated request tells",
-    ) -> None:
-        super().__init__(message)
 
 
 class WorkerEnded(TicketsvcError, code="worker_ended"):

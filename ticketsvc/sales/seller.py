@@ -27,6 +27,7 @@ from ticketsvc.errors import (
 from ticketsvc.purchases import Purchase, TicketRange
 
 SECONDS_BETWEEN_EXPIRY = 1800
+_CANCELLED = OutcomeUnknown()
 _log = logging.getLogger("ticketsvc.allocators")
 
 
@@ -53,22 +54,11 @@ async def sell(allocator: Allocator, purchase: Purchase) -> TicketRange:
 
 @dataclass(slots=True)
 class _InFlight:
-    """A purchase with a key that has no outcome yet, and the requests that repeat it."""
+    """A purchase with a key that is in flight, and its outcome, for requests that repeat it."""
 
     purchase: Purchase
-    followers: "list[asyncio.Future[TicketRange]]" = field(default_factory=list)
-
-    def resolve(self, outcome: TicketRange | BaseException) -> None:
-        """Answer every follower with the outcome of the first request."""
-        for follower in self.followers:
-            if follower.done():  # its caller was cancelled
-                continue
-            if isinstance(outcome, TicketRange):
-                follower.set_result(outcome)
-            elif isinstance(outcome, Exception):
-                follower.set_exception(copy(outcome))
-            else:
-                follower.set_exception(OutcomeUnknown())
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: TicketRange | Exception = _CANCELLED
 
 
 class Seller:
@@ -97,13 +87,8 @@ class Seller:
         self._most = most
         self._on_sold = on_sold
         self._on_replayed = on_replayed
-        self._count = 0
+        self.in_flight = 0  # purchases that have no outcome yet
         self._keyed: dict[str, _InFlight] = {}
-
-    @property
-    def in_flight(self) -> int:
-        """The number of purchases that have no outcome yet."""
-        return self._count
 
     def sell(self, purchase: Purchase) -> Coroutine[Any, Any, TicketRange]:
         """Sell *purchase*, or return the tickets that were sold under its key before.
@@ -126,22 +111,21 @@ class Seller:
         first = self._keyed.get(key)
         if first is not None:
             if first.purchase != purchase:
-                raise _reused()
-            following: asyncio.Future[TicketRange] = asyncio.get_running_loop().create_future()
-            first.followers.append(following)
-            tickets = await following
+                raise KeyReused
+            await first.ended.wait()
+            if isinstance(first.outcome, Exception):
+                raise copy(first.outcome)
             self._on_replayed()
-            return tickets
+            return first.outcome
         first = self._keyed[key] = _InFlight(purchase)
         try:
-            tickets = await self._sell_once(purchase)
-        except BaseException as problem:
-            first.resolve(problem)
+            first.outcome = await self._sell_once(purchase)
+            return first.outcome
+        except Exception as problem:
+            first.outcome = copy(problem)
             raise
-        else:
-            first.resolve(tickets)
-            return tickets
         finally:
+            first.ended.set()
             del self._keyed[key]
 
     async def expire_keys(self) -> None:
@@ -157,13 +141,13 @@ class Seller:
                 _log.warning("old keys could not be removed: %s", type(problem).__name__)
 
     async def _sell_within_bound(self, purchase: Purchase) -> TicketRange:
-        if self._count >= self._most:
+        if self.in_flight >= self._most:
             raise Overloaded("too many purchases are in flight: try again shortly")
-        self._count += 1
+        self.in_flight += 1
         try:
             tickets = await sell(self._allocator, purchase)
         finally:
-            self._count -= 1
+            self.in_flight -= 1
         self._on_sold(purchase.quantity)
         return tickets
 
@@ -185,13 +169,6 @@ class Seller:
             raise Unavailable("the purchase's key has just expired: try again")
         first, tickets = stored
         if first != purchase:
-            raise _reused()
+            raise KeyReused
         self._on_replayed()
         return tickets
-
-
-def _reused() -> TicketsvcError:
-    return KeyReused(
-        "this Idempotency-Key belongs to a purchase with another userId, eventId or quantity: "
-        "use a new one for a new purchase"
-    )
