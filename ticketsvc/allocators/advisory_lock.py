@@ -1,7 +1,5 @@
 """Take an advisory lock on the event, then read, decide and write."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
@@ -13,7 +11,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class AdvisoryLock(CheckThenAct):
     """One advisory lock per event: rivals wait before they read a row."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="advisory_lock",
         summary="an advisory lock per event, then check-then-act",
         safe=True,

@@ -12,7 +12,6 @@ from ticketsvc.errors import (
     RefusedByDatabase,
     SoldOut,
     TicketsvcError,
-    Unavailable,
 )
 from ticketsvc.purchases import Purchase, TicketRange
 
@@ -52,10 +51,6 @@ class EventQueue:
                 batch.members.append(queued)
         return batch
 
-    def refuse_all(self, problem: Unavailable) -> None:
-        """Answer every waiting purchase with *problem*; nothing was sent for any of them."""
-        self.take(len(self.waiting)).fail(problem)
-
 
 @dataclass(slots=True, eq=False)
 class Batch:
@@ -79,10 +74,6 @@ class Batch:
         """Raise *problem* at every caller that has no outcome yet."""
         for queued in self.members:
             queued.refuse(problem)
-
-    def split(self) -> "list[Batch]":
-        """Return one batch for each purchase."""
-        return [Batch(self.queue, [queued]) for queued in self.members]
 
 
 def _refusal(reason: str, event: str) -> TicketsvcError:

@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import ClassVar
 
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
@@ -39,7 +38,7 @@ class GroupCommit:
     at a time.
     """
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="group_commit",
         summary="purchases that wait at the same time commit in one statement",
         safe=True,
@@ -194,7 +193,7 @@ class GroupCommit:
     def _refuse_ready(self, problem: Unavailable) -> None:
         while self._ready:
             queue = self._ready.popleft()
-            queue.refuse_all(problem)
+            queue.take(len(queue.waiting)).fail(problem)
             del self.queues[queue.event]
 
     # Statements
@@ -232,7 +231,8 @@ class GroupCommit:
                 batch.fail(translate_database_error(problem) or problem)
                 return
             # All of it was rolled back. One at a time, only the cause is refused.
-            for single in batch.split():
+            for queued in batch.members:
+                single = Batch(batch.queue, [queued])
                 if cursor.connection.closed:
                     single.fail(DatabaseUnavailable("the database went away: try again shortly"))
                 else:

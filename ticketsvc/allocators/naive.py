@@ -1,8 +1,6 @@
 """The original allocator: read, decide, write, and nothing makes them atomic."""
 
-from typing import ClassVar
-
-from ticketsvc.allocators.check_then_act import decide
+from ticketsvc.allocators.check_then_act import CheckThenAct, decide
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.schemas import SchemaName
@@ -10,10 +8,10 @@ from ticketsvc.database.statements import load
 from ticketsvc.purchases import Purchase, TicketRange
 
 
-class Naive:
+class Naive(CheckThenAct):
     """Check-then-act: several statements, each its own checkout and its own commit."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="naive",
         summary="the original check-then-act: oversells and issues numbers twice",
         safe=False,
@@ -21,11 +19,8 @@ class Naive:
     )
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
-        self._pool = pool
-        statements = load("naive", schema)
-        self._read_pool = statements["read_pool"]
-        self._insert_ticket = statements["insert_ticket"]
-        self._decrement = statements["decrement" if schema == "original" else "decrement_in_step"]
+        super().__init__(pool, schema)
+        self._insert_ticket = load("naive", schema)["insert_ticket"]
 
     async def allocate(self, purchase: Purchase) -> TicketRange:
         """Read the stock, decide, insert ticket by ticket, subtract at the end.

@@ -1,7 +1,5 @@
 """Check-then-act in three statements: the smallest form of the bug."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout
@@ -11,7 +9,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class NaiveBulk(CheckThenAct):
     """Naive, with all tickets in one insert."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="naive_bulk",
         summary="check-then-act in three statements: oversells and issues numbers twice",
         safe=False,

@@ -1,7 +1,5 @@
 """The upper bound for measurements: the request path without a database."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SchemaName
@@ -11,7 +9,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class NoOp:
     """Answer every purchase with the same numbers. Not in the registry: it sells nothing."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="noop",
         summary="answers every purchase at once with the same numbers, and sells nothing",
         safe=False,

@@ -1,7 +1,7 @@
 """The protocol of every allocator: from a purchase to consecutive numbers or a refusal."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SchemaName
@@ -42,7 +42,7 @@ class Mechanism:
 class Allocator(Protocol):
     """A way to allocate tickets. It uses a pool of connections and knows no HTTP."""
 
-    mechanism: ClassVar[Mechanism]
+    mechanism: Mechanism
 
     def __init__(self, pool: Pool, schema: SchemaName) -> None:
         """Work with connections of *pool* on the tables of *schema*."""

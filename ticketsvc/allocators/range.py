@@ -1,7 +1,5 @@
 """Conditional update and one row for the whole range, in one statement."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.conditional_update import ConditionalUpdate
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
@@ -13,7 +11,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class Range(ConditionalUpdate):
     """One statement: reserve in the pool and record the range of numbers."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="range",
         summary="conditional update and one row per purchase, in one statement",
         safe=True,

@@ -1,7 +1,5 @@
 """Check-then-act under REPEATABLE READ, without a retry."""
 
-from typing import ClassVar
-
 from psycopg import IsolationLevel
 
 from ticketsvc.allocators.check_then_act import CheckThenAct
@@ -12,7 +10,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class RepeatableRead(CheckThenAct):
     """One snapshot for the whole purchase: a rival's commit makes it fail."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="repeatable_read",
         summary="check-then-act under REPEATABLE READ, no retry: refuses while tickets are left",
         safe=False,

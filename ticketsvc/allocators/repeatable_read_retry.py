@@ -1,7 +1,6 @@
 """Check-then-act under REPEATABLE READ, with a retry."""
 
 from functools import partial
-from typing import ClassVar
 
 from psycopg import IsolationLevel
 
@@ -20,7 +19,7 @@ class RepeatableReadRetry(CheckThenAct):
     would commit, which SERIALIZABLE prevents.
     """
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="repeatable_read_retry",
         summary="check-then-act under REPEATABLE READ, with a retry on 40001 and 23505",
         safe=True,

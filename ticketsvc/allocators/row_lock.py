@@ -1,7 +1,5 @@
 """Lock the pool row, then read, decide and write."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
@@ -13,7 +11,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class RowLock(CheckThenAct):
     """SELECT … FOR UPDATE: rivals wait before they read."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="row_lock",
         summary="the pool row locked by SELECT … FOR UPDATE, then check-then-act",
         safe=True,

@@ -1,7 +1,6 @@
 """Check-then-act under SERIALIZABLE, with a retry."""
 
 from functools import partial
-from typing import ClassVar
 
 from psycopg import IsolationLevel
 
@@ -22,7 +21,7 @@ class Serializable(CheckThenAct):
     purchase over more than one page that begins on a new one.
     """
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="serializable",
         summary="check-then-act under SERIALIZABLE, with a retry on 40001 and 23505",
         safe=True,

@@ -1,7 +1,5 @@
 """Conditional update, then one row per ticket in one statement."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.conditional_update import ConditionalUpdate
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import Pool, checkout
@@ -13,7 +11,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class TicketRows(ConditionalUpdate):
     """Two statements in one transaction: reserve in the pool, insert every ticket."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="ticket_rows",
         summary="conditional update, one row per ticket in one insert",
         safe=True,

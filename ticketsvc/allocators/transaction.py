@@ -1,7 +1,5 @@
 """Check-then-act in a transaction: the usual first attempt at a fix."""
 
-from typing import ClassVar
-
 from ticketsvc.allocators.check_then_act import CheckThenAct
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.pool import checkout
@@ -11,7 +9,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class Transaction(CheckThenAct):
     """The statements of check-then-act between BEGIN and COMMIT."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="transaction",
         summary="check-then-act in a READ COMMITTED transaction: still oversells",
         safe=False,

@@ -1,7 +1,5 @@
 """A unique number as the only guard: the usual second attempt at a fix."""
 
-from typing import ClassVar
-
 from psycopg.errors import UniqueViolation
 
 from ticketsvc.allocators.check_then_act import CheckThenAct, decide
@@ -16,7 +14,7 @@ from ticketsvc.purchases import Purchase, TicketRange
 class UniqueOnly(CheckThenAct):
     """Take the next free number; on a unique violation, the next one after that."""
 
-    mechanism: ClassVar = Mechanism(
+    mechanism = Mechanism(
         name="unique_only",
         summary="UNIQUE (event, number), next number on conflict: no duplicates, still oversells",
         safe=False,
