@@ -1,40 +1,43 @@
 """`bench`: throughput and cost, side by side."""
 
 import contextlib
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from ticketsvc.cli.console import complain, print_facts, print_table, progress
+from ticketsvc.cli.console import announce, complain, print_facts, print_table, progress
 from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
 from ticketsvc.cli.root import Finite, as_json_option, count_option, durable_option, ticketsvc
 from ticketsvc.errors import UsageError
 from ticketsvc.settings import DatabaseSettings
 
-_COLUMNS = {  # the heading, and the digits of a fraction
-    "candidate": ("candidate", 0),
-    "connections": ("conns", 0),
-    "events": ("events", 0),
-    "quantity": ("qty", 0),
-    "sold_before": ("sold before", 0),
-    "goodput_per_s": ("sold/s", 0),
-    "spread": ("least–most", 0),
-    "of_noop": ("of noop", 2),
-    "of_bare": ("of bare", 2),
-    "of_range": ("of range", 2),
-    "p50_ms": ("p50 ms", 1),
-    "p95_ms": ("p95 ms", 1),
-    "p99_ms": ("p99 ms", 1),
-    "server_cpu_us": ("CPU µs", 0),
-    "database_cpu_us": ("DB µs", 0),
-    "wal_bytes": ("WAL B", 0),
-    "transactions": ("xacts", 3),
-    "refused": ("refused", 0),
-    "audit": ("audit", 0),
+_COLUMNS = {  # the heading, the digits of a fraction, and what it means
+    "candidate": ("candidate", 0, "an allocator, the no-ops that sell nothing, or a peer"),
+    "connections": ("conns", 0, "clients, each with one purchase in flight"),
+    "events": ("events", 0, "how many they buy from"),
+    "quantity": ("qty", 0, "tickets per purchase"),
+    "sold_before": ("sold before", 0, "tickets of each event that were sold before"),
+    "goodput_per_s": ("sold/s", 0, "purchases sold per second: the median of the repetitions"),
+    "spread": ("least–most", 0, "the slowest and the fastest repetition"),
+    "of_noop": ("of noop", 2, "sold/s, as a share of this service without a database"),
+    "of_bare": ("of bare", 2, "as a share of the least that aiohttp can do"),
+    "of_range": ("of range", 2, "as a share of the allocator range"),
+    "p50_ms": ("p50 ms", 1, "half of the answers took at most this long"),
+    "p95_ms": ("p95 ms", 1, "95 % of them"),
+    "p99_ms": ("p99 ms", 1, "99 % of them"),
+    "server_cpu_us": ("CPU µs", 0, "processor time of the service per purchase"),
+    "database_cpu_us": ("DB µs", 0, "processor time of PostgreSQL per purchase"),
+    "wal_bytes": ("WAL B", 0, "bytes in PostgreSQL's log per purchase"),
+    "transactions": ("xacts", 3, "transactions per purchase"),
+    "refused": ("refused", 0, "purchases that were not sold"),
+    "audit": ("audit", 0, "whether the database holds what the clients were told"),
 }
+_LOAD = ("connections", "events", "quantity", "sold_before")
 _DEFAULTS = {"events": 1, "quantity": 8, "sold_before": 0, "refused": 0}
+_START_S, _AUDIT_S = 0.5, 0.2  # about what a service takes to start, and an audit
 
 
 @ticketsvc.command()
@@ -111,11 +114,16 @@ def bench(
         *peer_candidates(peers),
     ]
     cases = plan(candidates, connections, events, quantity, sold_before)
+    count = len(cases) * repetitions
+    announce(
+        f"{count} measurements of {seconds:g} s",
+        count * (seconds + _AUDIT_S) + len(candidates) * _START_S,
+    )
     with _server() as conninfo:
         facts = _facts(conninfo, seconds, repetitions, durable)
         with (
             open_bench(conninfo, candidates, seconds=seconds, peers_at=peers_at) as opened,
-            progress("measurements", len(cases) * repetitions) as advance,
+            progress("measurements", count) as advance,
         ):
             measured = opened.run(cases, repetitions, advance)
     rows = summarise(measured)
@@ -180,6 +188,44 @@ def _print(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         [_COLUMNS[name][0] for name in shown],
         [[_cell(row, name) for name in shown] for row in rows],
     )
+    print_facts("what the columns mean", {_COLUMNS[name][0]: _COLUMNS[name][2] for name in shown})
+    print("\n".join(findings(rows)))
+
+
+def findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say under each load which candidate sells the most, by how much, and whether that is sure."""
+    sellers = [row for row in rows if row["audit"] != "sells nothing"]
+    varied = [name for name in _LOAD if len({row[name] for row in sellers}) > 1]
+
+    def load(row: Mapping[str, Any]) -> str:
+        return ", ".join(f"{_COLUMNS[name][0]} {row[name]:,}" for name in varied)
+
+    return [
+        f"{which}: {_fastest(several)}".removeprefix(": ")
+        for which, several in itertools.groupby(sellers, load)
+    ]
+
+
+def _fastest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Compare the fastest of *rows* with the next, or with the service without a database."""
+    from ticketsvc.lab.bench.summary import resolved
+
+    known = [row for row in rows if row["goodput_per_s"] is not None]
+    if not known:
+        return "nothing has a figure."
+    first, *others = sorted(known, key=lambda row: row["goodput_per_s"], reverse=True)
+    sells = f"{first['candidate']} sells {first['goodput_per_s']:,.0f} purchases a second"
+    if not others:
+        share = first["of_noop"]
+        return f"{sells}, {share:.0%} of what noop answers." if share else f"{sells}."
+    times = first["goodput_per_s"] / others[0]["goodput_per_s"]
+    if first["repetitions"] == 1:
+        sure = "each was measured once, so this may be chance"
+    elif resolved(first, others[0]):
+        sure = "the difference is resolved, since its slowest repetition beat the other's fastest"
+    else:
+        sure = "the difference is not resolved, since their repetitions overlap"
+    return f"{sells}, {times:.1f} times as many as the next, {others[0]['candidate']}: {sure}."
 
 
 def _cell(row: Mapping[str, Any], name: str) -> object:

@@ -1,6 +1,7 @@
 """What commands show on a terminal, and what they do not when there is none."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ def on_stderr() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def announce(plan: str, seconds: float) -> None:
+    """Say at the start what is planned, and about how long it takes when nothing else runs."""
+    long = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{10 * math.ceil(seconds / 10)} s"
+    print(f"{plan}: about {long}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
-from ticketsvc.cli.console import complain, print_table, progress
+from ticketsvc.cli.console import announce, complain, print_facts, print_table, progress
 from ticketsvc.cli.exit_codes import CLEAN, VIOLATION
 from ticketsvc.cli.root import (
     as_json_option,
@@ -18,6 +19,16 @@ from ticketsvc.cli.root import (
 from ticketsvc.errors import UsageError
 
 _WIDTH = 100
+_START_S, _INJECTION_S = 4.0, 1.0
+_MEANINGS = {
+    "retried": "purchases that took more than one attempt",
+    "unknown": "attempts without an answer: each may have been sold",
+    "unresolved": "purchases that never got an answer",
+    "sold twice": "purchases whose buyer holds more tickets than were asked for",
+    "lost": "acknowledged purchases whose buyer does not hold the tickets",
+    "restarts": "server processes that ended and were started again",
+    "recovery s": "seconds from the end of a fault to the first sale, at most",
+}
 
 
 @ticketsvc.command()
@@ -83,7 +94,9 @@ def faults(
         )
         for kind in kinds or KINDS
     ]
-    with progress("injections", times * len(experiments)) as advance:
+    injections = times * len(experiments)
+    announce(f"{injections} injections", _START_S + _INJECTION_S * injections)
+    with progress("injections", injections) as advance:
         try:
             results = run_async(run_fault_experiments(experiments, on_injection=advance))
         except NotRecovered as problem:
@@ -94,7 +107,34 @@ def faults(
         print(json.dumps(rows))
     else:
         _print(rows, SHOWN)
+        print_facts("what the rows mean", _MEANINGS)
+        print(finding(rows))
     return CLEAN if all(result.nothing_lost for result in results) else VIOLATION
+
+
+def finding(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say which faults lost, doubled or left open a purchase."""
+    from ticketsvc.lab.faults.records import LOSSES
+
+    bad = []
+    for row in rows:
+        found = [
+            words if row[name] is True else f"{row[name]:,} {words}"
+            for name, words in LOSSES.items()
+            if row[name]
+        ]
+        if found or row["audit"] != "clean":
+            what = ", ".join(found) or f"audit: {row['audit']}"
+            bad.append(f"{row['fault'].replace('_', ' ')} ({what})")
+    if bad:
+        others = len(rows) - len(bad)
+        rest = f"; {others} of {len(rows)} faults lost nothing" if others else ""
+        return f"Not every purchase was sold once and acknowledged: {', '.join(bad)}{rest}."
+    purchases, retried = (sum(row[name] for row in rows) for name in ("purchases", "retried"))
+    return (
+        f"Nothing was lost or sold twice: each of {purchases:,} purchases was sold once and "
+        f"acknowledged, though the faults made {retried:,} of them take more than one attempt."
+    )
 
 
 def _print(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:

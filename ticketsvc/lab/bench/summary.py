@@ -98,6 +98,16 @@ def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def resolved(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether every repetition of one row sold more than every repetition of the other.
+
+    False where a row has no figure.
+    """
+    return bool(
+        one["goodput_min"] > other["goodput_max"] or other["goodput_min"] > one["goodput_max"]
+    )
+
+
 def _row(case: BenchCase, several: Sequence[Measurement]) -> dict[str, Any]:
     found = [one.as_dict() for one in several]
     rates = [row["goodput_per_s"] for row in found]

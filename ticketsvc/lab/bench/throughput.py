@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from ticketsvc.lab.bench.lock_hold import Hold
 from ticketsvc.lab.bench.lock_hold_probes import lock_holds
 from ticketsvc.lab.bench.plan import BenchCase
 from ticketsvc.lab.bench.suite import Bench, open_bench
-from ticketsvc.lab.bench.summary import Measurement, summarise
+from ticketsvc.lab.bench.summary import Measurement, resolved, summarise
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import record
 
@@ -128,9 +129,7 @@ def mean_batch(batches: pd.DataFrame, allocator: str) -> float:
 def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[float]":
     """Return by allocator how many times as fast it sells when it does not wait for the flush.
 
-    NaN where no difference was resolved: every repetition of one must sell more than every
-    repetition of the other.
-    *durability*: rows of `summary.summarise`.
+    NaN where no difference was resolved. *durability*: rows of `summary.summarise`.
     """
     rows = durability.set_index(["name", "durable"])
     names = dict.fromkeys(durability["name"])
@@ -139,12 +138,10 @@ def effects_of_not_waiting(durability: pd.DataFrame) -> "pd.Series[float]":
     )
 
 
-def _ratio(waits: pd.Series, does_not: pd.Series) -> float:
-    resolved = (  # not where one has no figure
-        does_not["goodput_min"] > waits["goodput_max"]
-        or waits["goodput_min"] > does_not["goodput_max"]
-    )
-    return does_not["goodput_per_s"] / waits["goodput_per_s"] if resolved else math.nan
+def _ratio(waits: "pd.Series[Any]", does_not: "pd.Series[Any]") -> float:
+    if not resolved(waits.to_dict(), does_not.to_dict()):
+        return math.nan
+    return float(does_not["goodput_per_s"] / waits["goodput_per_s"])
 
 
 async def predict(

@@ -31,6 +31,16 @@ SHOWN = [
 ]
 """The columns that a reader is shown."""
 
+LOSSES = {
+    "sold_twice": "sold twice",
+    "lost": "lost",
+    "unresolved": "never answered",
+    "refused": "refused for good",
+    "oversold": "oversold",
+    "duplicates": "numbers issued twice",
+}
+"""The columns of a row that must be zero, in words."""
+
 _JUDGED = ("acknowledged", "refused", "oversold", "audit", "restarts")
 """Of these, the ones that notebook 09 leaves to its verdict."""
 
@@ -143,8 +153,7 @@ class FaultResult:
         No purchase may be refused for good, since the event cannot sell out.
         """
         row = self.row()
-        losses = ("refused", "unresolved", "sold_twice", "lost", "oversold", "duplicates")
-        return self.verdict.clean and not any(row[name] for name in losses)
+        return self.verdict.clean and not any(row[name] for name in LOSSES)
 
 
 def fault_table(results: Sequence[FaultResult]) -> pd.DataFrame:
