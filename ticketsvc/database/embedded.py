@@ -2,8 +2,6 @@
 
 A server ends with the process that started it, however that ends (see `supervisor`), unless it
 was released. It listens on 127.0.0.1 only, on a free port.
-
-Over 300 lines: how a server is made, started and stopped on each system belongs together.
 """
 
 import json
@@ -73,13 +71,26 @@ class EmbeddedServer:
             self.process.stdin.close()
             self.released = True
 
+    def start(self) -> None:
+        """Start the server on its data, and return when it accepts connections."""
+        settings = {
+            **_DURABLE_SETTINGS,
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",  # the path of a socket may be too long
+            **self.settings,
+        }
+        command = [self.binaries.program("postgres"), "-D", str(self.folder / "data")]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self.process = _supervise(self.binaries, self.folder, command, remove=self.temporary)
+        _await_ready(self)
+
     def stop(self) -> None:
         """Shut the server down and wait until it has ended, if this process started it."""
         if self.process is None or self.released:
             return
-        if self.process.stdin:
-            self.process.stdin.close()
-        self.process.wait()
+        _end(self.process)
         self.process = None
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -120,16 +131,7 @@ def start_again(server: EmbeddedServer) -> None:
         server.process.wait(_START_TIMEOUT_S)
         if server.process.stdin:
             server.process.stdin.close()
-    again = _spawn(
-        server.binaries,
-        server.folder,
-        server.password,
-        server.settings,
-        port=server.port,
-        temporary=server.temporary,
-    )
-    server.process = again.process
-    _await_ready(server)
+    server.start()
 
 
 def initialise(binaries: Binaries, folder: Path) -> str:
@@ -186,48 +188,22 @@ def launch(
     temporary: bool = False,
 ) -> EmbeddedServer:
     """Start the server whose data is in *folder*; return when it accepts connections."""
+    server = EmbeddedServer(
+        folder, port or free_port(), password, binaries, temporary=temporary, settings=settings
+    )
     for attempts_left in reversed(range(_START_ATTEMPTS)):
-        server = _spawn(
-            binaries, folder, password, settings, port=port or free_port(), temporary=temporary
-        )
         try:
-            _await_ready(server)
-        except NoDatabase:
+            server.start()
+            break
+        except BaseException as problem:
             # Somebody may have taken the port since it was chosen: that alone deserves a retry.
-            if not attempts_left or "Address already in use" not in _log(folder):
+            taken = isinstance(problem, NoDatabase) and "Address already in use" in _log(folder)
+            if not (taken and attempts_left):
                 server.stop()
                 raise
-            _end(server.process)
-            port = None
-        except BaseException:
-            server.stop()
-            raise
-        else:
-            break
+        _end(server.process)
+        server.port = free_port()
     return server
-
-
-def _spawn(
-    binaries: Binaries,
-    folder: Path,
-    password: str,
-    settings: Mapping[str, str],
-    *,
-    port: int,
-    temporary: bool,
-) -> EmbeddedServer:
-    chosen = {
-        **_DURABLE_SETTINGS,
-        "listen_addresses": "127.0.0.1",
-        "port": str(port),
-        "unix_socket_directories": "",  # the path of a socket may be too long
-        **settings,
-    }
-    command = [binaries.program("postgres"), "-D", str(folder / "data")]
-    for name, value in chosen.items():
-        command += ["-c", f"{name}={value}"]
-    process = _supervise(binaries, folder, command, remove=temporary)
-    return EmbeddedServer(folder, port, password, binaries, process, temporary, settings)
 
 
 def _supervise(
