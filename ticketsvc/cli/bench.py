@@ -142,13 +142,11 @@ def bench(
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
     """Return the server to measure on: the one in use, or else a temporary one."""
-    from ticketsvc.database.home import home
     from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import fresh_database, kept_database
 
     settings = DatabaseSettings.load()
-    folder = home(settings.home)
-    running = settings.database_url or find_kept(folder, binaries_folder=settings.postgres_bin)
+    running = settings.database_url or find_kept(settings)
     with (kept_database if running else fresh_database)() as conninfo:
         yield conninfo
 

@@ -53,11 +53,10 @@ def db() -> None:
 @as_json_option
 def start(as_json: bool) -> None:
     """Start the embedded server; it runs until `db stop`."""
-    from ticketsvc.database.home import home
     from ticketsvc.database.kept import keep, start_kept
 
     settings = _without_database_url("db start")
-    with start_kept(home(settings.home), binaries_folder=settings.postgres_bin) as server:
+    with start_kept(settings) as server:
         was_running = server.process is None
         prepare_schemas(server.url)
         keep(server)
@@ -76,11 +75,9 @@ def start(as_json: bool) -> None:
 @as_json_option
 def stop(as_json: bool) -> None:
     """Stop the embedded server."""
-    from ticketsvc.database.home import home
     from ticketsvc.database.kept import stop_kept
 
-    settings = _without_database_url("db stop")
-    stopped = stop_kept(home(settings.home), binaries_folder=settings.postgres_bin)
+    stopped = stop_kept(_without_database_url("db stop"))
     if as_json:
         print(json.dumps({"stopped": stopped}))
     else:
@@ -99,28 +96,21 @@ def url(as_json: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
     """Open psql on the database."""
-    from ticketsvc.database.binaries import find_binaries
-    from ticketsvc.database.home import home
-
-    address = _running_url()
-    settings = DatabaseSettings.load()
-    program = find_binaries(settings.postgres_bin, home(settings.home)).program("psql")
-    raise click.exceptions.Exit(_run_psql(program, address, list(arguments)))
-
-
-def _run_psql(program: str, address: str, arguments: list[str]) -> int:
     from ticketsvc.database.locate import libpq_environment
+    from ticketsvc.lab.scenarios.psql import find_psql
 
+    environment = {**os.environ, **libpq_environment(_running_url())}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it cancels a query of psql's
     try:
-        return subprocess.run(
-            [program, *arguments],
-            env={**os.environ, **libpq_environment(address)},
+        ended = subprocess.run(
+            [find_psql(), *arguments],
+            env=environment,
             check=False,
             preexec_fn=_heed_interrupts if os.name != "nt" else None,
-        ).returncode
+        )
     finally:
         signal.signal(signal.SIGINT, before)
+    raise click.exceptions.Exit(ended.returncode)
 
 
 def _heed_interrupts() -> None:
@@ -128,14 +118,13 @@ def _heed_interrupts() -> None:
 
 
 def _running_url() -> str:
-    from ticketsvc.database.home import home
     from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import check_server
 
     settings = DatabaseSettings.load()
     if settings.database_url is not None:
         return check_server(settings.database_url.get_secret_value())
-    server = find_kept(home(settings.home), binaries_folder=settings.postgres_bin)
+    server = find_kept(settings)
     if server is None:
         raise NoDatabase("the embedded server is not running: `python3 run.py db start` starts it")
     return server.url

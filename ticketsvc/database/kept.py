@@ -20,30 +20,31 @@ from ticketsvc.database.embedded import (
     initialise,
     launch,
 )
+from ticketsvc.database.home import home
 from ticketsvc.errors import NoDatabase
+from ticketsvc.settings import DatabaseSettings
 
 _STOPPING_TIMEOUT_S = 30  # for a server that is just shutting down, or recovering
 _KEPT = "kept"  # a file beside the data: the server outlives the command that started it
 
 
-def start_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer:
-    """Start the server whose data is kept in *folder*, or return the one that runs.
+def start_kept(settings: DatabaseSettings) -> EmbeddedServer:
+    """Start the server whose data is kept in the home of *settings*, or return the one that runs.
 
     The data directory is made on first use. Of several commands that start it at once, one does,
     and the others find it running: their server has no `process`.
     """
     ignore_libpq_environment()
-    binaries = find_binaries(binaries_folder, folder)
+    place, binaries = _place(settings)
     deadline = time.monotonic() + _STOPPING_TIMEOUT_S
-    with _one_at_a_time(folder):
-        while (server := _find(folder, binaries)) is None:
-            lock = _lock_file(folder, binaries)
-            stopping = lock.exists()
+    with _one_at_a_time(place.parent):
+        while (server := _find(place, binaries)) is None:
+            stopping = _lock_file(place).exists()
             try:
-                return _start(folder, binaries)
+                return _start(place, binaries)
             except NoDatabase:
                 # A server whose command has ended may still be shutting down, or just have done so.
-                if not (stopping or lock.exists()) or time.monotonic() > deadline:
+                if not (stopping or _lock_file(place).exists()) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
         return server
@@ -68,21 +69,20 @@ def keep(server: EmbeddedServer) -> None:
         time.sleep(0.1)
 
 
-def find_kept(folder: Path, *, binaries_folder: Path | None) -> EmbeddedServer | None:
-    """Return the running server whose data is in *folder*, or None."""
+def find_kept(settings: DatabaseSettings) -> EmbeddedServer | None:
+    """Return the running server whose data is in the home of *settings*, or None."""
     ignore_libpq_environment()
-    return _find(folder, find_binaries(binaries_folder, folder))
+    return _find(*_place(settings))
 
 
-def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
-    """Stop the server whose data is in *folder*; return whether there was one.
+def stop_kept(settings: DatabaseSettings) -> bool:
+    """Stop the server whose data is in the home of *settings*; return whether there was one.
 
     Raise `NoDatabase` when it does not stop.
     """
-    binaries = find_binaries(binaries_folder, folder)
-    if not _lock_file(folder, binaries).exists():
+    place, binaries = _place(settings)
+    if not _lock_file(place).exists():
         return False
-    place = _place(folder, binaries)
     stopped = subprocess.run(
         [binaries.program("pg_ctl"), "-D", str(place / "data"), "-m", "fast", "-w", "stop"],
         capture_output=True,
@@ -90,18 +90,28 @@ def stop_kept(folder: Path, *, binaries_folder: Path | None) -> bool:
         cwd=place,
         **binaries.account.popen_arguments(),
     )
-    if stopped.returncode and _lock_file(folder, binaries).exists():
+    if stopped.returncode and _lock_file(place).exists():
         said = stopped.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise NoDatabase(f"the server did not stop: {said[-1]}")
     return stopped.returncode == 0
 
 
-def _start(folder: Path, binaries: Binaries) -> EmbeddedServer:
-    place = _place(folder, binaries)
+def _place(settings: DatabaseSettings) -> tuple[Path, Binaries]:
+    """Return the folder of the data, one for each version of PostgreSQL, and the programs."""
+    folder = home(settings.home)
+    binaries = find_binaries(settings.postgres_bin, folder)
+    return folder / f"postgresql-{binaries.major}", binaries
+
+
+def _lock_file(place: Path) -> Path:
+    return place / "data" / "postmaster.pid"
+
+
+def _start(place: Path, binaries: Binaries) -> EmbeddedServer:
     if not (place / "data" / "PG_VERSION").exists():
-        for left_behind in folder.glob(f"{place.name}-*"):  # by a command that was killed
+        for left_behind in place.parent.glob(f"{place.name}-*"):  # by a command that was killed
             shutil.rmtree(left_behind, ignore_errors=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=folder))
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
         try:
             binaries.account.own(unfinished)
             initialise(binaries, unfinished)
@@ -117,11 +127,10 @@ def _start(folder: Path, binaries: Binaries) -> EmbeddedServer:
     return server
 
 
-def _find(folder: Path, binaries: Binaries) -> EmbeddedServer | None:
-    place = _place(folder, binaries)
+def _find(place: Path, binaries: Binaries) -> EmbeddedServer | None:
     try:
-        lines = (place / "data" / "postmaster.pid").read_text().splitlines()
-        server = EmbeddedServer(place, int(lines[3]), (place / "password").read_text(), binaries)
+        port = int(_lock_file(place).read_text().splitlines()[3])
+        server = EmbeddedServer(place, port, (place / "password").read_text(), binaries)
         with psycopg.connect(make_conninfo(server.url, connect_timeout=5)):
             return server
     except (OSError, IndexError, ValueError, psycopg.OperationalError):
@@ -151,11 +160,3 @@ def _former_port(place: Path) -> int | None:
             probe.bind(("127.0.0.1", port))
         return port
     return None
-
-
-def _place(folder: Path, binaries: Binaries) -> Path:
-    return folder / f"postgresql-{binaries.major}"
-
-
-def _lock_file(folder: Path, binaries: Binaries) -> Path:
-    return _place(folder, binaries) / "data" / "postmaster.pid"

@@ -8,7 +8,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketsvc.database.embedded import EmbeddedServer, start_temporary
-from ticketsvc.database.home import home
 from ticketsvc.database.kept import start_kept
 from ticketsvc.errors import NoDatabase, UsageError
 from ticketsvc.settings import DatabaseSettings
@@ -22,7 +21,7 @@ def kept_database() -> contextlib.AbstractContextManager[str]:
     That is `DATABASE_URL` when it is set. Otherwise it is the kept embedded server, started for
     as long as the block lasts if no other command runs it.
     """
-    return _database(lambda of: start_kept(home(of.home), binaries_folder=of.postgres_bin))
+    return _database(start_kept)
 
 
 def fresh_database() -> contextlib.AbstractContextManager[str]:

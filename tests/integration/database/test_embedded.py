@@ -28,6 +28,7 @@ from ticketsvc.database.home import home
 from ticketsvc.database.kept import find_kept, keep, start_kept, stop_kept
 from ticketsvc.database.locate import check_server, fresh_database, kept_database
 from ticketsvc.errors import NoDatabase, UsageError
+from ticketsvc.settings import DatabaseSettings
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 root_only = pytest.mark.skipif(
@@ -181,17 +182,18 @@ def test_the_server_does_not_run_as_root(server):
 
 @pytest.fixture
 def kept(open_folder):
-    yield home(open_folder / "home")
-    stop_kept(open_folder / "home", binaries_folder=None)
+    settings = DatabaseSettings(home=(open_folder / "home").resolve())
+    yield settings
+    stop_kept(settings)
 
 
 def test_a_kept_server_is_found_and_stopped_and_comes_back_on_its_port(kept, monkeypatch):
     """Services that run would not find it elsewhere. It is durable, and not kept by others."""
-    assert find_kept(kept, binaries_folder=None) is None
-    assert stop_kept(kept, binaries_folder=None) is False
-    server = start_kept(kept, binaries_folder=None)
+    assert find_kept(kept) is None
+    assert stop_kept(kept) is False
+    server = start_kept(kept)
     processes = family(server.process.pid)
-    found = find_kept(kept, binaries_folder=None)
+    found = find_kept(kept)
     assert (found.port, found.url) == (server.port, server.url)
     monkeypatch.setattr(kept_server, "_STOPPING_TIMEOUT_S", 0)
     with pytest.raises(NoDatabase, match="for another command and ends with it"):
@@ -205,12 +207,12 @@ def test_a_kept_server_is_found_and_stopped_and_comes_back_on_its_port(kept, mon
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             assert connection.execute(f"SHOW {name}").fetchone() == ("on",)
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    assert stop_kept(kept, binaries_folder=None) is True
+    assert stop_kept(kept) is True
     server.process.wait()
     assert gone(processes)
-    assert find_kept(kept, binaries_folder=None) is None
+    assert find_kept(kept) is None
     with (
-        start_kept(kept, binaries_folder=None) as again,
+        start_kept(kept) as again,
         psycopg.connect(again.url) as connection,
     ):
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -219,9 +221,9 @@ def test_a_kept_server_is_found_and_stopped_and_comes_back_on_its_port(kept, mon
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stranger.bind(("127.0.0.1", server.port))
         stranger.listen()
-        with start_kept(kept, binaries_folder=None) as elsewhere:
+        with start_kept(kept) as elsewhere:
             assert elsewhere.port != server.port
-    assert find_kept(kept, binaries_folder=None) is None
+    assert find_kept(kept) is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
@@ -233,10 +235,10 @@ def test_a_command_uses_the_server_that_runs_and_a_strict_umask_does_no_harm(
     try:
         with kept_database() as outer, kept_database() as inner:
             assert inner == outer
-            assert find_kept(home(None), binaries_folder=None).folder.is_relative_to(open_folder)
+            assert find_kept(DatabaseSettings()).folder.is_relative_to(open_folder)
     finally:
         os.umask(before)
-    assert find_kept(home(None), binaries_folder=None) is None
+    assert find_kept(DatabaseSettings()) is None
 
 
 MISLEADING = {
@@ -252,15 +254,15 @@ MISLEADING = {
 def test_of_three_commands_that_start_it_at_once_one_does_and_it_outlives_them(
     kept, cli, cli_here, capfd
 ):
-    environment = {"TICKETSVC_HOME": str(kept)}
+    environment = {"TICKETSVC_HOME": str(kept.home)}
     with ThreadPoolExecutor() as pool:
         started = list(pool.map(lambda _: cli("db", "start", "--json", **environment), range(3)))
     assert [each.returncode for each in started] == [0, 0, 0], [each.stderr for each in started]
     facts = [json.loads(each.stdout) for each in started]
     assert sorted(each["was_running"] for each in facts) == [False, True, True]
     assert len({each["port"] for each in facts}) == 1
-    found = find_kept(kept, binaries_folder=None)
-    assert [each.name for each in kept.glob("postgresql-*")] == [found.folder.name]
+    found = find_kept(kept)
+    assert [each.name for each in kept.home.glob("postgresql-*")] == [found.folder.name]
     url = cli_here("db", "url", **environment).stdout.strip()
     assert check_server(url) == url
     cli_here("db", "psql", "-c", "SELECT 6 * 7 AS answer", "-At", **environment)
@@ -276,19 +278,19 @@ def test_of_three_commands_that_start_it_at_once_one_does_and_it_outlives_them(
 
 
 def test_a_start_that_is_killed_during_initdb_leaves_nothing(kept, eventually):
-    starting = start_command("db", "start", TICKETSVC_HOME=str(kept))
+    starting = start_command("db", "start", TICKETSVC_HOME=str(kept.home))
 
     def initdb():
         return [
             each
             for each in psutil.process_iter(["cmdline"])
-            if str(kept) in " ".join(each.info["cmdline"] or ())
+            if str(kept.home) in " ".join(each.info["cmdline"] or ())
         ]
 
     eventually(lambda: any(each.info["cmdline"][0].endswith("initdb") for each in initdb()))
     starting.kill()
     starting.communicate()
-    eventually(lambda: not initdb() and not list(kept.glob("postgresql-*")))
+    eventually(lambda: not initdb() and not list(kept.home.glob("postgresql-*")))
 
 
 def test_somebody_elses_home_is_refused(monkeypatch, open_folder):

@@ -23,7 +23,6 @@ from tests.support.raw_http import BUY, connect, read_answer, refuses_connection
 from tests.support.waiting import TIMEOUT_S
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SERVABLE
-from ticketsvc.database.home import home
 from ticketsvc.database.kept import start_kept
 from ticketsvc.database.pool import make_pool
 from ticketsvc.database.schemas import ensure_schemas
@@ -34,7 +33,7 @@ from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import running_services, start_service
 from ticketsvc.service.app import create_app
 from ticketsvc.service.state import STATE
-from ticketsvc.settings import Settings
+from ticketsvc.settings import DatabaseSettings, Settings
 
 
 async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
@@ -139,8 +138,8 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
     Nobody waits until the time for a connection is up: it is longer than any client here waits.
     """
     monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
-    place = home(open_folder / "home")
-    with start_kept(place, binaries_folder=None) as own:
+    place = DatabaseSettings(home=open_folder / "home")
+    with start_kept(place) as own:
         with psycopg.connect(own.url, autocommit=True) as connection:
             ensure_schemas(connection)
             reset_event(connection, "fixed", "E", 8000)
@@ -175,7 +174,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         assert await get_status(http, service.url + "/readyz") == 503
         assert await get_status(http, service.url + "/healthz") == 200
 
-    with start_kept(place, binaries_folder=None) as again:
+    with start_kept(place) as again:
         assert again.url == own.url
 
         async def sells():
