@@ -4,8 +4,6 @@ import html
 import inspect
 import re
 import textwrap
-from base64 import b64encode
-from io import BytesIO
 from typing import Any
 
 from IPython.display import HTML, Code, Markdown, display
@@ -29,26 +27,18 @@ QUESTIONS = (
 """What the first screen of the index answers, in this order."""
 VERDICT_MIME = "application/vnd.ticketsvc.verdict+json"
 ANSWER_MIME = "application/vnd.ticketsvc.answer+json"
+SVG_MIME = "image/svg+xml"
 CHART_METADATA = "ticketsvc"
-_DOTS_PER_INCH = 144
-_LARGEST_SVG = 150_000
 _LONG_LINES = 100
 
 
 def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
     """Display *figure*; *alt* says what is to be seen in it. *headline*: the index shows it too.
 
-    It is an SVG whose text and lines have the colour of the page around it, or, when that is
-    large, a PNG.
+    It is an SVG whose text and lines have the colour of the page around it.
     """
-    picture = as_svg(figure, alt)
-    mime, data = "image/svg+xml", picture
-    if len(picture) > _LARGEST_SVG:
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight")
-        mime, data = "image/png", b64encode(buffer.getvalue()).decode()
-    metadata = {mime: {"alt": alt}, CHART_METADATA: {"headline": headline}}
-    display({mime: data, "text/plain": alt}, raw=True, metadata=metadata)
+    metadata = {SVG_MIME: {"alt": alt}, CHART_METADATA: {"headline": headline}}
+    display({SVG_MIME: as_svg(figure, alt), "text/plain": alt}, raw=True, metadata=metadata)
 
 
 def verdict(sentence: str, claims: Claims, *, of_speed: Claims | None = None) -> None:

@@ -12,7 +12,6 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab import charts
 from ticketsvc.lab.charts import style as charting
 from ticketsvc.lab.charts.svg import as_svg
-from ticketsvc.lab.notebook import show
 
 
 def title(figure: Figure) -> str:
@@ -148,13 +147,3 @@ def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:
     assert (root["role"], root["aria-label"]) == ("img", 'copies, "<2>"')
     assert "#000000" not in svg
     assert "currentColor" in svg
-
-
-@pytest.mark.parametrize(("points", "kind"), [(10, "image/svg+xml"), (10_000, "image/png")])
-def test_a_large_chart_is_a_png(points: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[dict[str, str]] = []
-    monkeypatch.setattr("ticketsvc.lab.notebook.display", lambda data, **_: shown.append(data))
-    figure, [axes] = charting.new_chart()
-    axes.plot(range(points), "o")
-    show(figure, "a line")
-    assert [*shown[0]] == [kind, "text/plain"]

@@ -58,15 +58,13 @@ def issued_against_total(bursts: pd.DataFrame) -> Figure:
         )
     means = kinds[["unique", "tickets", "total"]].mean()
     places = range(len(means))
-    axes.plot(means["tickets"], places, "o", color=COLOURS["naive"], label="tickets given out")
-    axes.plot(
-        means["unique"],
-        places,
-        "o",
-        color=LINE_COLOURS[0],
-        label="different numbers among them",
-    )
-    axes.plot(means["total"], places, "|", color=INK, markersize=14, label="tickets there are")
+    for column, mark, colour, label in (
+        ("tickets", "o", COLOURS["naive"], "tickets given out"),
+        ("unique", "o", LINE_COLOURS[0], "different numbers among them"),
+        ("total", "|", INK, "tickets there are"),
+    ):
+        size = 14 if mark == "|" else None
+        axes.plot(means[column], places, mark, color=colour, markersize=size, label=label)
     axes.set_yticks(places)
     axes.set_yticklabels([f"{many} × {each} for {total}" for many, each, total in means.index])
     axes.set(ylim=(len(means) - 0.5, -0.6), xscale="log")

@@ -56,30 +56,26 @@ class Burst:
             answered.setdefault(URL(attempt.url).port or 0, []).append(attempt)
         return {place: answered[port] for place, port in enumerate(sorted(answered), 1)}
 
-    def row(self) -> dict[str, Any]:
-        """Return one line of a table: the answers counted, then the ledger."""
-        trial, verdict, answers = self.trial, self.verdict, summarise(self.history)
-        return {
-            "allocator": trial.allocator,
-            "schema": trial.schema,
-            "processes": self.processes,
-            "purchases": trial.workload.purchases,
-            "quantity": trial.workload.quantity,
-            "total": trial.total,
-            "successes": answers["successes"],
-            "refused": answers["refused"],
-            "unknown": answers["unknown"] + answers["failed"],
-            **{name: answers[name] for name in ("tickets", "unique", "duplicates")},
-            **{
-                name: getattr(verdict, name)
-                for name in ("available", "issued", "oversold", "clean")
-            },
-        }
-
 
 def burst_table(bursts: Sequence[Burst]) -> pd.DataFrame:
-    """Return a table with one row per burst."""
-    return pd.DataFrame([burst.row() for burst in bursts])
+    """Return a table with one row per burst: the answers counted, then the ledger."""
+    return pd.DataFrame([_row(burst) for burst in bursts])
+
+
+def _row(burst: Burst) -> dict[str, Any]:
+    trial, verdict, answers = burst.trial, burst.verdict, summarise(burst.history)
+    return {
+        "allocator": trial.allocator,
+        "schema": trial.schema,
+        "processes": burst.processes,
+        "purchases": trial.workload.purchases,
+        "quantity": trial.workload.quantity,
+        "total": trial.total,
+        **{name: answers[name] for name in ("successes", "refused")},
+        "unknown": answers["unknown"] + answers["failed"],
+        **{name: answers[name] for name in ("tickets", "unique", "duplicates")},
+        **{name: getattr(verdict, name) for name in ("available", "issued", "oversold", "clean")},
+    }
 
 
 def endings(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

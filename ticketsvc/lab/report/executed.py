@@ -5,8 +5,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from ticketsvc.lab.notebook import ANSWER_MIME, CHART_METADATA, VERDICT_MIME
-from ticketsvc.lab.report.results import Answer, Chart, Failure
+from ticketsvc.lab.notebook import ANSWER_MIME, CHART_METADATA, SVG_MIME, VERDICT_MIME
+from ticketsvc.lab.report.results import Answer, Failure
 
 _MESSAGE_LENGTH = 300
 
@@ -23,27 +23,17 @@ def find_title(notebook: NotebookNode) -> str | None:
 
 def find_verdict(executed: NotebookNode) -> dict[str, Any] | None:
     """Return the last verdict that the notebook displayed."""
-    verdicts = [
-        output.data[VERDICT_MIME]
+    shown = [output.get("data", {}) for output in reversed(outputs_of(executed))]
+    return next((data[VERDICT_MIME] for data in shown if VERDICT_MIME in data), None)
+
+
+def find_headline_charts(executed: NotebookNode) -> list[str]:
+    """Return the charts that the index shows too, as SVG elements."""
+    return [
+        output.data[SVG_MIME]
         for output in outputs_of(executed)
-        if VERDICT_MIME in output.get("data", {})
+        if output.get("metadata", {}).get(CHART_METADATA, {}).get("headline")
     ]
-    return verdicts[-1] if verdicts else None
-
-
-def find_headline_charts(executed: NotebookNode) -> list[Chart]:
-    """Return the charts that the index shows too."""
-    charts = []
-    for output in outputs_of(executed):
-        metadata, data = output.get("metadata", {}), output.get("data", {})
-        if metadata.get(CHART_METADATA, {}).get("headline"):
-            mime = "image/svg+xml" if "image/svg+xml" in data else "image/png"
-            alt = metadata.get(mime, {}).get("alt") or "Chart without a description"
-            picture = "".join(data.get(mime, ""))
-            if mime == "image/png":
-                picture = f"data:image/png;base64,{''.join(picture.split())}"
-            charts.append(Chart(alt, picture))
-    return charts
 
 
 def find_answers(executed: NotebookNode) -> list[Answer]:

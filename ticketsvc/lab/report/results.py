@@ -30,14 +30,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A headline chart: its words, and the picture as an SVG element or as a data URI."""
-
-    alt: str
-    picture: str
-
-
-@dataclass(frozen=True)
 class Answer:
     """The answer to a question of the index, in Markdown; *anchor* leads to its evidence."""
 
@@ -48,7 +40,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """What the run of one notebook came to; times are seconds and ISO 8601 in UTC."""
+    """What the run of one notebook came to; times are seconds and ISO 8601 in UTC.
+
+    *charts*: the headline charts, as SVG elements.
+    """
 
     name: str
     title: str
@@ -57,7 +52,7 @@ class NotebookResult:
     parameters: Mapping[str, Any]
     verdict: Mapping[str, Any] | None
     failure: Failure | None
-    charts: Sequence[Chart]
+    charts: Sequence[str]
     answers: Sequence[Answer] = ()
 
     @property
