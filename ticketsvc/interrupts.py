@@ -38,12 +38,18 @@ class _Received:
     cancel: Callable[[], object] | None = None
 
 
-def install() -> None:
-    """Take over the signals that ask a process to end; call it in the main thread."""
+def ending_signals() -> Iterator[int]:
+    """Return the signals that ask this process to end."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
             continue  # this system has none, or nohup started the process
+        yield number
+
+
+def install() -> None:
+    """Take over the signals that ask a process to end; call it in the main thread."""
+    for number in ending_signals():
         signal.signal(number, _receive)
 
 

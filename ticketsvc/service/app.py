@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import count
 from typing import Any
@@ -70,11 +70,8 @@ def create_app(
         body_timeout_s=body_timeout_s,
     )
     app.cleanup_ctx.append(_open_pool)
+    app.cleanup_ctx.append(_work_beside)
     app.on_shutdown.append(_hang_up)
-    if seller.takes_keys:
-        app.cleanup_ctx.append(_expire_keys)
-    if metrics.shared:
-        app.cleanup_ctx.append(_publish_gauges)
     purchase = partial(routes.purchase, app[STATE])
     app[PURCHASE] = _numbered(purchase) if traced else purchase
     app.router.add_post("/purchase", app[PURCHASE], expect_handler=_expect)
@@ -96,18 +93,18 @@ async def _hang_up(app: web.Application) -> None:
     app[STATE].pool.hang_up()
 
 
-async def _expire_keys(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[STATE].seller.expire_keys())
+async def _work_beside(app: web.Application) -> AsyncIterator[None]:
+    """Expire keys, and read the gauges where several processes share them."""
+    seller, metrics, pool = app[STATE].seller, app[STATE].metrics, app[STATE].pool
+    work: list[Coroutine[Any, Any, None]] = []
+    if seller.takes_keys:
+        work.append(seller.expire_keys())
+    if metrics.shared:
+        work.append(metrics.keep_reading_gauges(pool, lambda: seller.in_flight))
+    tasks = [asyncio.create_task(each) for each in work]
     yield
-    task.cancel()
-
-
-async def _publish_gauges(app: web.Application) -> AsyncIterator[None]:
-    state = app[STATE]
-    reading = state.metrics.keep_reading_gauges(state.pool, lambda: state.seller.in_flight)
-    task = asyncio.create_task(reading)
-    yield
-    task.cancel()
+    for task in tasks:
+        task.cancel()
 
 
 def _numbered(handler: _Handler) -> _Handler:

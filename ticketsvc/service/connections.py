@@ -19,7 +19,6 @@ from aiohttp import StreamReader, web
 
 from ticketsvc.service.answers import raw_answer
 from ticketsvc.service.open_files import SPARE_FILES, affordable_connections
-from ticketsvc.service.outbox import Outbox
 from ticketsvc.settings import Settings
 
 _CHECKS_PER_LIMIT = 8
@@ -162,14 +161,9 @@ class Guard(asyncio.Protocol):
         elif self._half_closed:
             self._end_when_idle()
 
-    @property
-    def _busy(self) -> bool:
-        """Whether a request is in progress, or has arrived in part."""
-        return self._in_progress or self._head_since is not None
-
     def close_when_idle(self) -> None:
         """Close now, unless a request is in progress or has arrived in part."""
-        if not self._busy:
+        if not self._in_progress and self._head_since is None:
             self._transport.close()
 
     def check(self, now: float) -> None:
@@ -185,12 +179,10 @@ class Guard(asyncio.Protocol):
         elif self._head_since is not None:
             if now - self._head_since >= self._limit_s:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif not self._in_progress and now - self._idle_since >= self._idle_limit_s:
-            self._transport.close()
-
-    @property
-    def _idle_limit_s(self) -> float:
-        return self._connections.settings.keepalive_timeout_s if self._used else self._limit_s
+        elif not self._in_progress:
+            keepalive_s = self._connections.settings.keepalive_timeout_s
+            if now - self._idle_since >= (keepalive_s if self._used else self._limit_s):
+                self._transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Send the answer with *status*, and close once the client has had time to read it.
@@ -214,8 +206,8 @@ class Connections:
     """The open connections of one server: make their guards, check their limits, end them.
 
     *server* makes aiohttp's protocol of a new connection. *guards* is filled and emptied as
-    connections come and go. *outbox*: answers on these connections that are not sent yet.
-    *on_refused* is called with the status of each connection that its guard answers.
+    connections come and go. *on_refused* is called with the status of each connection that its
+    guard answers.
     """
 
     def __init__(
@@ -223,12 +215,10 @@ class Connections:
         server: Callable[[], asyncio.Protocol],
         settings: Settings,
         guards: Guards,
-        outbox: Outbox,
         on_refused: Callable[[int], object],
     ) -> None:
         self.settings = settings
         self.on_refused = on_refused
-        self.outbox = outbox
         self.now = asyncio.get_running_loop().time
         self._server = server
         self._guards = guards

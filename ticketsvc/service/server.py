@@ -104,7 +104,7 @@ async def _running(app: web.Application, settings: Settings) -> AsyncIterator[Co
     runner.server.request_handler = before_routing(app, runner.server.request_handler)
     state = app[STATE]
     connections = Connections(
-        runner.server, settings, state.guards, state.outbox, state.metrics.connection_refused
+        runner.server, settings, state.guards, state.metrics.connection_refused
     )
     checking = asyncio.create_task(connections.keep_checking())
     try:
@@ -126,15 +126,18 @@ async def _listen(
             reuse_port=share_port or None,
         )
     except OSError as problem:
-        unknown = isinstance(problem, socket.gaierror)
-        reason = problem.strerror if unknown else os.strerror(problem.errno or 0)
-        where = f"{settings.host}:{settings.port}"
-        other = "--port, or --port 0 for any free one"
-        if unknown or problem.errno == errno.EADDRNOTAVAIL:
-            where, other = f"the host {settings.host!r}", "--host or TICKETSVC_HOST"
-        raise UsageError(
-            f"cannot listen on {where}: {reason}; choose another with {other}"
-        ) from None
+        raise cannot_listen(settings, problem) from None
+
+
+def cannot_listen(settings: Settings, problem: OSError) -> UsageError:
+    """Return the error that says why nobody can listen on this host and port."""
+    unknown = isinstance(problem, socket.gaierror)
+    reason = problem.strerror if unknown else os.strerror(problem.errno or 0)
+    where = f"{settings.host}:{settings.port}"
+    other = "--port, or --port 0 for any free one"
+    if unknown or problem.errno == errno.EADDRNOTAVAIL:
+        where, other = f"the host {settings.host!r}", "--host or TICKETSVC_HOST"
+    return UsageError(f"cannot listen on {where}: {reason}; choose another with {other}")
 
 
 def _address(listener: asyncio.Server, settings: Settings) -> str:

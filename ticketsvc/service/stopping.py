@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import threading
+
+from ticketsvc.interrupts import ending_signals
 
 
 def stop_requests(*, end_with_input: bool) -> asyncio.Event:
@@ -16,10 +17,7 @@ def stop_requests(*, end_with_input: bool) -> asyncio.Event:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
-            continue  # this system has none, or nohup started the process
+    for number in ending_signals():
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises instead
             loop.add_signal_handler(number, stop.set)
     if end_with_input:

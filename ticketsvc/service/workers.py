@@ -16,6 +16,7 @@ from typing import Any
 
 from ticketsvc.errors import UsageError, WorkerEnded
 from ticketsvc.service.metrics import COUNTERS, OWN_FOLDER, counters_kept
+from ticketsvc.service.server import cannot_listen
 from ticketsvc.service.stopping import stop_requests
 from ticketsvc.settings import Settings
 
@@ -138,10 +139,7 @@ def _reserved(settings: Settings) -> Iterator[int]:
             probe.close()
             holder.bind((settings.host, settings.port))
         except OSError as problem:
-            raise UsageError(
-                f"cannot listen on {settings.host}:{settings.port}: {problem.strerror}; "
-                f"choose another with --port, or --port 0 for any free one"
-            ) from None
+            raise cannot_listen(settings, problem) from None
         yield holder.getsockname()[1]
 
 

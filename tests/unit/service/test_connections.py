@@ -6,7 +6,6 @@ import pytest
 from aiohttp import EMPTY_PAYLOAD
 
 from ticketsvc.service.connections import Connections
-from ticketsvc.service.outbox import Outbox
 from ticketsvc.settings import Settings
 
 SETTINGS = Settings(request_timeout_s=10, keepalive_timeout_s=75, max_connections=2)
@@ -46,7 +45,7 @@ class House:
 
     def __init__(self):
         self.refused = []
-        self.connections = Connections(Inner, SETTINGS, {}, Outbox(), self.refused.append)
+        self.connections = Connections(Inner, SETTINGS, {}, self.refused.append)
         self.time = 0.0
         self.connections.now = lambda: self.time
 
