@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ticketsvc.lab.bench.load_spec import LoadResult
-from ticketsvc.lab.bench.lock_hold import Trips, hold
+from ticketsvc.lab.bench.lock_hold import Hold, Trips
 from ticketsvc.lab.bench.plan import BenchCase
 from ticketsvc.lab.bench.suite import Bench
 from ticketsvc.lab.bench.summary import Measurement
@@ -20,20 +20,18 @@ def speeds(least: float, middle: float, most: float) -> "pd.Series[float]":
 
 
 def test_the_lock_is_held_for_trips_work_and_flush() -> None:
-    rows = hold("ticket_rows", Trips(4, 2), purchases=1, round_trip_s=0.1, alone_s=0.6, flush_s=0.5)
+    rows = Hold("ticket_rows", Trips(4, 2), 1, round_trip_s=0.1, alone_s=0.6, flush_s=0.5)
     assert (rows.trips_s, round(rows.work_s, 9), rows.flush_s) == (0.2, 0.2, 0.5)
     assert rows.seconds == pytest.approx(0.9)
 
 
 def test_a_batch_shares_one_hold() -> None:
-    group = hold(
-        "group_commit", Trips(1, 0), purchases=20, round_trip_s=0.1, alone_s=0.6, flush_s=0.5
-    )
+    group = Hold("group_commit", Trips(1, 0), 20, round_trip_s=0.1, alone_s=0.6, flush_s=0.5)
     assert group.predicted_per_s == pytest.approx(20 / 1.0)
 
 
 def test_a_hold_too_short_to_measure_predicts_nothing() -> None:
-    nothing = hold("range", Trips(1, 0), purchases=1, round_trip_s=0.6, alone_s=0.5, flush_s=-0.1)
+    nothing = Hold("range", Trips(1, 0), 1, round_trip_s=0.6, alone_s=0.5, flush_s=0.0)
     assert math.isnan(nothing.predicted_per_s)
 
 

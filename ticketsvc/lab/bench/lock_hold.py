@@ -26,13 +26,28 @@ class Trips:
 
 @dataclass(frozen=True)
 class Hold:
-    """How long one commit of an allocator holds the row, in three parts."""
+    """How long one commit of an allocator holds the row, in three parts.
+
+    *alone_s*: its time without contention and without the flush. What the round trips leave of
+    it is the work.
+    """
 
     allocator: str
+    trips: Trips
     purchases: int
-    trips_s: float
-    work_s: float
+    round_trip_s: float
+    alone_s: float
     flush_s: float
+
+    @property
+    def trips_s(self) -> float:
+        """The round trips with the lock held."""
+        return self.trips.locked * self.round_trip_s
+
+    @property
+    def work_s(self) -> float:
+        """What the server works for the commit."""
+        return max(0.0, self.alone_s - self.trips.total * self.round_trip_s)
 
     @property
     def seconds(self) -> float:
@@ -43,26 +58,3 @@ class Hold:
     def predicted_per_s(self) -> float:
         """Purchases per second that one event can sell at most; nan: too short to be measured."""
         return self.purchases / self.seconds if self.seconds else math.nan
-
-
-def hold(
-    allocator: str,
-    trips: Trips,
-    *,
-    purchases: int,
-    round_trip_s: float,
-    alone_s: float,
-    flush_s: float,
-) -> Hold:
-    """Split the time of a commit into its parts.
-
-    *alone_s*: its time without contention and without the flush. What the round trips leave of
-    it is the work.
-    """
-    return Hold(
-        allocator,
-        purchases,
-        trips_s=trips.locked * round_trip_s,
-        work_s=max(0.0, alone_s - trips.total * round_trip_s),
-        flush_s=max(0.0, flush_s),
-    )

@@ -15,7 +15,7 @@ from ticketsvc.database.connection import ConfirmingConnection
 from ticketsvc.database.pool import Pool, checkout, make_pool
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
-from ticketsvc.lab.bench.lock_hold import Hold, Trips, hold
+from ticketsvc.lab.bench.lock_hold import Hold, Trips
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import Settings
 
@@ -50,16 +50,9 @@ async def lock_holds(
                 ]
             trips_s, *times = await _least(actions, repetitions)
     pairs = list(zip(times[::2], times[1::2], strict=True))
-    flush = median(durable - not_durable for durable, not_durable in pairs)
+    flush_s = max(0.0, median(durable - not_durable for durable, not_durable in pairs))
     return [
-        hold(
-            name,
-            trips[name],
-            purchases=many,
-            round_trip_s=trips_s / _ROUND_TRIPS,
-            alone_s=not_durable,
-            flush_s=flush,
-        )
+        Hold(name, trips[name], many, trips_s / _ROUND_TRIPS, not_durable, flush_s)
         for (name, many), (_, not_durable) in zip(purchases.items(), pairs, strict=True)
     ]
 
