@@ -1,25 +1,24 @@
 """Every guard, and how to take it away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
-from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.statements import load
+from ticketsvc.lab.explore.cases import Case
 from ticketsvc.lab.mutation import mutants
 
 
 @dataclass(frozen=True)
 class AllocatorMutant:
-    """An allocator without one of its guards, and the case in which that must show."""
+    """An allocator without one of its guards, and the case in which that must show.
+
+    *mutant*: in the place of the case's own allocator; *changes*: DDL that takes the guard away.
+    """
 
     guard: str
-    base: str
-    schema: SchemaName
-    mutant: type[Allocator]
+    case: Case
+    mutant: type[Allocator] | None
     changes: tuple[str, ...] = ()
-    total: int = 8
-    hold_commits: bool = False
-    together: int = 1
 
 
 _CONDITION = " AND available >= %(quantity)s"
@@ -47,27 +46,26 @@ def allocator_mutants() -> list[AllocatorMutant]:
         "%(event)s::text",
     )
     condition, transaction = "the condition available >=", "the transaction"
-    alone = f"{condition}, and its checks"
-    unique, numbers = "the unique constraint", removal("drop_unique_number")
+    rows_original, rows_fixed = Case("ticket_rows", "original"), Case("ticket_rows", "fixed")
+    ranges_fixed = Case("range", "fixed")
+    locking, advised = Case("row_lock", "original"), Case("advisory_lock", "original")
+    retried = Case("serializable", "original")
+    unique, numbers = Case("unique_only", "original"), removal("drop_unique_number")
     return [
-        AllocatorMutant(condition, "ticket_rows", "original", rows_anyway),
-        AllocatorMutant(condition, "ticket_rows", "fixed", rows_in_step),
-        AllocatorMutant(condition, "range", "fixed", ranges_anyway),
-        AllocatorMutant(alone, "range", "fixed", ranges_anyway, unguarded_ranges),
-        AllocatorMutant(transaction, "ticket_rows", "original", mutants.without_transaction(rows)),
-        AllocatorMutant(transaction, "row_lock", "original", mutants.without_transaction(lock)),
+        AllocatorMutant(condition, rows_original, rows_anyway),
+        AllocatorMutant(condition, rows_fixed, rows_in_step),
+        AllocatorMutant(condition, ranges_fixed, ranges_anyway),
         AllocatorMutant(
-            transaction, "advisory_lock", "original", mutants.without_transaction(advice)
+            f"{condition}, and its checks", ranges_fixed, ranges_anyway, unguarded_ranges
         ),
-        AllocatorMutant("FOR UPDATE", "row_lock", "original", unlocked),
-        AllocatorMutant("the advisory lock", "advisory_lock", "original", no_advice),
-        AllocatorMutant(
-            "the isolation level", "serializable", "original", mutants.SerializableAtReadCommitted
-        ),
-        AllocatorMutant(
-            "the retry", "serializable", "original", mutants.SerializableWithoutRetry, total=16
-        ),
-        AllocatorMutant(unique, "unique_only", "original", ALLOCATORS["unique_only"], numbers),
+        AllocatorMutant(transaction, rows_original, mutants.without_transaction(rows)),
+        AllocatorMutant(transaction, locking, mutants.without_transaction(lock)),
+        AllocatorMutant(transaction, advised, mutants.without_transaction(advice)),
+        AllocatorMutant("FOR UPDATE", locking, unlocked),
+        AllocatorMutant("the advisory lock", advised, no_advice),
+        AllocatorMutant("the isolation level", retried, mutants.SerializableAtReadCommitted),
+        AllocatorMutant("the retry", replace(retried, total=16), mutants.SerializableWithoutRetry),
+        AllocatorMutant("the unique constraint", unique, None, numbers),
         *_batch_mutants(unguarded_ranges),
     ]
 
@@ -82,24 +80,19 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
     others = "(SELECT array_agg(u ORDER BY u DESC) FROM unnest(p_users) AS u)"
     wrong_hands = mutants.with_reserve("unnest(p_users,", f"unnest({others},")
     all_unguarded = (*unguarded, *removal("drop_in_step"))
-    parts: tuple[tuple[str, int, tuple[str, ...]], ...] = (
-        ("the batch's count of stock", 8, (stock_kept,)),
-        ("the batch's count of stock, and its checks", 8, (stock_kept, *all_unguarded)),
-        ("the batch's next number", 16, (number_kept,)),
-        ("who gets which of the batch's numbers", 16, (wrong_hands,)),
-        ("the batch's lock", 16, (row_free,)),
-        (
-            "the batch's lock, and its checks",
-            16,
-            (row_free, *all_unguarded, *removal("drop_allocations_key")),
-        ),
-    )
-    base = ALLOCATORS["group_commit"]
+    keyless = removal("drop_allocations_key")
+    last = Case("group_commit", "fixed", total=8, hold_commits=True, together=2)
+    enough = replace(last, total=16)
+    stock, lock = "the batch's count of stock", "the batch's lock"
     return [
+        AllocatorMutant(stock, last, None, (stock_kept,)),
+        AllocatorMutant(f"{stock}, and its checks", last, None, (stock_kept, *all_unguarded)),
+        AllocatorMutant("the batch's next number", enough, None, (number_kept,)),
+        AllocatorMutant("who gets which of the batch's numbers", enough, None, (wrong_hands,)),
+        AllocatorMutant(lock, enough, None, (row_free,)),
         AllocatorMutant(
-            guard, "group_commit", "fixed", base, changes, total, hold_commits=True, together=2
-        )
-        for guard, total, changes in parts
+            f"{lock}, and its checks", enough, None, (row_free, *all_unguarded, *keyless)
+        ),
     ]
 
 

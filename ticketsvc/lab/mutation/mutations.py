@@ -19,9 +19,9 @@ from ticketsvc.database.statements import load
 from ticketsvc.errors import Refusal
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
-from ticketsvc.lab.explore.cases import EVENT, Case
+from ticketsvc.lab.explore.cases import EVENT
 from ticketsvc.lab.explore.exploration import Exploration
-from ticketsvc.lab.explore.explorer import Explorer, open_explorer
+from ticketsvc.lab.explore.explorer import open_explorer
 from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement, read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.lab.mutation.guards import AllocatorMutant, schema_guards
@@ -49,22 +49,13 @@ async def try_allocator_mutants(url: str, chosen: Sequence[AllocatorMutant]) -> 
     async with open_explorer(url) as explorer:
         with counted("mutants", len(chosen)) as count:
             for one in chosen:
-                caught.append(await _explore(explorer, one))
+                found = await explorer.explore(
+                    one.case, allocator=one.mutant, changes=one.changes, snapshots=True
+                )
+                taken_from = f"{one.case.allocator} on {one.case.schema}"
+                caught.append(Caught(one.guard, taken_from, *_judge(found)))
                 count()
     return caught
-
-
-async def _explore(explorer: Explorer, one: AllocatorMutant) -> Caught:
-    case = Case(
-        one.base,
-        one.schema,
-        total=one.total,
-        hold_commits=one.hold_commits,
-        together=one.together,
-    )
-    found = await explorer.explore(case, allocator=one.mutant, changes=one.changes, snapshots=True)
-    by, how = _judge(found)
-    return Caught(one.guard, f"{one.base} on {one.schema}", by, how)
 
 
 def _judge(found: Exploration) -> tuple[str, str]:
@@ -94,8 +85,8 @@ async def try_sign_check(url: str) -> list[Caught]:
                     reset_event(connection, schema, EVENT, 16)
                     refusals = await _sell_minus(allocator(pool, schema))
                     [ledger] = read_ledger(connection, schema, EVENT)
-                by, how = _judge_ledger(ledger, refusals)
-                caught.append(Caught("the sign check", f"{name} on {schema}", by, how))
+                found = _judge_ledger(ledger, refusals)
+                caught.append(Caught("the sign check", f"{name} on {schema}", *found))
     return caught
 
 
