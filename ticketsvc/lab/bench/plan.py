@@ -84,21 +84,17 @@ def plan(
     """
     cases = []
     for many, number, quantity, before in itertools.product(connections, events, quantities, sold):
-        _require_tickets(quantity, before)
-        for one in candidates:
-            cases.append(
-                BenchCase(one, many, number, quantity, before)
-                if one.sells
-                else BenchCase(one, many, quantity=quantity)
+        if not is_quantity(quantity):
+            raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
+        if before % TICKETS_PER_BLOCK or not 0 <= before <= MAX_SOLD_BEFORE:
+            raise UsageError(
+                f"--sold-before {before}: must be a multiple of {TICKETS_PER_BLOCK} "
+                f"between 0 and {MAX_SOLD_BEFORE}"
             )
+        cases += [
+            BenchCase(one, many, number, quantity, before)
+            if one.sells
+            else BenchCase(one, many, quantity=quantity)
+            for one in candidates
+        ]
     return list(dict.fromkeys(cases))
-
-
-def _require_tickets(quantity: int, sold: int) -> None:
-    if not is_quantity(quantity):
-        raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
-    if sold % TICKETS_PER_BLOCK or not 0 <= sold <= MAX_SOLD_BEFORE:
-        raise UsageError(
-            f"--sold-before {sold}: must be a multiple of {TICKETS_PER_BLOCK} "
-            f"between 0 and {MAX_SOLD_BEFORE}"
-        )

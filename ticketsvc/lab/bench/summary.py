@@ -1,7 +1,7 @@
 """From measurements to figures: percentiles, medians, ratios. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -90,12 +90,28 @@ def summarise(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
     for one in measurements:
         by_case.setdefault(one.case, []).append(one)
     rows = {case: _row(case, several) for case, several in by_case.items()}
-    rates = {case: row["goodput_per_s"] for case, row in rows.items()}
     for case, row in rows.items():
-        for column, matches in _RATIOS.items():
-            base = next((rates[other] for other in rates if matches(other, case)), None)
-            row[column] = float(rates[case] / base) if rates[case] and base else None
+        bases: dict[str, float | None] = {}
+        for other, its in rows.items():
+            if (base := _compared(case, other)) is not None:
+                bases.setdefault(base, its["goodput_per_s"])
+        for base in ("noop", "bare", "range"):
+            mine, rate = row["goodput_per_s"], bases.get(base)
+            row[f"of_{base}"] = mine / rate if mine and rate else None
     return list(rows.values())
+
+
+def _compared(case: BenchCase, other: BenchCase) -> str | None:
+    """Return as what the rate of *other* is a base for that of *case*, or None."""
+    mine, theirs = case.candidate, other.candidate
+    same_answers = (other.connections, other.quantity) == (case.connections, case.quantity)
+    if theirs.kind == "noop" and same_answers and mine.ours:
+        return "noop"
+    if theirs.kind == "bare_noop" and same_answers:
+        return "bare"
+    is_reference = (theirs.name, theirs.kind, theirs.keys) == (REFERENCE, "allocator", False)
+    same_promise = mine.kind != "allocator" or theirs.durable == mine.durable
+    return "range" if is_reference and other.load == case.load and same_promise else None
 
 
 def resolved(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -150,32 +166,3 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 def _audit(case: BenchCase, violations: Sequence[str]) -> str:
     return "violated" if violations else "clean" if case.candidate.sells else "sells nothing"
-
-
-def _same_answers(other: BenchCase, case: BenchCase) -> bool:
-    return (other.connections, other.quantity) == (case.connections, case.quantity)
-
-
-def _is_noop_of(other: BenchCase, case: BenchCase) -> bool:
-    return case.candidate.ours and other.candidate.kind == "noop" and _same_answers(other, case)
-
-
-def _is_bare_of(other: BenchCase, case: BenchCase) -> bool:
-    return other.candidate.kind == "bare_noop" and _same_answers(other, case)
-
-
-def _is_reference_of(other: BenchCase, case: BenchCase) -> bool:
-    mine, theirs = case.candidate, other.candidate
-    return (
-        (theirs.name, theirs.kind, theirs.keys) == (REFERENCE, "allocator", False)
-        and other.load == case.load
-        and (mine.kind != "allocator" or theirs.durable == mine.durable)
-    )
-
-
-_RATIOS: Mapping[str, Callable[[BenchCase, BenchCase], bool]] = {
-    "of_noop": _is_noop_of,
-    "of_bare": _is_bare_of,
-    "of_range": _is_reference_of,
-}
-"""With what the goodput of a case is compared."""
