@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -139,16 +139,14 @@ def bench(
     raise click.exceptions.Exit(VIOLATION if without_figure else CLEAN)
 
 
-@contextlib.contextmanager
-def _server() -> Iterator[str]:
+def _server() -> contextlib.AbstractContextManager[str]:
     """Return the server to measure on: the one in use, or else a temporary one."""
     from ticketsvc.database.kept import find_kept
     from ticketsvc.database.locate import fresh_database, kept_database
 
     settings = DatabaseSettings.load()
-    running = settings.database_url or find_kept(settings)
-    with (kept_database if running else fresh_database)() as conninfo:
-        yield conninfo
+    in_use = settings.database_url or find_kept(settings)
+    return kept_database() if in_use else fresh_database()
 
 
 def _facts(conninfo: str, seconds: float, repetitions: int, durable: bool) -> dict[str, Any]:
@@ -160,10 +158,10 @@ def _facts(conninfo: str, seconds: float, repetitions: int, durable: bool) -> di
 
     with psycopg.connect(conninfo) as connection:
         version = connection.info.parameter_status("server_version")
-        fsync = connection.execute("SHOW fsync").fetchone()
+        [(fsync,)] = connection.execute("SHOW fsync").fetchall()
     return {
         "PostgreSQL": version,
-        "fsync": fsync[0] if fsync else None,
+        "fsync": fsync,
         "synchronous_commit": "on" if durable else "off",
         "processors": os.cpu_count(),
         "load workers": worker_count(),
