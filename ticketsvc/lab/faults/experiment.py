@@ -103,41 +103,27 @@ async def _run(
     on_injection: Callable[[], None],
 ) -> FaultResult:
     restarts = sum(one.restarts for one in services)
+    pair = server if isinstance(server, Pair) else None
+    primary = server.primary if isinstance(server, Pair) else server
+    sales = _Sales()
     async with contextlib.AsyncExitStack() as stack:
         proxies = [
             await stack.enter_async_context(response_dropping_proxy(one.url)) for one in services
         ]
-        sales = _Sales()
-        target = Target(
-            server.primary if isinstance(server, Pair) else server,
-            services,
-            proxies,
-            experiment.freeze_s,
-            threading.Event(),
-            lambda: sales.sold,
-            experiment.buyers,
-            server if isinstance(server, Pair) else None,
-        )
-        stack.callback(target.abandoned.set)
-        injections, history = await _sell_and_inject(experiment, target, sales, event, on_injection)
+        abandoned = threading.Event()
+        stack.callback(abandoned.set)
+        target = Target(experiment, primary, services, proxies, abandoned, lambda: sales.sold, pair)
+        injections, history = await _sell_and_inject(target, sales, event, on_injection)
     ledger = ledger_on(server.url, event)
-    return FaultResult(
-        experiment,
-        injections,
-        history,
-        ledger,
-        judge(ledger, history),
-        sum(one.restarts for one in services) - restarts,
-    )
+    restarts = sum(one.restarts for one in services) - restarts
+    verdict = judge(ledger, history)
+    return FaultResult(experiment, injections, history, ledger, verdict, restarts)
 
 
 async def _sell_and_inject(
-    experiment: FaultExperiment,
-    target: Target,
-    sales: "_Sales",
-    event: str,
-    on_injection: Callable[[], None],
+    target: Target, sales: "_Sales", event: str, on_injection: Callable[[], None]
 ) -> tuple[list[Injection], list[Attempt]]:
+    experiment = target.experiment
     dropping = experiment.fault == "answer_dropped"
     urls = [one.url for one in (target.proxies if dropping else target.services)]
     workload = Workload(
@@ -158,8 +144,15 @@ async def _sell_and_inject(
     try:
         await sales.reach(experiment.between)
         while sum(one.interrupted > 0 for one in injections) < experiment.times:
-            injections.append(await _inject(experiment.fault, target, sales))
-            if injections[-1].interrupted:
+            # At any moment, not only just after an answer.
+            await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
+            interrupted, at_s = sales.interrupted, time.monotonic()
+            await asyncio.to_thread(KINDS[experiment.fault], target)
+            restored_s = time.monotonic()
+            first_sale_s = await sales.first_since(restored_s)
+            interrupted = sales.interrupted - interrupted
+            injections.append(Injection(at_s, restored_s, first_sale_s, interrupted))
+            if interrupted:
                 on_injection()
             await sales.reach(sales.sold + experiment.between)
     except BaseException:
@@ -167,16 +160,6 @@ async def _sell_and_inject(
         raise
     done = True
     return injections, await selling
-
-
-async def _inject(fault: str, target: Target, sales: "_Sales") -> Injection:
-    # At any moment, not only just after an answer.
-    await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
-    interrupted_before, at_s = sales.interrupted, time.monotonic()
-    await asyncio.to_thread(KINDS[fault], target)
-    restored_s = time.monotonic()
-    first_sale_s = await sales.first_since(restored_s)
-    return Injection(at_s, restored_s, first_sale_s, sales.interrupted - interrupted_before)
 
 
 class _Sales:

@@ -83,7 +83,7 @@ def _fail_over(target: Target) -> None:
     target.pair.add_standby(target)
     sold = target.sold()
     # More than there are buyers: so some were asked for and answered since.
-    wait_for(target, lambda: target.sold() > sold + 2 * target.buyers)
+    wait_for(target, lambda: target.sold() > sold + 2 * target.experiment.buyers)
     target.pair.fail_over(target)
 
 

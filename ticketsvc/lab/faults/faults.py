@@ -21,6 +21,7 @@ from ticketsvc.database.embedded import EmbeddedServer, start_again
 from ticketsvc.database.roles import SERVICES
 from ticketsvc.database.statements import load
 from ticketsvc.errors import TicketsvcError
+from ticketsvc.lab.faults.records import FaultExperiment
 from ticketsvc.lab.faults.response_dropping_proxy import ResponseDroppingProxy
 from ticketsvc.lab.faults.restarting_service import RestartingService
 
@@ -37,24 +38,22 @@ class Target:
     """What can be broken: the database, the services that sell from it, the proxies before them.
 
     *abandoned*: set when the experiment ends early; a fault then waits for nothing more. *sold*
-    returns how many purchases are sold by now, to *buyers* at the same time. *pair*: the database
-    and its standby, for a failover.
+    returns how many purchases are sold by now. *pair*: the database and its standby, for a
+    failover.
     """
 
+    experiment: FaultExperiment
     server: EmbeddedServer
     services: Sequence[RestartingService]
     proxies: Sequence[ResponseDroppingProxy]
-    freeze_s: float
     abandoned: threading.Event
     sold: Callable[[], int]
-    buyers: int
     pair: "Pair | None" = None
 
 
 def _kill_server(target: Target) -> None:
-    wait_for(target, lambda: any(service.alive for service in target.services))
-    serving = [service for service in target.services if service.alive] or target.services
-    victim = random.choice(serving)  # noqa: S311 - any will do
+    victim = random.choice(target.services)  # noqa: S311 - any will do
+    wait_for(target, lambda: victim.alive)
     restarts = victim.restarts
     victim.kill()
     wait_for(target, lambda: victim.restarts > restarts)
@@ -80,7 +79,7 @@ def _freeze_database(target: Target) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 child.suspend()
                 frozen.append(child)
-        target.abandoned.wait(target.freeze_s)
+        target.abandoned.wait(target.experiment.freeze_s)
     finally:
         for process in reversed(frozen):
             with contextlib.suppress(psutil.NoSuchProcess):
