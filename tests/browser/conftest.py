@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,11 +59,6 @@ class Visit:
     def outside(self) -> list[str]:
         """The requests to anything but the file itself."""
         return [url for url in self.requests if not url.startswith(("file:", "data:"))]
-
-
-Visitor = Callable[[Sequence[Path], Sequence[int], Sequence[str]], list[Visit]]
-Findings = Callable[..., list[str]]
-Browser = Callable[[Path, int, Callable[[Page], object]], Visit]
 
 
 @pytest.fixture(scope="session")
@@ -159,24 +153,6 @@ def chromium(program: str) -> Iterator[Chromium]:
     """Run the browser."""
     with Chromium(program) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def visit(chromium: Chromium) -> Visitor:
-    """Return what opens files at widths, and notes what they do."""
-    return partial(chromium.do, chromium.visit)
-
-
-@pytest.fixture(scope="session")
-def use(chromium: Chromium) -> Browser:
-    """Return what opens a file at a width, or resets it, and acts on it; noted, as a visit is."""
-    return partial(chromium.do, chromium.use)
-
-
-@pytest.fixture(scope="session")
-def findings(chromium: Chromium) -> Findings:
-    """Return what asks axe about files, in light and dark."""
-    return partial(chromium.do, chromium.audit)
 
 
 def _observe(page: Page, visit: Visit, selectors: Sequence[str]) -> Visit:

@@ -6,7 +6,7 @@ import pytest
 from nbformat.v4 import new_output
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Browser
+from tests.browser.conftest import Chromium
 from tests.notebooks import samples
 from tests.support import sample_runs
 from ticketsvc.lab.explore.transcripts import transcript_of
@@ -50,7 +50,7 @@ def shown(where: Locator, selector: str) -> Locator:
     return where.locator(selector).locator("visible=true")
 
 
-def test_a_cell_shows_its_transcript_and_hides_the_other(report: Path, use: Browser) -> None:
+def test_a_cell_shows_its_transcript_and_hides_the_other(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first, other = panel(page, 0, 0), panel(page, 0, 1)
         twin = panel(page, 1, 0)
@@ -70,13 +70,13 @@ def test_a_cell_shows_its_transcript_and_hides_the_other(report: Path, use: Brow
         first.get_by_text("Close the transcript").click()
         expect(shown(first, ".transcript")).to_have_count(0)
 
-    seen = use(report, NARROW, act)
+    seen = chromium.do(chromium.use, report, NARROW, act)
     assert seen.messages == []
     assert seen.outside == []
     assert seen.overflow_px <= 0
 
 
-def test_the_transcript_stands_below_all_cells(report: Path, use: Browser) -> None:
+def test_the_transcript_stands_below_all_cells(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         many = panel(page, 0, 2)
         many.locator("label.cell").first.click()
@@ -87,10 +87,10 @@ def test_the_transcript_stands_below_all_cells(report: Path, use: Browser) -> No
         assert box["y"] >= last["y"] + last["height"]
         assert box["x"] + box["width"] <= NARROW
 
-    use(report, NARROW, act)
+    chromium.do(chromium.use, report, NARROW, act)
 
 
-def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> None:
+def test_a_wide_transcript_scrolls_inside_itself(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first = panel(page, 0, 0)
         first.locator("label.cell").nth(4).click()
@@ -99,10 +99,10 @@ def test_a_wide_transcript_scrolls_inside_itself(report: Path, use: Browser) -> 
         assert len(areas) == 5
         assert all(area.evaluate(TOO_WIDE) <= 0 for area in areas)
 
-    use(report, NARROW, act)
+    chromium.do(chromium.use, report, NARROW, act)
 
 
-def test_the_grid_by_keyboard(report: Path, use: Browser) -> None:
+def test_the_grid_by_keyboard(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first = panel(page, 0, 0)
         first.locator("input").first.focus()
@@ -125,10 +125,10 @@ def test_the_grid_by_keyboard(report: Path, use: Browser) -> None:
     def second_name(page: Page) -> str | None:
         return panel(page, 0, 1).locator("input").first.get_attribute("name")
 
-    assert use(report, WIDE, act).messages == []
+    assert chromium.do(chromium.use, report, WIDE, act).messages == []
 
 
-def test_the_step_through_by_mouse(report: Path, use: Browser) -> None:
+def test_the_step_through_by_mouse(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first, other = page.locator(".step-through").nth(0), page.locator(".step-through").nth(1)
         expect(shown(first, ".place")).to_have_text("Before the first step")
@@ -147,13 +147,13 @@ def test_the_step_through_by_mouse(report: Path, use: Browser) -> None:
         expect(shown(first, ".column .box.waits")).to_have_count(1)
         expect(shown(other, ".place")).to_have_text("Before the first step")
 
-    seen = use(report, NARROW, act)
+    seen = chromium.do(chromium.use, report, NARROW, act)
     assert seen.messages == []
     assert seen.outside == []
     assert seen.overflow_px <= 0
 
 
-def test_the_step_through_by_keyboard(report: Path, use: Browser) -> None:
+def test_the_step_through_by_keyboard(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first = page.locator(".step-through").nth(0)
         first.locator("input").first.focus()
@@ -166,10 +166,10 @@ def test_the_step_through_by_keyboard(report: Path, use: Browser) -> None:
             page.keyboard.press(key)
             expect(shown(first, ".place")).to_have_text(place)
 
-    assert use(report, WIDE, act).messages == []
+    assert chromium.do(chromium.use, report, WIDE, act).messages == []
 
 
-def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser) -> None:
+def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         first = page.locator(".step-through").nth(0)
         shown(first, "label.next").scroll_into_view_if_needed()
@@ -178,16 +178,16 @@ def test_a_click_on_next_leaves_the_page_where_it_is(report: Path, use: Browser)
         after = shown(first, "label.next").bounding_box()
         assert before == after
 
-    use(report, WIDE, act)
+    chromium.do(chromium.use, report, WIDE, act)
 
 
-def test_hostile_words_are_words(report: Path, use: Browser) -> None:
+def test_hostile_words_are_words(report: Path, chromium: Chromium) -> None:
     def act(page: Page) -> None:
         third = panel(page, 2, 0)
         expect(third.locator("legend b").first).to_have_text(sample_runs.HOSTILE)
         third.locator("label.cell").click()
         expect(shown(third, ".transcript")).to_contain_text(sample_runs.HOSTILE)
 
-    seen = use(report, WIDE, act)
+    seen = chromium.do(chromium.use, report, WIDE, act)
     assert seen.messages == []
     assert seen.overflow_px <= 0

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Browser, Findings, Visit, Visitor
+from tests.browser.conftest import Chromium, Visit
 from tests.notebooks import samples
 from tests.notebooks.samples import Ran
 from tests.support.clusters import Cluster
@@ -46,14 +46,16 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def visits(visit: Visitor, ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Visits:
+def visits(chromium: Chromium, ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Visits:
     """Every page of the samples' report at every width, by the page's name."""
     folder = tmp_path_factory.mktemp("report") / "reports"
     shutil.copytree(ran.reports, folder)
     write_index(ran.results, folder, facts=STAND_IN)
     files = sorted(folder.glob("*.html"))
     seen: dict[str, list[Visit]] = {file.stem: [] for file in files}
-    for one in visit(files, WIDTHS, (BAND, VERDICT, ERROR, FACTS, CHANGED, CONTENTS, "h1")):
+    for one in chromium.do(
+        chromium.visit, files, WIDTHS, (BAND, VERDICT, ERROR, FACTS, CHANGED, CONTENTS, "h1")
+    ):
         seen[one.file.stem].append(one)
     return seen
 
@@ -130,22 +132,25 @@ def test_a_page_leads_to_its_sections_and_to_its_neighbours(visits: Visits) -> N
         assert pages == {"index", "01-holds", "02-fails", "03-asks"}
 
 
-def test_axe_finds_nothing(visits: Visits, findings: Findings) -> None:
-    assert findings(*(visits[name][0].file for name in ("index", "01-holds", "02-fails"))) == []
+def test_axe_finds_nothing(visits: Visits, chromium: Chromium) -> None:
+    assert (
+        chromium.do(
+            chromium.audit, *(visits[name][0].file for name in ("index", "01-holds", "02-fails"))
+        )
+        == []
+    )
 
 
-def test_two_runs_side_by_side_are_as_good_a_page(
-    tmp_path: Path, visit: Visitor, findings: Findings
-) -> None:
+def test_two_runs_side_by_side_are_as_good_a_page(tmp_path: Path, chromium: Chromium) -> None:
     before, after = (SavedRun(name, STAND_IN | {"Python": name}, {}) for name in "ab")
     page = write_comparison(before, after, compare(before, after), tmp_path)
-    [one] = visit([page], [400], ["td"])
+    [one] = chromium.do(chromium.visit, [page], [400], ["td"])
     assert (one.outside, one.messages, one.overflow_px <= 0) == ([], [], True)
     assert one.texts["td"][:4] == ["environment", "Python", "a", "b"]
-    assert findings(page, schemes=["dark"]) == []
+    assert chromium.do(chromium.audit, page, schemes=["dark"]) == []
 
 
-def test_axe_finds_what_is_wrong(tmp_path: Path, findings: Findings) -> None:
+def test_axe_finds_what_is_wrong(tmp_path: Path, chromium: Chromium) -> None:
     """Negative control: what only the dark scheme makes hard to read is found there."""
     page = tmp_path / "page.html"
     page.write_text(
@@ -153,8 +158,11 @@ def test_axe_finds_what_is_wrong(tmp_path: Path, findings: Findings) -> None:
         "@media (prefers-color-scheme: dark) { body { background: #111; color: #222 } }"
         "</style><main><h1>Hard to read</h1></main>"
     )
-    assert findings(page, schemes=["light"]) == []
-    assert any("color-contrast" in finding for finding in findings(page, schemes=["dark"]))
+    assert chromium.do(chromium.audit, page, schemes=["light"]) == []
+    assert any(
+        "color-contrast" in finding
+        for finding in chromium.do(chromium.audit, page, schemes=["dark"])
+    )
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -167,7 +175,7 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def test_the_keyboard_alone_shows_code_opens_folds_and_scrolls(
-    visits: Visits, use: Browser
+    visits: Visits, chromium: Chromium
 ) -> None:
     def act(page: Page) -> None:
         code = page.locator(".jp-CodeCell .jp-Cell-inputWrapper")
@@ -188,7 +196,7 @@ def test_the_keyboard_alone_shows_code_opens_folds_and_scrolls(
     def fold_is_open(page: Page) -> object:
         return page.evaluate("document.activeElement.parentElement.open")
 
-    assert use(visits["01-holds"][0].file, 400, act).messages == []
+    assert chromium.do(chromium.use, visits["01-holds"][0].file, 400, act).messages == []
 
 
 @pytest.fixture
@@ -216,7 +224,7 @@ def outsider() -> Iterator[tuple[str, list[str]]]:
     ("policy", "reached"), [("", ["/a.png"]), (POLICY, [])], ids=["free", "policy"]
 )
 def test_a_page_that_asks_outside_is_caught(
-    visit: Visitor,
+    chromium: Chromium,
     tmp_path: Path,
     outsider: tuple[str, list[str]],
     policy: str,
@@ -230,7 +238,7 @@ def test_a_page_that_asks_outside_is_caught(
         f'<img src="{address}/a.png"><p style="width: 2000px">wide</p>'
         "<script>console.log('said')</script>"
     )
-    [seen] = visit([file], [400], [])
+    [seen] = chromium.do(chromium.visit, [file], [400], [])
     assert seen.outside == [f"{address}/a.png"]
     assert seen.messages
     assert ("said" in seen.messages) == bool(reached)
@@ -436,7 +444,7 @@ def test_notebook_10_ends_in_a_verdict_that_holds(
 
 
 def test_its_page_shows_every_schedule_and_the_smallest_bad_one(
-    page_of_a_scenario: Path, use: Browser
+    page_of_a_scenario: Path, chromium: Chromium
 ) -> None:
     def act(page: Page) -> None:
         page.locator(".schedule-grid label.cell").nth(1).click()
@@ -444,12 +452,12 @@ def test_its_page_shows_every_schedule_and_the_smallest_bad_one(
         page.locator(".step-through label.at").last.click()
         expect(page.locator(".step-through .view").last).to_contain_text("cause: phantom")
 
-    seen = use(page_of_a_scenario, 400, act)
+    seen = chromium.do(chromium.use, page_of_a_scenario, 400, act)
     assert seen.messages == []
     assert seen.outside == []
     assert all(seen.alts)
     assert seen.overflow_px <= 0
 
 
-def test_axe_finds_nothing_on_its_page(page_of_a_scenario: Path, findings: Findings) -> None:
-    assert findings(page_of_a_scenario) == []
+def test_axe_finds_nothing_on_its_page(page_of_a_scenario: Path, chromium: Chromium) -> None:
+    assert chromium.do(chromium.audit, page_of_a_scenario) == []
