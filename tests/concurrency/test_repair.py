@@ -3,13 +3,16 @@
 Notebook 04, which the tests run, repairs an event that sells meanwhile.
 """
 
+import asyncio
 import contextlib
 
 import pytest
 
+from tests.support.waiting import TIMEOUT_S
 from ticketsvc.errors import UsageError
+from ticketsvc.lab.experiments import repair
 from ticketsvc.lab.experiments.lab import Lab
-from ticketsvc.lab.experiments.repair import SCRIPTS, run_script
+from ticketsvc.lab.experiments.repair import SCRIPTS, repair_while_selling, run_script
 
 REFUNDED = "SELECT count(*) FROM original.ticket_repairs WHERE action = 'refund'"
 
@@ -76,3 +79,24 @@ def test_a_database_that_is_not_repaired_gets_no_guard_until_it_is(lab, issue):
     for script in SCRIPTS:
         run_script(lab.url, script)
     assert lab.audit("original", "E").clean
+
+
+async def test_a_repair_that_is_interrupted_leaves_no_buyers(lab, monkeypatch):
+    """As when its cell is interrupted in JupyterLab, where the event loop goes on."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def buy_for_ever(*_, **__):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(repair, "run_workload", buy_for_ever)
+    repairing = asyncio.create_task(repair_while_selling(lab, "E", total=80, damaging=2))
+    async with asyncio.timeout(TIMEOUT_S):
+        await begun.wait()
+        repairing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await repairing
+        await ended.wait()

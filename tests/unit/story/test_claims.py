@@ -163,7 +163,6 @@ CASES = {
             after=EventVerdict("E", issued=2),
             found=GUARDS,
             plan=GUARDS,
-            applied=GUARDS,
             guards=GUARDS,
             planned=frozenset({"ann", "bob"}),
             history=SOLD,

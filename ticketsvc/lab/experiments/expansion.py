@@ -65,11 +65,14 @@ async def sell_mixed(
     with running_each(lab.url, wanted) as urls, counted("purchases", workload.purchases) as count:
         selling = asyncio.create_task(run_workload(urls, workload, on_answer=lambda _: count()))
         during = Expansion(0, 0)
-        while not selling.done():
-            part = await expand(lab.url, event=event, workers=workers)
-            during = Expansion(during.tickets + part.tickets, part.ranges_left)
-            await asyncio.sleep(0.02)
-        history = await selling
+        try:
+            while not selling.done():
+                part = await expand(lab.url, event=event, workers=workers)
+                during = Expansion(during.tickets + part.tickets, part.ranges_left)
+                await asyncio.sleep(0.02)
+            history = await selling
+        finally:
+            selling.cancel()
     after = await expand(lab.url, event=event, workers=workers)
     by_port = {
         URL(url).port: f"{name} {n}"

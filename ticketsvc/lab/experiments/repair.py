@@ -41,16 +41,14 @@ _BUYERS = 8
 class Repair:
     """What was sold and what was repaired.
 
-    *found*, *plan*, *applied* and *guards* are what the four scripts printed, *planned* the holders
-    in the plan. *history* has all attempts, *during* those that were in flight while the scripts
-    ran.
+    *found*, *plan* and *guards* are what three of the scripts printed, *planned* the holders in the
+    plan. *history* has all attempts, *during* those that were in flight while the scripts ran.
     """
 
     before: EventVerdict
     after: EventVerdict
     found: pd.DataFrame
     plan: pd.DataFrame
-    applied: pd.DataFrame
     guards: pd.DataFrame
     planned: frozenset[str]
     history: list[Attempt]
@@ -96,31 +94,32 @@ async def repair_while_selling(lab: Lab, event: str, *, total: int, damaging: in
 async def _repair(lab: Lab, event: str, total: int, damaging: int) -> Repair:
     burst = Workload(event, damaging, concurrency=damaging)
     endless = Workload(event, sys.maxsize, concurrency=_BUYERS)
-    with running_services(lab.url, "row_lock", schema=_SCHEMA) as fixed:
+    with (
+        running_services(lab.url, "row_lock", schema=_SCHEMA) as fixed,
+        contextlib.ExitStack() as loads,
+    ):
         with running_services(lab.url, "naive", schema=_SCHEMA) as naive:
             damaged = await run_trial(lab, naive, Trial("naive", _SCHEMA, total, burst))
-            old = _Load(naive, endless)
+            old = loads.enter_context(contextlib.closing(_Load(naive, endless)))
             await old.sell_more()
-            new = _Load(fixed, endless)
+            new = loads.enter_context(contextlib.closing(_Load(fixed, endless)))
             await new.sell_more()
             history = [*damaged.history, *await old.stop()]
         before = await asyncio.to_thread(lab.audit, _SCHEMA, event)
         began_s = time.monotonic()
-        try:
-            printed = []
-            with counted("scripts", len(SCRIPTS)) as count:
-                for script in SCRIPTS:
-                    printed.append(await asyncio.to_thread(run_script, lab.url, script))
-                    await new.sell_more()
-                    count()
-        finally:
-            sold = await new.stop()
+        printed = []
+        with counted("scripts", len(SCRIPTS)) as count:
+            for script in SCRIPTS:
+                printed.append(await asyncio.to_thread(run_script, lab.url, script))
+                await new.sell_more()
+                count()
+        sold = await new.stop()
     rows = lab.connection.execute(load("repair", _SCHEMA)["planned"].query, {"event": event})
     users = frozenset(user for (user,) in rows)
     after = await asyncio.to_thread(lab.audit, _SCHEMA, event)
     during = [attempt for attempt in sold if attempt.answered_s > began_s]
-    found, plan, applied, guards = printed
-    return Repair(before, after, found, plan, applied, guards, users, [*history, *sold], during)
+    found, plan, _, guards = printed
+    return Repair(before, after, found, plan, guards, users, [*history, *sold], during)
 
 
 class _Load:
@@ -147,6 +146,10 @@ class _Load:
         """Let no new purchase begin, and return all attempts."""
         self._enough = True
         return await self._load
+
+    def close(self) -> None:
+        """End the buyers where they are, if they were not stopped."""
+        self._load.cancel()
 
 
 def run_script(url: str, name: str) -> pd.DataFrame:
