@@ -98,6 +98,13 @@ def test_damage_by_purchases_tells_the_worst_number_of_connections() -> None:
     assert labelled(figure)
 
 
+def test_damage_by_purchases_draws_every_number_of_connections() -> None:
+    sizes = range(1, 7)
+    rows = probabilities(pool_size=[*sizes], purchases=[5] * 6, damaged=[10] * 6)
+    [legend] = charts.damage_by_purchases(rows, 40).legends
+    assert len(legend.get_texts()) == len(sizes)
+
+
 def test_timeline_counts_early_and_stale_reads() -> None:
     steps = pd.DataFrame(
         {

@@ -13,16 +13,13 @@ def damage_by_purchases(probabilities: pd.DataFrame, window_ms: float) -> Figure
     *probabilities*: as `damage.by_purchases` gives them. Bars are 95 % intervals (Wilson).
     """
     figure, [axes] = new_chart()
-    sizes = probabilities.groupby("pool_size")
-    for colour, shift, (size, rows) in zip(
-        LINE_COLOURS, (-0.06, 0.0, 0.06, 0.12), sizes, strict=False
-    ):
+    for place, (size, rows) in enumerate(probabilities.groupby("pool_size")):
         many = int(rows["repetitions"].iloc[0])
         axes.errorbar(
-            rows["purchases"] + shift,
+            rows["purchases"] + 0.06 * (place - 1),
             rows["probability"],
             yerr=[rows["probability"] - rows["low"], rows["high"] - rows["probability"]],
-            color=colour,
+            color=LINE_COLOURS[place % len(LINE_COLOURS)],
             marker="o",
             capsize=3,
             label=f"{size} connection{'s' if size > 1 else ''}: {many} bursts per point",
