@@ -33,13 +33,9 @@ _ORDER = (
 )
 
 
-def _place(name: str) -> int:
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
-
-
 _FOUND = find_allocators(Path(__file__).parent, __name__)
 ALLOCATORS: Mapping[str, type[Allocator]] = {
-    name: _FOUND[name] for name in sorted(_FOUND, key=_place) if name != _NOOP
+    name: _FOUND[name] for name in dict.fromkeys((*_ORDER, *_FOUND)) if name != _NOOP
 }
 
 # The names of those that may sell real tickets: wherever fixes are compared, it is these.

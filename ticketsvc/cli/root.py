@@ -84,14 +84,8 @@ def main() -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as problem:
         print(problem.format_message())
         code = BAD_USAGE
-    except click.ClickException as problem:
-        complain(problem.format_message())
-        code = BAD_USAGE
-    except TicketsvcError as problem:
-        complain(str(problem))
-        code = BAD_USAGE
     except Exception as problem:
-        reason = _outside_reason(problem)
+        reason = _reason(problem)
         if reason is None:
             raise
         complain(reason)
@@ -99,10 +93,14 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else CLEAN)
 
 
-def _outside_reason(problem: Exception) -> str | None:
-    """Say what the database, the system or a text beyond it refused; None for a bug of ours."""
+def _reason(problem: Exception) -> str | None:
+    """Say what was refused: by us, the database, the system or a text; None for a bug of ours."""
     import psycopg
 
+    if isinstance(problem, click.ClickException):
+        return problem.format_message()
+    if isinstance(problem, TicketsvcError):
+        return str(problem)
     if isinstance(problem, psycopg.Error):
         return f"the database refused it: {problem.diag.message_primary or problem}"
     if isinstance(problem, OSError):

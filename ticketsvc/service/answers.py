@@ -108,7 +108,12 @@ def _head(second: int, last: bool) -> bytes:
     }
     if last:
         headers["Connection"] = "close"
-    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
+    return _composed(HTTPStatus.OK, headers)
+
+
+def _composed(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {status.phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -154,9 +159,7 @@ def raw_answer(status: HTTPStatus, message: str, code: str) -> bytes:
     headers = {**JSON_HEADERS, "Content-Length": str(len(body)), "Connection": "close"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    lines = [f"HTTP/1.1 {status} {status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return _composed(status, headers) + body
 
 
 def _status(problem: TicketsvcError) -> int:
