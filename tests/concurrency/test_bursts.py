@@ -14,7 +14,7 @@ import pytest
 from tests.support.ledgers import violations_of
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.experiments import overlap
@@ -40,7 +40,7 @@ async def services(database, schema, *allocators, **settings):
     its = Settings(**settings)
     async with contextlib.AsyncExitStack() as stack:
         apps = [
-            create_app(make_pool(database, its), ALLOCATORS[name], schema, max_waiting=100)
+            create_app(Pool(database, its), ALLOCATORS[name], schema, max_waiting=100)
             for name in allocators
         ]
         yield [await stack.enter_async_context(serve_app(app)) for app in apps]

@@ -15,7 +15,7 @@ from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_table, is_blocked
 from ticketsvc.allocators import ALLOCATORS, SAFE, retry
 from ticketsvc.allocators.retry import MAX_TRIES
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import RefusedByDatabase
 from ticketsvc.purchases import TicketRange
@@ -53,7 +53,7 @@ async def two_purchases(url, allocator):
     """Begin two purchases of 8, each on a pool of its own; return both pools and both tasks."""
     async with (
         asyncio.timeout(60),
-        make_pool(url, Settings(pool_size=2)) as pool,
+        Pool(url, Settings(pool_size=2)) as pool,
         asyncio.TaskGroup() as group,
     ):
         pools = [Held(pool), Held(pool)]

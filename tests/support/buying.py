@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from tests.support.waiting import TIMEOUT_S
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import Seller, sell
 from ticketsvc.settings import Settings
@@ -35,7 +35,7 @@ async def open_seller(url, name, max_waiting=100, pool_size=4, **callbacks):
 
 def open_pool(url, pool_size):
     """Return a pool that waits long enough for a connection on a busy machine."""
-    return make_pool(url, Settings(pool_size=pool_size, pool_timeout_s=TIMEOUT_S))
+    return Pool(url, Settings(pool_size=pool_size, pool_timeout_s=TIMEOUT_S))
 
 
 async def outcome(allocator, purchase):

@@ -38,22 +38,38 @@ _TCP_LIMITS = {
 
 
 class Pool:
-    """A pool of connections that refuses at once while the database is away.
+    """A pool of autocommit connections, which refuses at once while the database is away.
+
+    Rows are named tuples. Purchases wait for a connection first in, first out; more than
+    `max_waiting` are refused.
 
     The breaker opens when a connection attempt has failed and no connection is left, idle or
     lent: as long as one is lent, the database may still serve it and refuse only new ones. A
     probe closes the breaker as soon as the database accepts a connection again.
     """
 
-    def __init__(self, conninfo: str, settings: Settings, parameters: dict[str, Any]) -> None:
+    def __init__(
+        self, conninfo: str, settings: Settings, cursor_factory: type[Cursor] = AsyncCursor
+    ) -> None:
         self._conninfo = conninfo
-        self._parameters = parameters
+        self._parameters: dict[str, Any] = {
+            "autocommit": True,
+            "row_factory": namedtuple_row,
+            "cursor_factory": cursor_factory,
+            "application_name": "ticketsvc",
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            **_TCP_LIMITS,
+            "client_encoding": "utf8",  # the database refuses what it cannot store
+        }
+        if settings.pooler == "transaction":
+            # It may send each transaction to another session, which has not prepared the statement.
+            self._parameters["prepare_threshold"] = None
         self._pooler = settings.pooler
         self._pooler_found = False  # by the latest attempt to connect
         self._connections: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             connection_class=ConfirmingConnection,
-            kwargs=parameters,
+            kwargs=self._parameters,
             configure=self._check,
             min_size=settings.pool_size,
             max_size=settings.pool_size,
@@ -200,30 +216,6 @@ def _is_readable(connection: Connection) -> bool:
     socket = select.poll()
     socket.register(connection.fileno(), select.POLLIN)
     return bool(socket.poll(0))
-
-
-def make_pool(
-    conninfo: str, settings: Settings, cursor_factory: type[AsyncCursor[Any]] = AsyncCursor
-) -> Pool:
-    """Return a pool, not yet open, of autocommit connections whose rows are named tuples.
-
-    Purchases wait for a connection first in, first out; more than `max_waiting` are refused.
-    """
-    return Pool(
-        conninfo,
-        settings,
-        {
-            "autocommit": True,
-            "row_factory": namedtuple_row,
-            "cursor_factory": cursor_factory,
-            "application_name": "ticketsvc",
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            **_TCP_LIMITS,
-            "client_encoding": "utf8",  # the database refuses what it cannot store
-            # A pooler may send each transaction to another session, which has not prepared it.
-            **({"prepare_threshold": None} if settings.pooler == "transaction" else {}),
-        },
-    )
 
 
 @contextlib.asynccontextmanager

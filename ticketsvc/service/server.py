@@ -15,7 +15,7 @@ from aiohttp.http import HttpProcessingError
 from psycopg import AsyncCursor
 
 from ticketsvc.allocators import SERVABLE
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SchemaName
 from ticketsvc.database.trace import traced_cursor, write_lines
 from ticketsvc.errors import UsageError
@@ -58,7 +58,7 @@ async def serve(
     with counters_kept(), write_lines(trace) if trace else contextlib.nullcontext() as record:
         cursor = traced_cursor(record) if record else AsyncCursor
         app = create_app(
-            make_pool(conninfo, settings, cursor),
+            Pool(conninfo, settings, cursor),
             SERVABLE[allocator],
             schema,
             max_waiting=settings.max_waiting,

@@ -8,7 +8,7 @@ from tests.support.buying import post_purchase
 from tests.support.commands import error_line
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, Mechanism
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.purchases import TicketRange
 from ticketsvc.service.app import create_app
 from ticketsvc.settings import Settings
@@ -38,7 +38,7 @@ ANSWERS = {
 
 
 async def test_a_wrong_answer_never_reaches_the_buyer_as_a_sale(database, http, caplog):
-    app = create_app(make_pool(database, Settings(pool_size=1)), Faulty, "fixed", max_waiting=9)
+    app = create_app(Pool(database, Settings(pool_size=1)), Faulty, "fixed", max_waiting=9)
     async with serve_app(app) as url:
         for user, answer in ANSWERS.items():
             status, said, _ = await post_purchase(http, url, userId=user)

@@ -32,7 +32,7 @@ from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import KeyReused, OutcomeUnknown
@@ -124,7 +124,7 @@ def test_an_audit_reads_an_events_pool_and_tickets_in_one_statement(connection):
 @pytest.mark.parametrize("path", ["/readyz", "/events", "/events/E", "/events/E/tickets/1"])
 async def test_what_a_service_reads(database, connection, http, path):
     reset_event(connection, "fixed", "E", 80, 8)
-    app = create_app(make_pool(database, Settings()), ALLOCATORS["range"], "fixed", max_waiting=9)
+    app = create_app(Pool(database, Settings()), ALLOCATORS["range"], "fixed", max_waiting=9)
     async with serve_app(app) as url, http.get(url + path) as answer:
         assert answer.status == 200, await answer.text()
 

@@ -6,7 +6,7 @@ import socket
 import psycopg
 import pytest
 
-from ticketsvc.database.pool import checkout, make_pool
+from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.errors import DatabaseUnavailable
 from ticketsvc.settings import Settings
 
@@ -32,7 +32,7 @@ def unreachable_database():
 
 async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachable_database):
     settings = Settings(pool_size=2, **LONG_TIMEOUT)
-    async with asyncio.timeout(60), make_pool(unreachable_database, settings) as pool:
+    async with asyncio.timeout(60), Pool(unreachable_database, settings) as pool:
         waiting = await asyncio.gather(*(pool.getconn() for _ in range(5)), return_exceptions=True)
         assert {type(each) for each in waiting} == {DatabaseUnavailable}
         with pytest.raises(DatabaseUnavailable):
@@ -42,7 +42,7 @@ async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachabl
 async def test_nobody_is_refused_while_one_connection_works(limited_database, soon):
     async with (
         asyncio.timeout(60),
-        make_pool(limited_database, Settings(pool_size=2, **LONG_TIMEOUT)) as pool,
+        Pool(limited_database, Settings(pool_size=2, **LONG_TIMEOUT)) as pool,
     ):
         first = await pool.getconn()
         second = asyncio.create_task(pool.getconn())
@@ -55,7 +55,7 @@ async def test_nobody_is_refused_while_one_connection_works(limited_database, so
 async def test_a_connection_that_the_server_closed_is_not_lent(connection, database):
     async with (
         asyncio.timeout(60),
-        make_pool(database, Settings(pool_size=1, **LONG_TIMEOUT)) as pool,
+        Pool(database, Settings(pool_size=1, **LONG_TIMEOUT)) as pool,
     ):
         async with checkout(pool) as used:
             pid = used.info.backend_pid

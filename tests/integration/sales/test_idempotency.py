@@ -13,7 +13,7 @@ from tests.support.waiting import soon
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.idempotency_keys import Keys
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
     EventNotFound,
@@ -197,7 +197,7 @@ async def test_a_used_key_does_not_spoil_its_batch(database, connection):
 async def test_a_key_that_two_of_one_statement_claim_buys_once(database, connection):
     """Nobody but a caller that goes around `Seller` can do that: the database still decides."""
     reset_event(connection, "fixed", "E", 80)
-    async with make_pool(database, Settings(pool_size=1)) as pool:
+    async with Pool(database, Settings(pool_size=1)) as pool:
         seller = ALLOCATORS["group_commit"](pool, "fixed")
         told = await asyncio.gather(
             *(seller.allocate(buy(key=key)) for key in ("a", "b", "a")), return_exceptions=True
@@ -266,7 +266,7 @@ async def test_when_what_was_sold_cannot_be_looked_up_the_outcome_is_unknown(
 async def test_repeats_are_no_sales(database, connection):
     reset_event(connection, "fixed", "E", 80)
     sold, again = [], []
-    async with make_pool(database, Settings(pool_size=2)) as pool:
+    async with Pool(database, Settings(pool_size=2)) as pool:
         seller = Seller(
             ALLOCATORS["range"],
             pool,
@@ -288,7 +288,7 @@ async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connectio
         " ('new', 'E', 'u', 8, 1, now())"
     )
     app = create_app(
-        make_pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed", max_waiting=10
+        Pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed", max_waiting=10
     )
     async with serve_app(app):
         await soon(lambda: keys(connection) == [("new",)])

@@ -22,7 +22,7 @@ from tests.support.waiting import soon
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database import connection as guard
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import OutcomeUnknown
@@ -109,7 +109,7 @@ async def test_readiness_says_that_commits_wait(connection, database, waiting, h
     monkeypatch.setattr(routes, "COMMIT_LIMIT_S", 0)
     reset_event(connection, "fixed", "E", 80)
     as_service(database)  # to make its login would wait for the standby
-    pool = make_pool(as_service(waiting), Settings(pool_size=2))
+    pool = Pool(as_service(waiting), Settings(pool_size=2))
     app = create_app(pool, ALLOCATORS["group_commit"], "fixed", max_waiting=10)
     async with serve_app(app) as url, asyncio.TaskGroup() as group:
         assert await is_ready(http, url)

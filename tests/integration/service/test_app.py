@@ -14,7 +14,7 @@ from tests.support.malformed import MALFORMED
 from tests.support.raw_http import BODY
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
@@ -88,7 +88,7 @@ def shop(request, server):
 @contextlib.asynccontextmanager
 async def open_shop(database):
     """Serve in this process, by `range`."""
-    pool = make_pool(database, Settings(pool_size=2))
+    pool = Pool(database, Settings(pool_size=2))
     async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
         yield Shop(url, "range", None)
 

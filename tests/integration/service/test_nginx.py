@@ -18,7 +18,7 @@ from tests.support.waiting import TIMEOUT_S, eventually, soon
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.embedded import free_port
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
@@ -126,7 +126,7 @@ async def test_several_services_sell_one_event_by_rows_ranges_and_batches(
     urls = {}
     async with AsyncExitStack() as stack:
         for name in ("ticket_rows", "range", "group_commit"):
-            pool = make_pool(database, Settings(pool_size=4))
+            pool = Pool(database, Settings(pool_size=4))
             app = create_app(pool, ALLOCATORS[name], "fixed", max_waiting=100)
             urls[name] = await stack.enter_async_context(serve_app(app))
         with in_front_of(urls.values(), tmp_path, {}) as url:

@@ -14,7 +14,7 @@ from tests.support.waiting import TIMEOUT_S
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database import pool as pool_module
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.pooler import check_pooler
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.seeding import reset_event
@@ -63,7 +63,7 @@ async def sell_all(address, name, pooler, rounds=2):
     """Sell by the clients of two instances, then again with the same keys; return all outcomes."""
     async with contextlib.AsyncExitStack() as stack:
         settings = Settings(pool_size=POOL, pool_timeout_s=TIMEOUT_S, pooler=pooler)
-        pools = [await stack.enter_async_context(make_pool(address, settings)) for _ in range(2)]
+        pools = [await stack.enter_async_context(Pool(address, settings)) for _ in range(2)]
         sellers = [Seller(ALLOCATORS[name], pool, "fixed", PURCHASES) for pool in pools]
 
         async def client(place, shift):
@@ -116,7 +116,7 @@ def test_serve_refuses_a_pooler_it_was_not_told_of(pooled, cli):
 
 
 async def test_a_pooler_that_appears_later_is_named_by_readyz(pooled, http, stock):
-    pool = make_pool(pooled, Settings(pool_size=2))
+    pool = Pool(pooled, Settings(pool_size=2))
     async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
         async with http.get(url + "/readyz") as answer:
             assert answer.status == 503

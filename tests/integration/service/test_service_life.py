@@ -24,7 +24,7 @@ from tests.support.waiting import TIMEOUT_S
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS, SERVABLE
 from ticketsvc.database.kept import start_kept
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
@@ -59,7 +59,7 @@ async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
 
 def an_app(database, allocator, max_waiting=10):
     """Return a server's application, with one connection to the database."""
-    pool = make_pool(database, Settings(pool_size=1))
+    pool = Pool(database, Settings(pool_size=1))
     return create_app(pool, SERVABLE[allocator], "fixed", max_waiting=max_waiting)
 
 

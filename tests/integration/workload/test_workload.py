@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.support.web_servers import serve_app
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.lab.workload.barrier import Barrier, HeldBody
 from ticketsvc.lab.workload.burst import run_workload, takes_keys
 from ticketsvc.lab.workload.history import summarise
@@ -199,7 +199,7 @@ async def test_no_purchase_is_begun_once_there_are_enough():
 
 async def test_a_service_says_whether_it_takes_keys(database):
     for name, keys in (("range", True), ("naive", False)):
-        pool = make_pool(database, Settings(pool_size=1))
+        pool = Pool(database, Settings(pool_size=1))
         async with serve_app(create_app(pool, ALLOCATORS[name], "fixed", max_waiting=9)) as url:
             assert await takes_keys(url) is keys
     assert await takes_keys(NOBODY) is None

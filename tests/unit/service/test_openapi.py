@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from ticketsvc import __version__
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.errors import InvalidPurchase
 from ticketsvc.purchases import MAX_ID_LENGTH, MAX_QUANTITY, TICKETS_PER_BLOCK, Purchase, read_key
 from ticketsvc.service.app import create_app
@@ -20,7 +20,7 @@ SCHEMAS = document(keys=True)["components"]["schemas"]
 
 
 async def test_routes_are_the_documented_ones():
-    app = create_app(make_pool("", Settings()), ALLOCATORS["range"], "fixed", max_waiting=10)
+    app = create_app(Pool("", Settings()), ALLOCATORS["range"], "fixed", max_waiting=10)
     served = {
         (route.resource.canonical, route.method)
         for route in app.router.routes()

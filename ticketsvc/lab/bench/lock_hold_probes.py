@@ -12,7 +12,7 @@ from psycopg.rows import namedtuple_row
 
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.connection import ConfirmingConnection
-from ticketsvc.database.pool import Pool, checkout, make_pool
+from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
 from ticketsvc.lab.bench.lock_hold import Hold, Trips
@@ -40,7 +40,7 @@ async def lock_holds(
             trips = {name: await count_trips(opened, name, event) for name in purchases}
         settings = Settings.load(pool_size=1)
         durable_pool, fast_pool = (
-            make_pool(with_durability(database, durable), settings) for durable in (True, False)
+            Pool(with_durability(database, durable), settings) for durable in (True, False)
         )
         async with durable_pool, fast_pool:
             actions: list[_Action] = [lambda: _round_trips(durable_pool)]

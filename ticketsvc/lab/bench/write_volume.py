@@ -10,7 +10,7 @@ import pandas as pd
 import psycopg
 
 from ticketsvc.allocators import ALLOCATORS, SAFE, Allocator
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.statements import load
 from ticketsvc.lab.cell_progress import counted
@@ -46,7 +46,7 @@ async def measure_write_volume(
     found: dict[tuple[str, int], dict[str, Any]] = {}
     clean = dict.fromkeys(cases, True)
     with _autovacuum_off(lab), counted("measurements", _ROUNDS * len(cases)) as count:
-        async with make_pool(as_service(lab.url), Settings.load(pool_size=1)) as pool:
+        async with Pool(as_service(lab.url), Settings.load(pool_size=1)) as pool:
             for case in cases * _ROUNDS:
                 name, quantity = case
                 sell = _selling(ALLOCATORS[name](pool, "fixed"), event, quantity)

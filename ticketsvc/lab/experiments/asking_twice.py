@@ -5,7 +5,7 @@ import asyncio
 import pandas as pd
 
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import Seller
@@ -19,7 +19,7 @@ async def ask_twice(lab: Lab, event: str) -> pd.DataFrame:
     """
     await asyncio.to_thread(lab.reset, "fixed", event, 32)
     rows = []
-    async with make_pool(lab.url, Settings(pool_size=1)) as pool:
+    async with Pool(lab.url, Settings(pool_size=1)) as pool:
         seller = Seller(ALLOCATORS["range"], pool, "fixed", most=1)
         for title, key in (("with a key", f"{event}-1"), ("without", None)):
             purchase = Purchase("buyer", event, 8, key)

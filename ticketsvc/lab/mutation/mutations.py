@@ -12,7 +12,7 @@ import pandas as pd
 import psycopg
 
 from ticketsvc.allocators import ALLOCATORS, Allocator
-from ticketsvc.database.pool import make_pool
+from ticketsvc.database.pool import Pool
 from ticketsvc.database.scratch import scratch_database
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import load
@@ -78,7 +78,7 @@ async def try_sign_check(url: str) -> list[Caught]:
     """Sell 8, -8, 8 and 8 of 16 one after the other, past the validation that refuses -8."""
     caught = []
     with scratch_database(url, "explore") as scratch:
-        async with make_pool(scratch, Settings(pool_size=1)) as pool:
+        async with Pool(scratch, Settings(pool_size=1)) as pool:
             for name, allocator in ALLOCATORS.items():
                 schema = allocator.mechanism.schemas[0]
                 with psycopg.connect(scratch, autocommit=True) as connection:
