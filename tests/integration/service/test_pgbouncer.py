@@ -21,7 +21,7 @@ from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales.seller import Seller
 from ticketsvc.service.app import create_app
@@ -104,7 +104,7 @@ async def test_without_the_setting_purchases_fail(pooled, stock, monkeypatch):
 async def test_a_service_sells_over_http(pooled, stock):
     transaction = {"TICKETSVC_POOLER": "transaction"}
     workload = Workload("E", purchases=PURCHASES, concurrency=CLIENTS, keys=True)
-    with running_services(pooled, "group_commit", ports=(0,), environment=transaction) as urls:
+    with running_each(pooled, [("group_commit", {"environment": transaction})]) as urls:
         history = await run_workload(urls, workload)
     assert [one.outcome for one in history] == ["ok"] * PURCHASES
     assert is_clean(stock)

@@ -30,7 +30,7 @@ from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
-from ticketsvc.lab.workload.services import running_services, start_service
+from ticketsvc.lab.workload.services import running_each, start_service
 from ticketsvc.service.app import create_app
 from ticketsvc.service.state import STATE
 from ticketsvc.settings import DatabaseSettings, Settings
@@ -237,9 +237,9 @@ def test_a_port_that_is_taken(database, cli_here):
         port = other.getsockname()[1]
         refused = cli_here("serve", "--port", str(port), DATABASE_URL=database)
         assert f"cannot listen on 127.0.0.1:{port}" in error_line(refused)
-        with running_services(database, "range", ports=(port,)) as urls:
+        with running_each(database, [("range", {"port": port})]) as urls:
             assert urls != [f"http://127.0.0.1:{port}"]
-    with running_services(database, "range", ports=(port, port)) as urls:
+    with running_each(database, [("range", {"port": port})] * 2) as urls:
         assert len({*urls}) == 2
 
 

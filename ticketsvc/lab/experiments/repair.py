@@ -30,7 +30,7 @@ from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import running_services
+from ticketsvc.lab.workload.services import running_each
 
 SCRIPTS = ("1-find", "2-plan", "3-apply", "4-guard")
 _SCHEMA: SchemaName = "original"
@@ -95,10 +95,10 @@ async def _repair(lab: Lab, event: str, total: int, damaging: int) -> Repair:
     burst = Workload(event, damaging, concurrency=damaging)
     endless = Workload(event, sys.maxsize, concurrency=_BUYERS)
     with (
-        running_services(lab.url, "row_lock", schema=_SCHEMA) as fixed,
+        running_each(lab.url, [("row_lock", {"schema": _SCHEMA})]) as fixed,
         contextlib.ExitStack() as loads,
     ):
-        with running_services(lab.url, "naive", schema=_SCHEMA) as naive:
+        with running_each(lab.url, [("naive", {"schema": _SCHEMA})]) as naive:
             damaged = await run_trial(lab, naive, Trial("naive", _SCHEMA, total, burst))
             old = loads.enter_context(contextlib.closing(_Load(naive, endless)))
             await old.sell_more()

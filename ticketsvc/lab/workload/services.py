@@ -123,20 +123,14 @@ def start_service(database_url: str, allocator: str, **options: Any) -> Service:
     return service
 
 
-def running_services(
-    database_url: str, allocator: str, *, ports: Sequence[int] = (0,), **options: Any
-) -> contextlib.AbstractContextManager[list[str]]:
-    """Run a server process per port, and return their addresses; *options*: of `spawn_service`."""
-    return running_each(database_url, [(allocator, {**options, "port": port}) for port in ports])
-
-
 @contextlib.contextmanager
 def running_each(
     database_url: str, wanted: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> Iterator[list[str]]:
-    """Run a server process of each allocator, with these options; return their addresses.
+    """Run a server process of each allocator, with its options of `spawn_service`.
 
-    They start and stop side by side. A wanted port that is taken is replaced by any free one.
+    Return their addresses. They start and stop side by side. A wanted port that is taken is
+    replaced by any free one.
     """
     with contextlib.ExitStack() as stack:
         services: list[Service] = []
