@@ -70,7 +70,13 @@ async def run_overload(
             on_answer()
             count()
 
-        peak = await _sustained(service.url, spec, answered)
+        end = time.monotonic() + spec.peak_s
+        peak = await run_workload(
+            [service.url],
+            Workload(_EVENT, purchases=10**9, concurrency=_BUYERS),
+            on_answer=answered,
+            enough=lambda: time.monotonic() >= end,
+        )
         peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
         flood, most = await _flood(service.url, spec, peak_per_s, service.process.pid, answered)
@@ -102,16 +108,6 @@ async def run_overload(
         "unknown": sum(one.outcome in ("unknown", "failed") for one in flood),
         "audit": judge(ledger, [*peak, *flood]).status,
     }
-
-
-async def _sustained(
-    url: str, spec: OverloadSpec, on_answer: Callable[[Attempt], None]
-) -> list[Attempt]:
-    end = time.monotonic() + spec.peak_s
-    workload = Workload(_EVENT, purchases=10**9, concurrency=_BUYERS)
-    return await run_workload(
-        [url], workload, on_answer=on_answer, enough=lambda: time.monotonic() >= end
-    )
 
 
 async def _flood(

@@ -1,6 +1,5 @@
 """A service that is started again whenever its process ends, as a process manager does."""
 
-import contextlib
 import threading
 
 from yarl import URL
@@ -45,17 +44,14 @@ class RestartingService:
         return start_service(self._database_url, self._allocator, port=port, pool_size=_POOL_SIZE)
 
     def _restart(self) -> None:
-        while True:
+        while not self._closing.is_set():
             self._service.process.wait()
+            self._service.stop()  # its process has ended: this closes its pipes
             if self._closing.is_set():
                 return
-            self._service.stop()  # its process has ended: this closes its pipes
-            while not self._closing.is_set():
-                # It does not start while the database is away: try until it does.
-                with contextlib.suppress(UsageError):
-                    self._service = self._start(URL(self.url).port or 0)
-                    self.restarts += 1
-                    break
+            try:
+                self._service = self._start(URL(self.url).port or 0)
+                self.restarts += 1
+            except UsageError:  # the database may be away: try until it is back
                 self._closing.wait(_PAUSE_S)
-            if self._closing.is_set():
-                self._service.ask_to_stop()
+        self._service.ask_to_stop()

@@ -1,7 +1,6 @@
 """Allocators without one of their guards."""
 
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ def with_statement(base: type[Allocator], name: str, old: str, new: str) -> type
     class Mutant(base):  # type: ignore[valid-type, misc] # a base that is known at run time
         def __init__(self, pool: Pool, schema: SchemaName) -> None:
             super().__init__(pool, schema)
-            if not _replace(self, name, lambda text: text.replace(old, new)):
+            if not _replace(self, name, old, new):
                 raise ValueError(f"{base.mechanism.name} has no {old!r} in a statement {name}")
 
     return Mutant
@@ -45,16 +44,16 @@ def with_reserve(old: str, new: str) -> str:
     return changed.replace(old, new) + "END $$"
 
 
-def _replace(holder: Any, name: str, change: Callable[[str], str]) -> bool:
+def _replace(holder: Any, name: str, old: str, new: str) -> bool:
     """Change the statements called *name* of *holder* and its parts; return whether any differs."""
     changed = False
     for attribute, value in list(vars(holder).items()):
         if isinstance(value, Statement) and value.name == name:
             text = value.query.decode()
-            changed = changed or change(text) != text
-            setattr(holder, attribute, Statement(name, change(text).encode()))
+            changed = changed or old in text
+            setattr(holder, attribute, Statement(name, text.replace(old, new).encode()))
         elif type(value).__module__.startswith("ticketsvc.allocators"):
-            changed = _replace(value, name, change) or changed
+            changed = _replace(value, name, old, new) or changed
     return changed
 
 
