@@ -38,14 +38,14 @@ async def expand(
     *rate*: tickets per second of all workers together. It may be interrupted at any time, run
     again, and run several times at once. Raise the first error of a worker; the others stop.
     """
-    pace = _Pace(rate)
-    ranges = _MOST_RANGES
+    ranges, each = _MOST_RANGES, None
     if rate is not None:
-        ranges = max(1, min(ranges, int(rate / _BATCHES_PER_S / _TYPICAL_RANGE / workers)))
+        each = rate / workers
+        ranges = max(1, min(ranges, int(each / _BATCHES_PER_S / _TYPICAL_RANGE)))
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_work(conninfo, event, ranges, pace, on_tickets))
+                group.create_task(_work(conninfo, event, ranges, each, on_tickets))
                 for _ in range(workers)
             ]
     except ExceptionGroup as problems:
@@ -56,47 +56,34 @@ async def expand(
     return Expansion(sum(task.result() for task in tasks), left)
 
 
-class _Pace:
-    """When the next batch may start, for all workers together."""
-
-    def __init__(self, rate: float | None) -> None:
-        self._rate = rate
-        self._due = 0.0
-
-    async def wait(self) -> None:
-        """Return when the tickets written so far are within the rate."""
-        await asyncio.sleep(max(0.0, self._due - asyncio.get_running_loop().time()))
-
-    def wrote(self, tickets: int) -> None:
-        """Postpone the next batch by what these tickets take at the rate."""
-        if self._rate is not None:
-            now = asyncio.get_running_loop().time()
-            self._due = max(self._due, now) + tickets / self._rate
-
-
 async def _work(
-    conninfo: str, event: str | None, ranges: int, pace: _Pace, on_tickets: Callable[[int], None]
+    conninfo: str,
+    event: str | None,
+    ranges: int,
+    rate: float | None,
+    on_tickets: Callable[[int], None],
 ) -> int:
-    """Expand batches of each event until no range is free; return the number of tickets."""
+    """Expand batches of each event until no range is free; return the number of tickets.
+
+    *rate*: after each batch, wait as long as its tickets take at so many per second.
+    """
     statements = load("expand", "fixed")
     done = 0
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         events = await (await statements["events"].execute(connection, event=event)).fetchall()
         for (name,) in events:
-            while tickets := await _batch(connection, name, ranges, pace):
+            while tickets := await _batch(connection, name, ranges):
                 done += tickets
                 on_tickets(tickets)
+                await asyncio.sleep(tickets / rate if rate else 0)
     return done
 
 
-async def _batch(connection: AsyncConnection, event: str, ranges: int, pace: _Pace) -> int:
-    """Expand a batch at its time; return its tickets, or 0 when no range of *event* is free."""
+async def _batch(connection: AsyncConnection, event: str, ranges: int) -> int:
+    """Expand a batch; return its tickets, or 0 when no range of *event* is free."""
     batch = load("expand", "fixed")["expand_batch"]
     while True:
-        await pace.wait()
         try:
-            cursor = await batch.execute(connection, event=event, ranges=ranges)
+            return (await batch.execute(connection, event=event, ranges=ranges)).rowcount
         except (errors.DeadlockDetected, errors.SerializationFailure):
             continue  # the event was reset at this moment; nothing of the batch was written
-        pace.wrote(cursor.rowcount)
-        return cursor.rowcount
