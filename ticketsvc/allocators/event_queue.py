@@ -2,17 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field
 
 from ticketsvc.database.trace import traced_purchase
-from ticketsvc.errors import (
-    EventNotFound,
-    KeyUsed,
-    RefusedByDatabase,
-    SoldOut,
-    TicketsvcError,
-)
+from ticketsvc.errors import EventNotFound, KeyUsed, RefusedByDatabase, SoldOut, TicketsvcError
 from ticketsvc.purchases import Purchase, TicketRange
 
 
@@ -35,45 +30,41 @@ class QueuedPurchase:
             self.answer.set_exception(copy(problem))
 
 
-@dataclass(slots=True, eq=False)
-class EventQueue:
-    """The purchases of one event that are not in flight yet."""
-
-    event: str
-    waiting: deque[QueuedPurchase] = field(default_factory=deque)
-
-    def take(self, limit: int) -> "Batch":
-        """Remove up to *limit* purchases and return them; drop those whose caller was cancelled."""
-        batch = Batch(self)
-        while self.waiting and len(batch.members) < limit:
-            queued = self.waiting.popleft()
-            if not queued.answer.done():
-                batch.members.append(queued)
-        return batch
+Batch = list[QueuedPurchase]
+"""The purchases of one event, one or more, that commit together."""
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
-    """The purchases of one event queue that commit together."""
+def event_of(batch: Batch) -> str:
+    """Return the event of all purchases of *batch*."""
+    return batch[0].purchase.event_id
 
-    queue: EventQueue
-    members: list[QueuedPurchase] = field(default_factory=list)
 
-    def answer(self, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
-        """Answer each caller as `reserve` decided; False, and none: the pool row was busy."""
-        if refusals and refusals[0] == "busy":
-            return False
-        for position, (queued, first) in enumerate(zip(self.members, first_tickets, strict=True)):
-            if first is not None:
-                queued.sell(first)
-            elif refusals:
-                queued.refuse(_refusal(refusals[position], self.queue.event))
-        return True
+def take(queue: deque[QueuedPurchase], limit: int) -> Batch:
+    """Remove up to *limit* purchases and return them; drop those whose caller was cancelled."""
+    batch: Batch = []
+    while queue and len(batch) < limit:
+        queued = queue.popleft()
+        if not queued.answer.done():
+            batch.append(queued)
+    return batch
 
-    def fail(self, problem: Exception) -> None:
-        """Raise *problem* at every caller that has no outcome yet."""
-        for queued in self.members:
-            queued.refuse(problem)
+
+def answer(batch: Batch, first_tickets: list[int | None], refusals: list[str] | None) -> bool:
+    """Answer each caller as `reserve` decided; False, and none: the pool row was busy."""
+    if refusals and refusals[0] == "busy":
+        return False
+    for position, (queued, first) in enumerate(zip(batch, first_tickets, strict=True)):
+        if first is not None:
+            queued.sell(first)
+        elif refusals:
+            queued.refuse(_refusal(refusals[position], queued.purchase.event_id))
+    return True
+
+
+def fail(purchases: Iterable[QueuedPurchase], problem: Exception) -> None:
+    """Raise *problem* at every caller that has no outcome yet."""
+    for queued in purchases:
+        queued.refuse(problem)
 
 
 def _refusal(reason: str, event: str) -> TicketsvcError:

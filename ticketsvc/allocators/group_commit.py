@@ -5,11 +5,12 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from ticketsvc.allocators.event_queue import Batch, EventQueue, QueuedPurchase
+from ticketsvc.allocators.event_queue import Batch, QueuedPurchase, answer, event_of, fail, take
 from ticketsvc.allocators.protocol import Mechanism
 from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.error_translation import translate_database_error
@@ -54,8 +55,9 @@ class GroupCommit:
         self._reserve_several = statements["reserve_several"]
         self._has_citus = load("schemas")["has_citus"]
         self._one_event_each: bool | None = None  # asked when the first two events meet
-        self.queues: dict[str, EventQueue] = {}  # events with purchases waiting or in flight
-        self._ready: deque[EventQueue] = deque()  # those without a batch in flight
+        # Of each event with purchases waiting or in flight, those that wait.
+        self.queues: dict[str, deque[QueuedPurchase]] = {}
+        self._ready: deque[str] = deque()  # those without a batch in flight
         self._last = 0  # purchases in the latest batch; 0: nobody waited after it
         self._committer: asyncio.Task[None] | None = None
         self._fallbacks: set[asyncio.Task[None]] = set()
@@ -79,12 +81,12 @@ class GroupCommit:
         event = purchase.event_id
         queue = self.queues.get(event)
         if queue is None:
-            queue = self.queues[event] = EventQueue(event)
-            self._ready.append(queue)
+            queue = self.queues[event] = deque()
+            self._ready.append(event)
         if self._loop is None:  # asked once: up to Python 3.11 each call is a system call
             self._loop = asyncio.get_running_loop()
         queued = QueuedPurchase(purchase, self._loop.create_future())
-        queue.waiting.append(queued)
+        queue.append(queued)
         self._ensure_committer()
         return await queued.answer
 
@@ -133,7 +135,7 @@ class GroupCommit:
     async def _commit_ready(self, cursor: Cursor) -> None:
         """Sell to the queues that are ready, in one statement."""
         batches = self._take_ready()
-        self._last = sum(len(batch.members) for batch in batches)
+        self._last = sum(map(len, batches))
         postponed: list[Batch] = []
         try:
             if batches:
@@ -154,7 +156,7 @@ class GroupCommit:
             async with checkout(self._pool) as connection:
                 await self._commit_alone(connection.cursor(), batch)
         except Unavailable as problem:
-            batch.fail(problem)
+            fail(batch, problem)
         finally:
             self._finish(batch)
 
@@ -162,13 +164,12 @@ class GroupCommit:
         batches: list[Batch] = []
         room = self._room()
         while self._ready and room:
-            queue = self._ready.popleft()
-            batch = queue.take(room)
-            if batch.members:
+            event = self._ready.popleft()
+            if batch := take(self.queues[event], room):
                 batches.append(batch)
-                room -= len(batch.members)
+                room -= len(batch)
             else:  # every caller was cancelled
-                del self.queues[queue.event]
+                del self.queues[event]
         return batches
 
     def _room(self) -> int:
@@ -178,23 +179,22 @@ class GroupCommit:
         """
         if not self._last:
             return MAX_BATCH
-        buyers = self._last + sum(len(queue.waiting) for queue in self._ready)
+        buyers = self._last + sum(len(self.queues[event]) for event in self._ready)
         return min(MAX_BATCH, (buyers + 1) // 2)
 
     def _finish(self, batch: Batch) -> None:
         """Make the batch's queue ready again, or forget it when it is empty."""
-        batch.fail(OutcomeUnknown())  # to whom nothing was said: it was cancelled, or a bug
-        if batch.queue.waiting:
-            self._ready.append(batch.queue)
+        fail(batch, OutcomeUnknown())  # to whom nothing was said: it was cancelled, or a bug
+        event = event_of(batch)
+        if self.queues[event]:
+            self._ready.append(event)
             self._ensure_committer()
         else:
-            del self.queues[batch.queue.event]
+            del self.queues[event]
 
     def _refuse_ready(self, problem: Unavailable) -> None:
         while self._ready:
-            queue = self._ready.popleft()
-            queue.take(len(queue.waiting)).fail(problem)
-            del self.queues[queue.event]
+            fail(self.queues.pop(self._ready.popleft()), problem)
 
     # Statements
 
@@ -219,7 +219,7 @@ class GroupCommit:
             return batches
         except psycopg.Error as problem:
             for batch in batches:
-                batch.fail(translate_database_error(problem) or problem)
+                fail(batch, translate_database_error(problem) or problem)
             return []
 
     async def _commit_alone(self, cursor: Cursor, batch: Batch) -> None:
@@ -227,56 +227,50 @@ class GroupCommit:
         try:
             await self._reserve_one(cursor, batch, wait=True)
         except psycopg.Error as problem:
-            if not isinstance(problem, _CAUSED_BY_ONE) or len(batch.members) == 1:
-                batch.fail(translate_database_error(problem) or problem)
+            if not isinstance(problem, _CAUSED_BY_ONE) or len(batch) == 1:
+                fail(batch, translate_database_error(problem) or problem)
                 return
             # All of it was rolled back. One at a time, only the cause is refused.
-            for queued in batch.members:
-                single = Batch(batch.queue, [queued])
+            for queued in batch:
                 if cursor.connection.closed:
-                    single.fail(DatabaseUnavailable("the database went away: try again shortly"))
+                    queued.refuse(DatabaseUnavailable("the database went away: try again shortly"))
                 else:
-                    await self._commit_alone(cursor, single)
+                    await self._commit_alone(cursor, [queued])
 
     async def _reserve_one(self, cursor: Cursor, batch: Batch, *, wait: bool) -> bool:
         """Answer the callers of *batch*; return False, without *wait*, when its row is busy."""
-        with _tracing(batch.members):
-            await self._reserve.execute(
-                cursor,
-                event=batch.queue.event,
-                users=array_literal(queued.purchase.user_id for queued in batch.members),
-                quantities=array_literal(queued.purchase.quantity for queued in batch.members),
-                wait=wait,
-                keys=_keys(batch.members),
-            )
+        with _tracing(batch):
+            await self._reserve.execute(cursor, event=event_of(batch), wait=wait, **_columns(batch))
         (row,) = await cursor.fetchall()
-        return batch.answer(row.first_tickets, row.refusals)
+        return answer(batch, row.first_tickets, row.refusals)
 
     async def _reserve_all(self, cursor: Cursor, batches: list[Batch]) -> list[Batch]:
         """Answer the callers of *batches*; return those whose row a rival holds."""
-        members = [queued for batch in batches for queued in batch.members]
-        with _tracing(members):
+        purchases = list(chain(*batches))
+        with _tracing(purchases):
             await self._reserve_several.execute(
                 cursor,
-                events=array_literal(queued.purchase.event_id for queued in members),
-                users=array_literal(queued.purchase.user_id for queued in members),
-                quantities=array_literal(queued.purchase.quantity for queued in members),
-                keys=_keys(members),
+                events=array_literal(queued.purchase.event_id for queued in purchases),
+                **_columns(purchases),
             )
         rows = {row.event: row for row in await cursor.fetchall()}
         busy = []
         for batch in batches:
-            row = rows[batch.queue.event]
-            if not batch.answer(row.first_tickets, row.refusals):
+            row = rows[event_of(batch)]
+            if not answer(batch, row.first_tickets, row.refusals):
                 busy.append(batch)
         return busy
 
 
-def _keys(members: Sequence[QueuedPurchase]) -> str | None:
-    keys = [queued.purchase.key for queued in members]
-    return array_literal(keys) if any(keys) else None
+def _columns(purchases: Sequence[QueuedPurchase]) -> dict[str, str | None]:
+    keys = [queued.purchase.key for queued in purchases]
+    return {
+        "users": array_literal(queued.purchase.user_id for queued in purchases),
+        "quantities": array_literal(queued.purchase.quantity for queued in purchases),
+        "keys": array_literal(keys) if any(keys) else None,
+    }
 
 
-def _tracing(members: Sequence[QueuedPurchase]) -> contextlib.AbstractContextManager[None]:
-    names = [queued.trace for queued in members if queued.trace]
+def _tracing(purchases: Sequence[QueuedPurchase]) -> contextlib.AbstractContextManager[None]:
+    names = [queued.trace for queued in purchases if queued.trace]
     return tracing_purchase(", ".join(names)) if names else contextlib.nullcontext()
