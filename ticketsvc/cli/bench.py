@@ -108,19 +108,16 @@ def bench(
     if bool(peers) != bool(peer_database_url):
         raise UsageError("--peer-url and --peer-database-url go together: each run is audited")
     peers_at = (check_server(peer_database_url), peer_schema) if peer_database_url else None
-    names = allocators or SAFE
     candidates = [
-        *our_candidates(names, durable=durable, workers=workers, keys=keys),
+        *our_candidates(allocators or SAFE, durable=durable, workers=workers, keys=keys),
         *peer_candidates(peers),
     ]
     cases = plan(candidates, connections, events, quantity, sold_before)
     count = len(cases) * repetitions
-    announce(
-        f"{count} measurements of {seconds:g} s",
-        count * (seconds + _AUDIT_S) + len(candidates) * _START_S,
-    )
+    takes_s = count * (seconds + _AUDIT_S) + len(candidates) * _START_S
     with _server() as conninfo:
         facts = _facts(conninfo, seconds, repetitions, durable)
+        announce(f"{count} measurements of {seconds:g} s", takes_s)
         with (
             open_bench(conninfo, candidates, seconds=seconds, peers_at=peers_at) as opened,
             progress("measurements", count) as advance,

@@ -249,6 +249,7 @@ def test_stress_of_a_service_that_is_not_ours(cli_here, tmp_path):
 
 
 NOBODY = "http://127.0.0.1:1"
+DEAD = "postgresql://postgres:geheim@127.0.0.1:1/tickets"
 
 
 async def hang_up(request):
@@ -322,8 +323,7 @@ def test_no_ledger_there(server, cli_here):
 
 
 def test_no_database_there(cli_here):
-    dead = "postgresql://postgres:geheim@127.0.0.1:1/tickets"
-    for result in (cli_here("audit", "--database-url", dead), cli_here("audit", DATABASE_URL=dead)):
+    for result in (cli_here("audit", "--database-url", DEAD), cli_here("audit", DATABASE_URL=DEAD)):
         assert "could not tell" in error_line(result, 3)
         assert "geheim" not in result.stdout + result.stderr
 
@@ -335,7 +335,6 @@ def test_no_such_event(database, cli_here):
 
 # What cannot be done
 
-DEAD = "postgresql://postgres:geheim@127.0.0.1:1/tickets"
 WRONG = {
     "an unknown command": (["nonsense"], {}),
     "an unknown option": (["audit", "--nonsense"], {}),
@@ -356,6 +355,7 @@ WRONG = {
     "seed an event without a total": (["seed", "--event", "E"], {"DATABASE_URL": DEAD}),
     "seed a total without an event": (["seed", "--total", "8"], {"DATABASE_URL": DEAD}),
     "seed without a database": (["seed"], {"DATABASE_URL": DEAD}),
+    "bench without a database": (["bench"], {"DATABASE_URL": DEAD}),
     "seed nowhere": (["seed"], {"DATABASE_URL": "postgresql://u:geheim@h:port/x"}),
     "seed an unknown schema": (["seed", "--schema", "nonsense"], {"DATABASE_URL": DEAD}),
     "audit with no history there": (["audit", "--history", "none.jsonl"], {"DATABASE_URL": DEAD}),
