@@ -94,7 +94,7 @@ class BenchDatabase:
 
         Only purchases that are stored as ranges are counted.
         """
-        return [(int(a), int(b)) for a, b in self.rows("ranges_per_commit", events=list(events))]
+        return self.rows("ranges_per_commit", events=list(events))
 
     def close(self) -> None:
         """Close the connection; the events stay."""

@@ -30,7 +30,7 @@ def running(
     candidates: Sequence[Candidate],
     conninfo: str,
     pool_size: int,
-    peer_database: BenchDatabase | None = None,
+    peer_database: BenchDatabase | None,
 ) -> Iterator[Mapping[Candidate, Server]]:
     """Start our services in the database *conninfo*, and find the peers.
 

@@ -17,7 +17,6 @@ from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.checker.check import check_event
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.figures import WAL, record
-from ticketsvc.lab.ledger.records import EventLedger
 from ticketsvc.purchases import Purchase
 from ticketsvc.settings import Settings
 
@@ -56,7 +55,8 @@ async def measure_write_volume(
                 ledger = lab.ledger("fixed", event)
                 clean[case] &= check_event(ledger).clean
                 if case not in found or wal_bytes < found[case]["wal_bytes"]:
-                    stores = _stores(ledger)
+                    single = all(issue.first == issue.last for issue in ledger.issues)
+                    stores = "rows" if single else "ranges"
                     found[case] = {
                         "allocator": name,
                         "stores": stores,
@@ -73,11 +73,6 @@ async def measure_write_volume(
         what = f"WAL of a purchase of {quantity}, {name}"
         record(what, "bytes", row["wal_bytes"], noise=WAL)
     return pd.DataFrame([found[case] | {"clean": clean[case]} for case in cases])
-
-
-def _stores(ledger: EventLedger) -> str:
-    """Return what *ledger* holds of purchases of several tickets: "rows", or "ranges"."""
-    return "rows" if all(issue.first == issue.last for issue in ledger.issues) else "ranges"
 
 
 def _selling(allocator: Allocator, event: str, quantity: int) -> _Sell:

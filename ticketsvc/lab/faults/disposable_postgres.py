@@ -14,7 +14,7 @@ from ticketsvc.settings import DatabaseSettings
 
 
 @contextlib.contextmanager
-def disposable_postgres(settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
+def disposable_postgres(settings: Mapping[str, str]) -> Iterator[EmbeddedServer]:
     """Run a server with both schemas, and with *settings* of PostgreSQL; remove it at the end."""
     folder = DatabaseSettings.load().postgres_bin
     with start_temporary(binaries_folder=folder, settings=settings) as server:
