@@ -1,10 +1,3 @@
--- name: columns
--- Every column of a schema's relations.
-SELECT relname, attname FROM pg_attribute
-JOIN pg_class ON pg_class.oid = attrelid
-JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = %(schema)s AND attnum > 0 AND NOT attisdropped
-
 -- name: make_pools
 -- A pool for each event, with the original's columns.
 INSERT INTO {schema}.ticket_pools (event_id, total, available)

@@ -2,61 +2,34 @@
 -- What the exclusion constraint needs.
 CREATE EXTENSION IF NOT EXISTS btree_gist
 
--- name: create_schema
--- Each net has a schema of its own.
-CREATE SCHEMA {schema}
-
--- name: drop_schema
--- Remove the net and its tables.
-DROP SCHEMA IF EXISTS {schema} CASCADE
-
 -- name: make_pool
 -- A pool that no measurement empties.
 INSERT INTO {schema}.ticket_pools VALUES (%(event)s, %(total)s, %(total)s, 1)
 
--- name: pool
--- The pool is the same under every net.
-CREATE TABLE {schema}.ticket_pools (
-    event_id varchar(50) PRIMARY KEY, total integer NOT NULL,
-    available integer NOT NULL, next_ticket_number integer NOT NULL,
-    CHECK (available BETWEEN 0 AND total), CHECK (next_ticket_number = total - available + 1)
-) WITH (fillfactor = 50)
-
--- name: none
--- Nothing is forbidden.
-CREATE TABLE {schema}.ticket_allocations (
-    event_id varchar(50) NOT NULL, start_ticket integer NOT NULL, end_ticket integer NOT NULL,
-    user_id varchar(50) NOT NULL, created_at timestamptz NOT NULL DEFAULT now()
-)
+-- name: create
+-- Each net has a schema of its own. Its tables have the columns of `fixed`, and its pool also the
+-- rules. As it is made here, the net `none` forbids nothing.
+CREATE SCHEMA {schema}
+CREATE TABLE {schema}.ticket_pools (LIKE fixed.ticket_pools INCLUDING ALL) WITH (fillfactor = 50)
+CREATE TABLE {schema}.ticket_allocations (LIKE fixed.ticket_allocations INCLUDING DEFAULTS)
 
 -- name: primary_key
 -- Two ranges never start at the same number; they may overlap and leave gaps.
-CREATE TABLE {schema}.ticket_allocations (
-    event_id varchar(50) NOT NULL, start_ticket integer NOT NULL, end_ticket integer NOT NULL,
-    user_id varchar(50) NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (event_id, start_ticket)
-)
+ALTER TABLE {schema}.ticket_allocations ADD PRIMARY KEY (event_id, start_ticket)
 
 -- name: exclusion
 -- No overlap, by a GiST index; gaps and numbers beyond the total pass.
-CREATE TABLE {schema}.ticket_allocations (
-    event_id varchar(50) NOT NULL, start_ticket integer NOT NULL, end_ticket integer NOT NULL,
-    user_id varchar(50) NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT no_overlap EXCLUDE USING gist
-        (event_id WITH =, int4range(start_ticket, end_ticket, '[]') WITH &&)
-)
+ALTER TABLE {schema}.ticket_allocations ADD CONSTRAINT no_overlap EXCLUDE USING gist
+    (event_id WITH =, int4range(start_ticket, end_ticket, '[]') WITH &&)
 
 -- name: chain
 -- Each range starts where another ends: no overlap and no gap; numbers beyond the total pass.
-CREATE TABLE {schema}.ticket_allocations (
-    event_id varchar(50) NOT NULL, start_ticket integer NOT NULL, end_ticket integer NOT NULL,
-    user_id varchar(50) NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
-    previous_end integer GENERATED ALWAYS AS (nullif(start_ticket - 1, 0)) STORED,
-    PRIMARY KEY (event_id, start_ticket), UNIQUE (event_id, end_ticket),
-    FOREIGN KEY (event_id, previous_end)
+ALTER TABLE {schema}.ticket_allocations
+    ADD COLUMN previous_end integer GENERATED ALWAYS AS (nullif(start_ticket - 1, 0)) STORED,
+    ADD PRIMARY KEY (event_id, start_ticket), ADD UNIQUE (event_id, end_ticket),
+    ADD FOREIGN KEY (event_id, previous_end)
         REFERENCES {schema}.ticket_allocations (event_id, end_ticket),
-    CHECK (start_ticket >= 1 AND end_ticket > start_ticket)
-)
+    ADD CHECK (start_ticket >= 1 AND end_ticket > start_ticket)
 
 -- name: sell
 -- Sell the next ranges of 8, several in one statement.

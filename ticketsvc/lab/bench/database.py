@@ -37,7 +37,8 @@ class BenchDatabase:
         )
         self._schema = schema
         self._statements = load("bench", schema)
-        columns = {(table, column) for table, column in self.rows("columns", schema=schema)}
+        found = self.connection.execute(load("ledger")["columns"].query, {"schema": schema})
+        columns = {(table, column) for table, column, _ in found}
         self._counts_forward = ("ticket_pools", "next_ticket_number") in columns
         self._has_ranges = ("ticket_allocations", "start_ticket") in columns
         if not {("ticket_pools", "event_id"), ("issued_tickets", "ticket_number")} <= columns:

@@ -47,7 +47,7 @@ def compare_safety_nets(lab: Lab, *, batches: Sequence[int], statements: int) ->
                     count()
         finally:
             for name in schemas.values():
-                connection.execute(load("safety_nets", name)["drop_schema"].query)
+                connection.execute(load("schemas", name)["drop_schema"].query)
     table = pd.DataFrame(samples)
     for (batch, net), rounds in table.groupby(["batch", "net"]):
         under = f"a purchase under {net}, {batch} a statement"
@@ -62,9 +62,9 @@ def _make(connection: psycopg.Connection, net: str, schema: str) -> bool:
         with connection.transaction():
             if net == "exclusion":
                 connection.execute(statements["create_btree_gist"].query)
-            connection.execute(statements["create_schema"].query)
-            connection.execute(statements["pool"].query)
-            connection.execute(statements[net].query)
+            connection.execute(statements["create"].query)
+            if net != "none":
+                connection.execute(statements[net].query)
             connection.execute(statements["make_pool"].query, {"event": _EVENT, "total": _TOTAL})
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
         return False

@@ -93,18 +93,19 @@ async def log_written(lab: Lab, *statements: str) -> pd.DataFrame:
 
 
 _STATEMENTS = load("by_hand", _SCHEMA)
+_DROP = load("schemas", _SCHEMA)["drop_schema"].query
 
 
 @contextlib.contextmanager
 def _tables(lab: Lab, available: int) -> Iterator[None]:
     """Make the tables, and drop them in the end."""
     try:
-        for name in ("drop", "create", "create_pool", "create_tickets", "create_ranges"):
-            lab.connection.execute(_STATEMENTS[name].query)
+        for query in (_DROP, _STATEMENTS["create"].query):
+            lab.connection.execute(query)
         lab.connection.execute(_STATEMENTS["fill_pool"].query, {"available": available})
         yield
     finally:
-        lab.connection.execute(_STATEMENTS["drop"].query)
+        lab.connection.execute(_DROP)
 
 
 class _Session:
