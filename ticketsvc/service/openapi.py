@@ -40,9 +40,7 @@ _SCHEMAS = {
 }
 
 
-def _answer(description: str, schema: str | None = None) -> dict[str, Any]:
-    if schema is None:
-        return {"description": description}
+def _answer(description: str, schema: str) -> dict[str, Any]:
     reference = {"$ref": f"#/components/schemas/{schema}"}
     return {"description": description, "content": {"application/json": {"schema": reference}}}
 

@@ -110,15 +110,14 @@ async def _stop(processes: Sequence[Process], timeout_s: float) -> None:
         # A worker that is still starting does not notice that, but ends by this.
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-    ends = [asyncio.create_task(process.wait()) for process in processes]
-    if not ends:
-        return
-    _, late = await asyncio.wait(ends, timeout=timeout_s)
-    for process in processes if late else ():
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await asyncio.gather(*(process.wait() for process in processes))
+    for process in processes:
         if process.returncode is None:
             _log.warning("worker %d did not stop in time: killed", process.pid)
             process.kill()
-    await asyncio.wait(ends)
+            await process.wait()
 
 
 @contextlib.contextmanager
