@@ -114,18 +114,10 @@ def faults(
 
 def finding(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say which faults lost, doubled or left open a purchase."""
-    from ticketsvc.lab.faults.records import LOSSES
+    from ticketsvc.lab.faults.records import losses
 
-    bad = []
-    for row in rows:
-        found = [
-            words if row[name] is True else f"{row[name]:,} {words}"
-            for name, words in LOSSES.items()
-            if row[name]
-        ]
-        if found or row["audit"] != "clean":
-            what = ", ".join(found) or f"audit: {row['audit']}"
-            bad.append(f"{row['fault'].replace('_', ' ')} ({what})")
+    found = [(row["fault"].replace("_", " "), losses(row)) for row in rows]
+    bad = [f"{fault} ({', '.join(lost)})" for fault, lost in found if lost]
     if bad:
         others = len(rows) - len(bad)
         rest = f"; {others} of {len(rows)} faults lost nothing" if others else ""

@@ -1,7 +1,7 @@
 """Fault experiments, what they found, and their tables. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ SHOWN = [
 ]
 """The columns that a reader is shown."""
 
-LOSSES = {
+_LOSSES = {
     "sold_twice": "sold twice",
     "lost": "lost",
     "unresolved": "never answered",
@@ -152,8 +152,17 @@ class FaultResult:
 
         No purchase may be refused for good, since the event cannot sell out.
         """
-        row = self.row()
-        return self.verdict.clean and not any(row[name] for name in LOSSES)
+        return not losses(self.row())
+
+
+def losses(row: Mapping[str, Any]) -> list[str]:
+    """Return in words what a row says was lost, doubled or left open; else why it is not clean."""
+    found = [
+        words if row[name] is True else f"{row[name]:,} {words}"
+        for name, words in _LOSSES.items()
+        if row[name]
+    ]
+    return found or ([] if row["audit"] == "clean" else [f"audit: {row['audit']}"])
 
 
 def fault_table(results: Sequence[FaultResult]) -> pd.DataFrame:
