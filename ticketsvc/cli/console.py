@@ -21,7 +21,7 @@ def on_stderr() -> "Console":
 
 def announce(plan: str, seconds: float) -> None:
     """Say at the start what is planned, and about how long it takes when nothing else runs."""
-    long = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{10 * math.ceil(seconds / 10)} s"
+    long = f"{seconds / 60:.0f} minutes" if seconds > 120 else f"{10 * math.ceil(seconds / 10)} s"
     print(f"{plan}: about {long}", file=sys.stderr)
 
 

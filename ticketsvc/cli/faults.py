@@ -27,7 +27,7 @@ _MEANINGS = {
     "sold twice": "purchases whose buyer holds more tickets than were asked for",
     "lost": "acknowledged purchases whose buyer does not hold the tickets",
     "restarts": "server processes that ended and were started again",
-    "recovery s": "seconds from the end of a fault to the first sale, at most",
+    "recovery s": "seconds from when the broken part worked again to the first sale, at most",
 }
 
 

@@ -94,7 +94,7 @@ def test_overload_says_what_can_be_sold_and_what_happens_above(changes, said):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(3, "10 s"), (80.5, "90 s"), (91, "2 minutes"), (3600, "60 minutes")]
+    ("seconds", "said"), [(3, "10 s"), (91, "100 s"), (121, "2 minutes"), (3600, "60 minutes")]
 )
 def test_the_time_that_a_plan_takes_is_rounded(capsys, seconds, said):
     console.announce("a plan", seconds)
