@@ -49,6 +49,15 @@ ASKS_OUTSIDE = (
     '     \'<link rel=stylesheet href="http://127.0.0.1:9/a.css"><p onclick="f()">kept</p>\')'
 )
 
+STAND_IN = {
+    "Processors": "2 (x86_64)",
+    "Memory": "7.8 GiB",
+    "System": "Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-cloud-amd64",
+    "Python": "3",
+    "PostgreSQL": "18",
+}
+"""Facts of no real machine."""
+
 
 def write(
     folder: Path, name: str, title: str, *cells: str, parameters: str = "", shares: bool = False
@@ -117,7 +126,7 @@ class Ran:
                 on_start=lambda notebook: self.calls.append(notebook.stem),
                 on_end=lambda result: self.calls.append(result.state),
             )
-        write_index(self.results, self.reports, facts={})
+        write_index(self.results, self.reports, facts=STAND_IN)
 
     def page(self, name: str) -> str:
         return (self.reports / f"{name}.html").read_text()
