@@ -39,6 +39,10 @@ SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn,
 -- Bytes of WAL that a crash would lose now.
 SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()
 
+-- name: round_trip
+-- The least that a statement can do.
+SELECT 1
+
 -- name: latest_trip
 -- When a session's latest statement ended, and whether its open transaction makes a rival wait: it
 -- has written or locked a row, or holds an advisory lock.

@@ -14,6 +14,7 @@ from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.connection import ConfirmingConnection
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.database.scratch import scratch_database
+from ticketsvc.database.statements import load
 from ticketsvc.lab.bench.database import BenchDatabase, with_durability
 from ticketsvc.lab.bench.lock_hold import Hold, Trips
 from ticketsvc.purchases import Purchase
@@ -108,9 +109,10 @@ def _purchases(pool: Pool, name: str, event: str, many: int) -> _Action:
 
 
 async def _round_trips(pool: Pool) -> None:
+    query = load("bench", "fixed")["round_trip"].query
     async with checkout(pool) as connection:
         for _ in range(_ROUND_TRIPS):
-            await connection.execute("SELECT 1")
+            await connection.execute(query)
 
 
 async def _least(actions: list[_Action], repetitions: int) -> list[float]:
