@@ -24,17 +24,25 @@ class AllocatorMutant:
 _CONDITION = " AND available >= %(quantity)s"
 
 
-def removal(*names: str) -> tuple[str, ...]:
-    """Return the DDL in `sql/statements/mutations.sql` by these names."""
-    statements = load("mutations")
-    return tuple(statements[name].query.decode() for name in names)
+def removal(*guards: str) -> tuple[str, ...]:
+    """Return the DDL that takes *guards* away: the statements whose names begin with theirs.
+
+    Raise `ValueError` when there is none for a guard, because a mutant must differ.
+    """
+    found: list[str] = []
+    for guard in guards:
+        queries = [one.query for name, one in load("mutations").items() if name.startswith(guard)]
+        if not queries:
+            raise ValueError(f"mutations.sql does not take {guard} away")
+        found += [query.decode() for query in queries]
+    return tuple(found)
 
 
 def allocator_mutants() -> list[AllocatorMutant]:
     """Return every mutant of an allocator."""
     rows, ranges = ALLOCATORS["ticket_rows"], ALLOCATORS["range"]
     lock, advice = ALLOCATORS["row_lock"], ALLOCATORS["advisory_lock"]
-    unguarded_ranges = removal("drop_available_in_range", "drop_sequence_of_ranges")
+    unguarded_ranges = removal("ticket_pools_available_in_range", "issue_in_sequence_of_ranges")
     rows_anyway = mutants.with_statement(rows, "reserve", _CONDITION, "")
     rows_in_step = mutants.with_statement(rows, "reserve_in_step", _CONDITION, "")
     ranges_anyway = mutants.with_statement(ranges, "reserve_range", _CONDITION, "")
@@ -50,7 +58,7 @@ def allocator_mutants() -> list[AllocatorMutant]:
     ranges_fixed = Case("range", "fixed")
     locking, advised = Case("row_lock", "original"), Case("advisory_lock", "original")
     retried = Case("serializable", "original")
-    unique, numbers = Case("unique_only", "original"), removal("drop_unique_number")
+    unique, numbers = Case("unique_only", "original"), removal("issued_tickets_unique_number")
     return [
         AllocatorMutant(condition, rows_original, rows_anyway),
         AllocatorMutant(condition, rows_fixed, rows_in_step),
@@ -79,8 +87,8 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
     )
     others = "(SELECT array_agg(u ORDER BY u DESC) FROM unnest(p_users) AS u)"
     wrong_hands = mutants.with_reserve("unnest(p_users,", f"unnest({others},")
-    all_unguarded = (*unguarded, *removal("drop_in_step"))
-    keyless = removal("drop_allocations_key")
+    all_unguarded = (*unguarded, *removal("ticket_pools_in_step"))
+    keyless = removal("ticket_allocations_pkey")
     last = Case("group_commit", "fixed", total=8, hold_commits=True, together=2)
     enough = replace(last, total=16)
     stock, lock = "the batch's count of stock", "the batch's lock"
@@ -94,18 +102,3 @@ def _batch_mutants(unguarded: tuple[str, ...]) -> list[AllocatorMutant]:
             f"{lock}, and its checks", enough, None, (row_free, *all_unguarded, *keyless)
         ),
     ]
-
-
-def schema_guards() -> dict[str, tuple[str, ...]]:
-    """Return each guard of the fixed schema, with the DDL that takes it away."""
-    return {
-        "ticket_pools_available_in_range": removal("drop_available_in_range"),
-        "ticket_pools_in_step": removal("drop_in_step"),
-        "issued_tickets_pkey": removal("drop_issued_tickets_key"),
-        "ticket_allocations_pkey": removal("drop_allocations_key"),
-        "ticket_allocations_whole_blocks": removal("drop_whole_blocks"),
-        "issue_in_sequence": removal("drop_sequence_of_rows", "drop_sequence_of_ranges"),
-        "issued_for_good": removal("drop_issued_for_good", "drop_issued_for_good_removal"),
-        "pool_outlives_tickets": removal("drop_pool_outlives_tickets"),
-        "pool_fits_tickets": removal("drop_pool_fits_tickets"),
-    }

@@ -24,7 +24,7 @@ from ticketsvc.lab.explore.exploration import Exploration
 from ticketsvc.lab.explore.explorer import open_explorer
 from ticketsvc.lab.ledger.reader import ledger_from, ledger_statement, read_ledger
 from ticketsvc.lab.ledger.records import EventLedger
-from ticketsvc.lab.mutation.guards import AllocatorMutant, schema_guards
+from ticketsvc.lab.mutation.guards import AllocatorMutant, removal
 from ticketsvc.purchases import Purchase
 from ticketsvc.sales.seller import sell
 from ticketsvc.settings import Settings
@@ -116,7 +116,7 @@ def try_schema_mutants(url: str) -> list[Caught]:
     One row per guard and statement: another guard refuses the statement, or it is accepted and
     the checker judges the ledger. Everything is rolled back.
     """
-    caught, guards = [], schema_guards()
+    caught = []
     with (
         scratch_database(url, "explore") as scratch,
         psycopg.connect(scratch, autocommit=True) as connection,
@@ -126,7 +126,7 @@ def try_schema_mutants(url: str) -> list[Caught]:
             guard, _ = _write(connection, statement.query, ())
             if guard is None:
                 continue
-            other, kinds = _write(connection, statement.query, guards[guard])
+            other, kinds = _write(connection, statement.query, removal(guard))
             if other is not None:
                 by, how = "database", f"{other} refuses it as well"
             elif kinds:
