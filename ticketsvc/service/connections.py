@@ -10,6 +10,7 @@ No timer is set per request. `Connections` checks all of its guards several time
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,6 +28,9 @@ _DRAIN_INTERVAL_S = 0.01
 _TURNS_TO_NEXT_REQUEST = 16  # of the event loop; aiohttp takes three to begin one that is here
 _REFUSAL_READ_S = 1.0  # how long a client may read what ends a request early
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
+# What a connection waits for: a request, the rest of its head, its answer, or its own end. That comes
+# after the last answer, or after a refusal, when what still arrives is dropped.
+_IDLE, _HEAD, _REQUEST, _LAST, _REFUSED = range(5)
 _ANSWERS = {
     status: raw_answer(status, message, code)
     for status, message, code in (
@@ -46,19 +50,14 @@ class Guard(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_close_at",
         "_connections",
-        "_discarding",
+        "_due",
         "_ending",
         "_half_closed",
-        "_head_since",
-        "_idle_since",
-        "_in_progress",
         "_inner",
-        "_limit_s",
+        "_state",
         "_stuck_since",
         "_transport",
-        "_used",
         "_writing_paused",
     )
     _transport: asyncio.Transport
@@ -66,16 +65,11 @@ class Guard(asyncio.Protocol):
     def __init__(self, connections: "Connections", inner: asyncio.Protocol) -> None:
         self._connections = connections
         self._inner = inner
-        self._limit_s = connections.settings.request_timeout_s
-        self._idle_since = connections.now()  # when it was opened, or its last request ended
-        self._head_since: float | None = None  # when the first byte of the next request came
+        self._state = _IDLE
+        self._due = connections.now() + connections.limit_s  # when the state must have changed
         self._stuck_since: float | None = None  # when the client was first seen not to read
-        self._close_at: float | None = None  # set once no further request will be answered
-        self._discarding = False  # what still arrives is dropped
         self._body: StreamReader | None = None  # of the latest request
         self._ending: asyncio.Handle | None = None
-        self._in_progress = False
-        self._used = False
         self._writing_paused = False
         self._half_closed = False  # the client has sent all that it will send, and may still read
 
@@ -97,11 +91,10 @@ class Guard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass the bytes on; between two requests they begin the next one."""
-        if self._discarding:
-            return
-        if self._head_since is None and not self._in_progress and self._close_at is None:
-            self._head_since = self._connections.now()
-        self._inner.data_received(data)
+        if self._state == _IDLE:
+            self._state, self._due = _HEAD, self._connections.now() + self._connections.limit_s
+        if self._state != _REFUSED:
+            self._inner.data_received(data)
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open for the answers to what it has sent."""
@@ -115,15 +108,15 @@ class Guard(asyncio.Protocol):
         """End a half-closed connection when no request of it begins within *turns*."""
         if self._ending is not None:
             self._ending.cancel()
-        if self._in_progress or self._writing_paused or self._transport.is_closing():
+        if self._state == _REQUEST or self._writing_paused or self._transport.is_closing():
             return
         if turns:
             loop = asyncio.get_running_loop()
             self._ending = loop.call_soon(self._end_when_idle, turns - 1)
-        elif self._head_since is None:
-            self._transport.close()
-        else:
+        elif self._state == _HEAD:
             self._refuse(HTTPStatus.BAD_REQUEST)
+        else:
+            self._transport.close()
 
     def _end_body(self) -> None:
         """Let nobody wait for the rest of a body, which cannot come any more."""
@@ -146,24 +139,23 @@ class Guard(asyncio.Protocol):
 
     def request_started(self, body: StreamReader) -> None:
         """Note that the head of a request is complete. Its handler bounds the time of the body."""
-        self._in_progress = self._used = True
-        self._head_since = None
+        if self._state < _LAST:
+            self._state, self._due = _REQUEST, math.inf
         self._body = body
         if self._half_closed:
             self._end_body()
 
     def request_ended(self, *, last: bool) -> None:
         """Note that the answer is being written; after the *last* one the connection ends."""
-        self._in_progress = False
-        self._idle_since = self._connections.now()
-        if last:
-            self._close_at = self._idle_since + self._limit_s
-        elif self._half_closed:
+        if self._state == _REQUEST:
+            left_s = self._connections.limit_s if last else self._connections.keepalive_s
+            self._state, self._due = _LAST if last else _IDLE, self._connections.now() + left_s
+        if self._half_closed and not last:
             self._end_when_idle()
 
     def close_when_idle(self) -> None:
         """Close now, unless a request is in progress or has arrived in part."""
-        if not self._in_progress and self._head_since is None:
+        if self._state not in (_HEAD, _REQUEST):
             self._transport.close()
 
     def check(self, now: float) -> None:
@@ -171,17 +163,12 @@ class Guard(asyncio.Protocol):
         if self._writing_paused or self._transport.is_closing():
             if self._stuck_since is None:
                 self._stuck_since = now
-            elif now - self._stuck_since >= self._limit_s:
+            elif now - self._stuck_since >= self._connections.limit_s:
                 self._transport.abort()
-        elif self._close_at is not None:
-            if now >= self._close_at:
-                self._transport.close()
-        elif self._head_since is not None:
-            if now - self._head_since >= self._limit_s:
+        elif now >= self._due:
+            if self._state == _HEAD:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif not self._in_progress:
-            keepalive_s = self._connections.settings.keepalive_timeout_s
-            if now - self._idle_since >= (keepalive_s if self._used else self._limit_s):
+            else:
                 self._transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -189,9 +176,8 @@ class Guard(asyncio.Protocol):
 
         Closed at once, with bytes of the client unread, the reset could overtake the answer.
         """
-        self._discarding = True
-        self._head_since = None
-        self._close_at = self._connections.now() + min(_REFUSAL_READ_S, self._limit_s)
+        self._state = _REFUSED
+        self._due = self._connections.now() + min(_REFUSAL_READ_S, self._connections.limit_s)
         self._transport.write(_ANSWERS[status])
         if self._half_closed:
             self._transport.close()
@@ -217,7 +203,9 @@ class Connections:
         guards: Guards,
         on_refused: Callable[[int], object],
     ) -> None:
-        self.settings = settings
+        self.limit_s = settings.request_timeout_s
+        self.keepalive_s = settings.keepalive_timeout_s
+        self._drain_s = settings.shutdown_timeout_s
         self.on_refused = on_refused
         self.now = asyncio.get_running_loop().time
         self._server = server
@@ -240,7 +228,7 @@ class Connections:
 
     async def keep_checking(self) -> None:
         """End connections that take too long, until cancelled."""
-        interval_s = self.settings.request_timeout_s / _CHECKS_PER_LIMIT
+        interval_s = self.limit_s / _CHECKS_PER_LIMIT
         while True:
             await asyncio.sleep(min(interval_s, _LONGEST_CHECK_INTERVAL_S))
             now = self.now()
@@ -250,7 +238,7 @@ class Connections:
     async def drain(self) -> None:
         """Close each connection when it is idle; return when all are, or the time is up."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.shutdown_timeout_s):
+            async with asyncio.timeout(self._drain_s):
                 while self._guards:
                     for guard in list(self._guards.values()):
                         guard.close_when_idle()
