@@ -28,8 +28,8 @@ _DRAIN_INTERVAL_S = 0.01
 _TURNS_TO_NEXT_REQUEST = 16  # of the event loop; aiohttp takes three to begin one that is here
 _REFUSAL_READ_S = 1.0  # how long a client may read what ends a request early
 _SEND_BUFFER_BYTES = 64 * 1024  # more than the longest answer needs
-# What a connection waits for: a request, the rest of its head, its answer, or its own end. That comes
-# after the last answer, or after a refusal, when what still arrives is dropped.
+# What a connection waits for: a request, the rest of its head, its answer, or its own end. The end
+# comes after the last answer, or after a refusal, when what still arrives is dropped.
 _IDLE, _HEAD, _REQUEST, _LAST, _REFUSED = range(5)
 _ANSWERS = {
     status: raw_answer(status, message, code)
