@@ -58,11 +58,9 @@ def metering(database: BenchDatabase | None, server: Sequence[int]) -> Iterator[
     costs = Costs()
     server_before, database_before = _cpu_s(server), _cpu_s(_backends(database))
     start = database.position() if database else (0, 0)
-    if database is None:
+    with _watching(database, costs) if database else contextlib.nullcontext():
         yield costs
-    else:
-        with _watching(database, costs):
-            yield costs
+    if database:
         database.await_quiet()
         wal_bytes, transactions = database.position()
         costs.wal_bytes, costs.transactions = wal_bytes - start[0], transactions - start[1]
@@ -133,8 +131,8 @@ def _watching(database: BenchDatabase, costs: Costs) -> Iterator[None]:
     def poll() -> None:
         with contextlib.suppress(psycopg.Error):
             while not ended.wait(_POLL_S):
-                row = connection.execute(query).fetchone()
-                costs.unflushed_bytes = max(costs.unflushed_bytes or 0, int(row[0]) if row else 0)
+                [(unflushed,)] = connection.execute(query).fetchall()
+                costs.unflushed_bytes = max(costs.unflushed_bytes or 0, int(unflushed))
 
     with psycopg.connect(database.conninfo, autocommit=True) as connection:
         thread = threading.Thread(target=poll, daemon=True, name="unflushed")
