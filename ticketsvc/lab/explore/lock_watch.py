@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from ticketsvc.database.statements import load
 from ticketsvc.errors import TicketsvcError
 from ticketsvc.lab.explore.effects import overlap
+from ticketsvc.lab.explore.orders import acyclic
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.turns import Turn, Turns
 
@@ -120,17 +121,3 @@ def require_lock_order(steps: Sequence[Step], waits: Waits) -> None:
             passed = steps[latest[other]]
             if passed.waited_for and other not in waits and latest[other] > latest[session]:
                 raise LockOrderChanged
-
-
-def acyclic(waits: Waits) -> bool:
-    """Tell whether every waiting session waits, in the end, for one that does not wait."""
-    free: set[int] = set()
-    while True:
-        more = {
-            place
-            for place, by in waits.items()
-            if place not in free and all(one not in waits or one in free for one in by)
-        }
-        if not more:
-            return len(free) == len(waits)
-        free |= more

@@ -4,10 +4,14 @@ Pure. Two schedules are equivalent when one turns into the other by exchanging n
 that are independent (Mazurkiewicz traces); every schedule of a class has the same outcome.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
 
 from ticketsvc.lab.explore.effects import dependent
 from ticketsvc.lab.explore.schedules import Step
+
+_Node = TypeVar("_Node", bound=Hashable)
 
 
 def orderings(steps: Sequence[Step]) -> list[int]:
@@ -17,25 +21,24 @@ def orderings(steps: Sequence[Step]) -> list[int]:
     from a lock, the dependent ones that came first, and all that must come before those.
     """
     before: list[int] = []
-    latest: dict[int, int] = {}
     for place, step in enumerate(steps):
         mask = 0
-        previous = latest.get(step.session)
-        if previous is not None:
-            mask |= before[previous] | 1 << previous
-            releaser = steps[previous].released_by
-            if releaser is not None:
-                mask |= before[releaser] | 1 << releaser
+        for other in _always_before(steps, place):
+            mask |= before[other] | 1 << other
         for other in range(place):
             if not mask >> other & 1 and dependent(steps[other].effect, step.effect):
                 mask |= before[other] | 1 << other
-        # A later dependent step may lie after one that was looked at first: close over them.
-        for other in range(place):
-            if mask >> other & 1:
-                mask |= before[other]
         before.append(mask)
-        latest[step.session] = place
     return before
+
+
+def _always_before(steps: Sequence[Step], place: int) -> list[int]:
+    """Return the last step of the same session, and the one that released that from a lock."""
+    for earlier in reversed(range(place)):
+        if steps[earlier].session == steps[place].session:
+            releaser = steps[earlier].released_by
+            return [earlier] if releaser is None else [earlier, releaser]
+    return []
 
 
 def count_orders(before: Sequence[int]) -> int:
@@ -62,19 +65,15 @@ def races(steps: Sequence[Step], before: Sequence[int]) -> list[tuple[int, int]]
     session from a lock.
     """
     found = []
-    latest: dict[int, int] = {}
     for place, step in enumerate(steps):
-        previous = latest.get(step.session)
-        releaser = steps[previous].released_by if previous is not None else None
-        for other in range(place):
-            if (
-                steps[other].session != step.session
-                and other != releaser
-                and dependent(steps[other].effect, step.effect)
-                and not _something_between(before, other, place)
-            ):
-                found.append((other, place))
-        latest[step.session] = place
+        always = _always_before(steps, place)
+        found += [
+            (other, place)
+            for other in range(place)
+            if other not in always
+            and dependent(steps[other].effect, step.effect)
+            and not _something_between(before, other, place)
+        ]
     return found
 
 
@@ -83,3 +82,12 @@ def _something_between(before: Sequence[int], first: int, second: int) -> bool:
         before[second] >> middle & 1 and before[middle] >> first & 1
         for middle in range(first + 1, second)
     )
+
+
+def acyclic(before: Mapping[_Node, Iterable[_Node]]) -> bool:
+    """Tell whether everything can come after what it has to come after."""
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError:
+        return False
+    return True

@@ -1,9 +1,9 @@
 """Which parts of a schedule overlap: a client's steps, or a transaction's."""
 
 from collections.abc import Hashable, Sequence
-from graphlib import CycleError, TopologicalSorter
 
 from ticketsvc.lab.explore.effects import dependent
+from ticketsvc.lab.explore.orders import acyclic
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
 
 
@@ -18,11 +18,7 @@ def in_series(run: ScenarioRun, parts: Sequence[Hashable]) -> bool:
             if parts[earlier] != parts[place]
             and (other.session == step.session or dependent(other.effect, step.effect))
         )
-    try:
-        TopologicalSorter(before).prepare()
-    except CycleError:
-        return False
-    return True
+    return acyclic(before)
 
 
 def why_nothing_isolates(runs: Sequence[ScenarioRun]) -> str:
