@@ -6,36 +6,36 @@ learns the steps (`learn`); it ends when no schedule is left (`finished`). It kn
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from ticketsvc.lab.explore.classes import Classes, Occurrences
 from ticketsvc.lab.explore.orders import count_orders, orderings, races
 from ticketsvc.lab.explore.schedules import Run, Step
 
 
-class Strategy(Protocol):
+class Strategy:
     """A way through the tree of schedules."""
 
-    finished: bool
-    exhaustive: bool  # whether every schedule is covered once it is finished
+    finished = False
+    exhaustive = False  # whether every schedule is covered once it is finished
 
     def begin(self) -> None:
         """Start a run; if the last one was not learnt, start that one again."""
 
     def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int | None:
         """Return which of the *ready* sessions goes on, or None when none can."""
+        raise NotImplementedError
 
     def learn(self, steps: Sequence[Step]) -> int:
         """Take a run's steps into account; return how many schedules it represents."""
+        raise NotImplementedError
 
 
-class Exhaustive:
+class Exhaustive(Strategy):
     """Every schedule, depth first: the last choice that had an alternative takes it."""
 
     exhaustive = True
 
     def __init__(self) -> None:
-        self.finished = False
         self._choices: list[tuple[Sequence[int], int]] = []
         self._kept = 0
 
@@ -62,7 +62,7 @@ class Exhaustive:
         return 1
 
 
-class Reduced:
+class Reduced(Strategy):
     """One schedule of each class: dynamic partial-order reduction.
 
     After each run, for every pair of dependent steps that could have come the other way, a
@@ -73,14 +73,12 @@ class Reduced:
     them is which, one is executed, and represents the others too.
     """
 
+    exhaustive = True
+
     def __init__(self, alike: int = 1) -> None:
-        self.finished, self.exhaustive = False, True
         self._classes = Classes(alike)
         self._waiting: list[tuple[bytes, Occurrences]] = []
         self._path, self._begins = b"", Occurrences()
-
-    def begin(self) -> None:
-        """Do nothing: an unfinished run has left nothing."""
 
     def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int:
         """Follow the path; beyond it choose the first ready session."""
@@ -90,9 +88,8 @@ class Reduced:
         """Find the pairs that could have come the other way, and move to the next path."""
         before = orderings(steps)
         occurrences = self._classes.add(steps, before)
-        self.exhaustive &= self._begins.issubset(
-            occurrences
-        )  # else a step did not do the same again
+        # Else a step did not do the same again.
+        self.exhaustive &= self._begins.issubset(occurrences)
         for first, second in races(steps, before):
             rest = [n for n in range(len(steps)) if n != first and not before[n] >> first & 1]
             begins = Occurrences(occurrences[place] for place in rest)
@@ -110,14 +107,12 @@ class Reduced:
         self.finished = True
 
 
-class Sampled:
+class Sampled(Strategy):
     """Random schedules: each session is chosen in proportion to the steps it has left.
 
     *lengths*: how many steps each session has when it runs alone. If every session takes that
     many, all interleavings are equally likely.
     """
-
-    exhaustive = False
 
     def __init__(self, runs: int, seed: int, lengths: Sequence[int]) -> None:
         self.finished = runs <= 0
@@ -144,13 +139,10 @@ class Sampled:
         return 1
 
 
-class Fixed:
+class Fixed(Strategy):
     """One given schedule; `followed` tells whether it exists."""
 
-    exhaustive = False
-
     def __init__(self, choices: Sequence[int]) -> None:
-        self.finished = False
         self._choices = choices
         self.followed = True
 
