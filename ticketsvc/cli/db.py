@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -100,21 +101,18 @@ def psql(arguments: tuple[str, ...]) -> None:
     from ticketsvc.lab.scenarios.psql import find_psql
 
     environment = {**os.environ, **libpq_environment(_running_url())}
+    heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it cancels a query of psql's
     try:
         ended = subprocess.run(
             [find_psql(), *arguments],
             env=environment,
             check=False,
-            preexec_fn=_heed_interrupts if os.name != "nt" else None,
+            preexec_fn=None if os.name == "nt" else heed_interrupts,
         )
     finally:
         signal.signal(signal.SIGINT, before)
     raise click.exceptions.Exit(ended.returncode)
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _running_url() -> str:

@@ -14,11 +14,7 @@ class Keys:
 
     def __init__(self, schema: SchemaName) -> None:
         self.kept = schema == "fixed"
-        statements = load("idempotency_keys", schema)
-        self._claim = statements["claim"]
-        self._find = statements["find"]
-        self._confirm = statements["confirm"]
-        self._remove_old = statements["remove_old"]
+        self._statements = load("idempotency_keys", schema)
 
     async def claim(self, connection: Connection, purchase: Purchase, tickets: TicketRange) -> None:
         """Store *tickets* under the purchase's key, if it has one, in the current transaction.
@@ -27,7 +23,7 @@ class Keys:
         transaction is rolled back.
         """
         if purchase.key is not None and self.kept:
-            await self._claim.execute(
+            await self._statements["claim"].execute(
                 connection,
                 key=purchase.key,
                 event=purchase.event_id,
@@ -38,7 +34,7 @@ class Keys:
 
     async def remove_old(self, connection: Connection) -> int:
         """Remove some keys that are more than a day old; return how many, 0 when none is left."""
-        row = await (await self._remove_old.execute(connection)).fetchone()
+        row = await (await self._statements["remove_old"].execute(connection)).fetchone()
         return int(row.removed) if row else 0
 
     async def find(
@@ -47,7 +43,9 @@ class Keys:
         """Return the purchase that has the key of *asked*, and its tickets; None if nobody has."""
         if asked.key is None or not self.kept:
             return None
-        found = await self._find.execute(connection, key=asked.key, event=asked.event_id)
+        found = await self._statements["find"].execute(
+            connection, key=asked.key, event=asked.event_id
+        )
         row = await found.fetchone()
         if row is None:
             return None
@@ -59,4 +57,4 @@ class Keys:
 
         A sale whose wait for the standby was cancelled can be read, and a failover may lose it.
         """
-        await self._confirm.execute(connection)
+        await self._statements["confirm"].execute(connection)

@@ -35,7 +35,22 @@ def main(specification: dict[str, Any]) -> int:
         **specification["account"],
     )
     asked = threading.Event()
-    stop = _stopper(server, specification["pg_ctl"], asked)
+
+    def stop() -> None:
+        asked.set()
+        if server.poll() is not None:
+            return
+        if os.name == "nt":
+            stopping = [*specification["pg_ctl"], "-m", "fast", "stop"]
+            if subprocess.run(stopping, check=False).returncode:
+                server.terminate()  # initdb
+        else:
+            server.send_signal(signal.SIGINT)
+        try:
+            server.wait(_SHUTDOWN_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop).start())
     threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
@@ -56,26 +71,6 @@ def _await_end_of_parent(stop: Callable[[], None]) -> None:
         if os.read(0, 1024).startswith(RELEASE):
             return
     stop()
-
-
-def _stopper(
-    server: "subprocess.Popen[bytes]", pg_ctl: list[str], asked: threading.Event
-) -> Callable[[], None]:
-    def stop() -> None:
-        asked.set()
-        if server.poll() is not None:
-            return
-        if os.name == "nt":
-            if subprocess.run([*pg_ctl, "-m", "fast", "stop"], check=False).returncode:
-                server.terminate()  # initdb
-        else:
-            server.send_signal(signal.SIGINT)
-        try:
-            server.wait(_SHUTDOWN_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-    return stop
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ OWN_FOLDER = "ticketsvc-metrics-"  # how the name of a folder begins that serve 
 
 
 @contextlib.contextmanager
-def counters_kept(folder: Path | None = None) -> Iterator[None]:
-    """Keep the folder of the shared counters; the last process that uses it removes it.
+def counters_kept(folder: Path | None = None) -> Iterator[Path | None]:
+    """Keep the folder of the shared counters, and return it; its last user removes it.
 
     A lock says who uses it, and the system releases the lock of a process that is killed. None:
     the folder named by the environment. One that `serve` did not make itself is left alone.
@@ -28,14 +28,14 @@ def counters_kept(folder: Path | None = None) -> Iterator[None]:
     if folder is None and COUNTERS in os.environ:
         folder = Path(os.environ[COUNTERS])
     if folder is None or not folder.name.startswith(OWN_FOLDER):
-        yield
+        yield folder
         return
     import fcntl  # noqa: PLC0415 - Windows has none, and no processes that share a port
 
     holder = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_SH)
-        yield
+        yield folder
     finally:
         with contextlib.suppress(BlockingIOError):  # another process uses it
             fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)

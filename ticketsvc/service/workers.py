@@ -45,11 +45,14 @@ async def supervise(
     """
     stop = stop_requests(end_with_input=end_with_input)
     processes: list[Process] = []
-    with _reserved(settings) as port, _counters() as environment:
+    with (
+        _reserved(settings) as port,
+        counters_kept(Path(tempfile.mkdtemp(prefix=OWN_FOLDER))) as counters,
+    ):
         command = [sys.executable, "-m", "ticketsvc", "serve", *options]
         command += ["--port", str(port), "--share-port", "--end-with-input", "--json"]
         # The database's address is passed in the environment: every user can read arguments.
-        environment |= {**os.environ, "DATABASE_URL": conninfo}
+        environment = {**os.environ, "DATABASE_URL": conninfo, COUNTERS: str(counters)}
         try:
             for _ in range(workers):
                 processes.append(await _start(command, environment))
@@ -140,11 +143,3 @@ def _reserved(settings: Settings) -> Iterator[int]:
         except OSError as problem:
             raise cannot_listen(settings, problem) from None
         yield holder.getsockname()[1]
-
-
-@contextlib.contextmanager
-def _counters() -> Iterator[dict[str, str]]:
-    """Return the variable that makes prometheus-client share the counters between workers."""
-    folder = tempfile.mkdtemp(prefix=OWN_FOLDER)
-    with counters_kept(Path(folder)):
-        yield {COUNTERS: folder}
