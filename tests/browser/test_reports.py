@@ -23,7 +23,7 @@ WIDTHS = (400, 1280)
 BAND, VERDICT, ERROR, FACTS = "header .band", "section.verdict", ".error .message", "dl.facts dt"
 CHANGED, CONTENTS = "p.meta", "nav.contents li"
 Visits = dict[str, list[Visit]]
-ALT = 'A line of "2" points, as it is'
+ALT = 'Chart: A line of "2" points, as it is.'
 
 
 @pytest.fixture(scope="module")

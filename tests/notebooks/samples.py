@@ -29,8 +29,10 @@ TABLE = (
 CHART = (
     "record('rows of the table', 'rows', rows)\n"
     "figure = Figure()\n"
-    "figure.subplots().plot(range(rows))\n"
-    "show(figure, alt=f'A line of \"{rows}\" points, {label}', headline=True)"
+    "axes = figure.subplots()\n"
+    "axes.plot(range(rows))\n"
+    "axes.set_title(f'A line of \"{rows}\" points, {label}')\n"
+    "show(figure, headline=True)"
 )
 SECTION = "say('## Many numbers')\npd.DataFrame({'number': range(20)})"
 ANSWERS = "answer('Why?', 'Because `1 < 2` & so on.')"

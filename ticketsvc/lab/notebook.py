@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.schemas import SchemaName, ddl
 from ticketsvc.database.statements import source
-from ticketsvc.lab.charts.svg import as_svg
+from ticketsvc.lab.charts.svg import as_svg, describe
 from ticketsvc.lab.figures import recorded
 from ticketsvc.lab.story import Claims
 from ticketsvc.settings import ROOT
@@ -32,13 +32,11 @@ CHART_METADATA = "ticketsvc"
 _LONG_LINES = 100
 
 
-def show(figure: Figure, alt: str, *, headline: bool = False) -> None:
-    """Display *figure*; *alt* says what is to be seen in it. *headline*: the index shows it too.
-
-    It is an SVG whose text and lines have the colour of the page around it.
-    """
-    metadata = {SVG_MIME: {"alt": alt}, CHART_METADATA: {"headline": headline}}
-    display({SVG_MIME: as_svg(figure, alt), "text/plain": alt}, raw=True, metadata=metadata)
+def show(figure: Figure, *, headline: bool = False) -> None:
+    """Display *figure* as an SVG, with its description. *headline*: the index shows it too."""
+    words = describe(figure)
+    metadata = {SVG_MIME: {"alt": words}, CHART_METADATA: {"headline": headline}}
+    display({SVG_MIME: as_svg(figure), "text/plain": words}, raw=True, metadata=metadata)
 
 
 def verdict(sentence: str, claims: Claims, *, of_speed: Claims | None = None) -> None:

@@ -11,7 +11,7 @@ from tests.support.contrast import contrast
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.lab import charts
 from ticketsvc.lab.charts import style as charting
-from ticketsvc.lab.charts.svg import as_svg
+from ticketsvc.lab.charts.svg import as_svg, describe
 
 
 def title(figure: Figure) -> str:
@@ -148,9 +148,20 @@ def test_names_at_the_ends_of_lines_do_not_overlap() -> None:
 
 
 def test_a_chart_has_the_ink_of_its_page_and_says_what_it_shows() -> None:
-    svg = as_svg(charts.copies_of_numbers([1, 1], 8, "naive"), 'copies, "<2>"')
+    figure = charts.copies_of_numbers([1, 1], 8, '"<naive>"')
+    svg = as_svg(figure)
     root = BeautifulSoup(svg, "html.parser").svg
     assert root is not None
-    assert (root["role"], root["aria-label"]) == ("img", 'copies, "<2>"')
+    words = (
+        'Chart: "<naive>": 2 tickets issued of 8, each number 2 times. '
+        "Axes: ticket number; times issued."
+    )
+    assert (root["role"], root["aria-label"]) == ("img", words)
     assert "#000000" not in svg
     assert "currentColor" in svg
+
+
+def test_the_description_of_a_chart_has_its_legend() -> None:
+    pools = pd.DataFrame({"event": ["E"], "total": [8], "available": [2]})
+    words = describe(charts.stock(pools))
+    assert words.endswith("Axes: tickets; event. Legend: sold; available.")

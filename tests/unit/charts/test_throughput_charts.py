@@ -22,7 +22,7 @@ def test_by_connections_leaves_out_of_its_finding_what_sold_nothing_in_time() ->
     )
     figure = charts.by_connections(rates)
     assert titles(figure) == ["At 64 connections group_commit sells 70 times what range does"]
-    assert as_svg(figure, "rates")
+    assert as_svg(figure)
 
 
 def test_durability_says_what_was_resolved_and_what_is_at_risk() -> None:

@@ -15,7 +15,6 @@ _UNEXPLAINED = (
     "unexplained: what the statements read and wrote is evidence for none of the causes that the "
     "explorer knows. The schedule stands all the same"
 )
-RECORDED = "A row for each connection: its statements as bars over time, reads out of date marked"
 
 
 def what_the_bursts_did(alone: ScenarioBurst, together: Sequence[ScenarioBurst]) -> str:

@@ -17,10 +17,6 @@ from ticketsvc.lab.experiments.scale import (
 from ticketsvc.lab.story import Claims
 
 ANSWER = "Add instances; batch on the hot row; by calculation, requests are the limit, not sales."
-SIMULATED = (
-    "Bars on a logarithmic scale: purchases per second simulated and measured, for each size of "
-    "batch"
-)
 
 
 def a_rewritten_ticket_counts_once(one: pd.DataFrame) -> str:

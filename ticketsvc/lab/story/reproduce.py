@@ -9,11 +9,6 @@ ANSWER = (
     "Yes: every burst issues the same numbers several times, and oversells when more tickets are "
     "wanted than there are."
 )
-COPIES = "Bars: how many times each ticket number was issued in the last burst"
-KINDS = (
-    "Per kind of burst, from left to right: the different numbers issued, a mark for the tickets "
-    "there are, and the tickets given out"
-)
 ENDS = ("successes", "tickets", "unique", "duplicates", "available", "issued")
 """What the notebook shows of a burst."""
 BROKEN = ("kind", "count", "message", "purchases", "cause")

@@ -9,14 +9,6 @@ from ticketsvc.lab.story import Claims
 ANSWER = (
     "Check-then-act: a purchase decides on the stock it has read; others sell before it subtracts."
 )
-TIMELINE = (
-    "Timeline: one line per purchase, with its read, its inserts and its subtraction; "
-    "stale reads are marked with a cross"
-)
-BY_PURCHASES = (
-    "Probability of damage against the number of purchases in the window, "
-    "a line per number of connections"
-)
 
 
 def the_order_decides(by_hand: ByHand) -> str:

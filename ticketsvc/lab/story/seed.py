@@ -5,7 +5,6 @@ import pandas as pd
 from ticketsvc.lab.story import Claims
 
 ANSWER = "Both schemas hold the six events, and both are clean."
-STOCK = "Horizontal bars, one per event: tickets sold and tickets available"
 
 
 def the_rows_agree_with_the_pool(pools: pd.DataFrame, event: str) -> str:

@@ -8,7 +8,6 @@ from ticketsvc.lab.experiments.by_hand import ByHand
 from ticketsvc.lab.story import Claims
 
 ANSWER = "Yes: several instances sell each number once, and no more tickets than there are."
-STRIPS = "Strips, one per allocator: which of two processes sold which ticket number"
 ENDS = ("allocator", "processes", "successes", "refused", "tickets", "unique", "available")
 """What the notebook shows of a burst."""
 

@@ -10,10 +10,6 @@ from ticketsvc.lab.experiments.repair import Repair
 from ticketsvc.lab.story import Claims
 
 ANSWER = "One conditional UPDATE closes it, and the schema refuses every duplicate and oversell."
-SIDE_BY_SIDE = (
-    "Bars: tickets issued by each allocator and schema in the same burst, with the stock as a "
-    "dashed line"
-)
 
 
 def where_a_buyer_tries_again(fixes: pd.DataFrame) -> str:

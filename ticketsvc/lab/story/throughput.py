@@ -11,18 +11,6 @@ from ticketsvc.lab.bench.throughput import Throughput, mean_batch
 from ticketsvc.lab.story import Claims
 
 ANSWER = "The purchases of a hot event go one after another, unless they share a commit."
-BY_CONNECTIONS = (
-    "Lines: purchases sold per second against connections, on logarithmic scales, for each safe "
-    "allocator, and the no-op above them"
-)
-LOCK_HOLD = (
-    "Two panels of bars per allocator: the time under the lock in round trips, work and flush; "
-    "and the purchases per second predicted from it beside those measured"
-)
-DURABILITY = (
-    "Two panels of bars per allocator, durable and not: purchases sold per second, and the most "
-    "purchases that were in the log and not yet on disk"
-)
 
 
 def one_after_another(alone: Sequence[Hold]) -> str:

@@ -13,12 +13,6 @@ ANSWER = (
     "With keys and durable commits: everything. Without keys some is sold twice, without the "
     "flush some is lost."
 )
-SALES = (
-    "A panel per fault: answers over time, sold, unanswered and told to try again later, with a "
-    "band while each fault lasts"
-)
-SOLD_TWICE = "Bars per fault: purchases sold twice, with keys and without"
-LOST = "Bars: acknowledged purchases lost in crashes, with synchronous_commit on and off"
 
 
 def a_key_makes_one_purchase_of_two(asked: pd.DataFrame) -> str:

@@ -14,20 +14,6 @@ ANSWER = (
     "Every schedule except the serial ones breaks the naive allocator; none breaks an allocator "
     "that claims to be safe."
 )
-MATRIX = (
-    "Bars: for each allocator, number of buyers and stock, the fractions of schedules that are "
-    "clean, refuse a buyer with stock left, issue a number twice, oversell, or both"
-)
-
-
-def classes_described(schedules: pd.DataFrame) -> str:
-    """Return the alternative text of the picture of classes and held commits."""
-    sizes = ", ".join(map(str, schedules.groupby("class").size()))
-    return (
-        f"{len(schedules)} rows of coloured steps of buyers A and B, in columns of {sizes} rows: "
-        "one column per class, the executed row of each class marked. Below, a subtraction and "
-        "its commit as one step, and as two with a read of B between them"
-    )
 
 
 def each_class_ends_alike(schedules: pd.DataFrame) -> str:

@@ -5,16 +5,6 @@ import pandas as pd
 from ticketsvc.lab.story import Claims
 
 ANSWER = "A range writes the same for any quantity; rows write in proportion."
-WAL = (
-    "Two panels: WAL bytes per purchase, and per ticket, against the quantity, for each safe "
-    "allocator: those with a row per ticket lie on one line, those with a row per purchase on "
-    "another"
-)
-NETS = "Bars: WAL bytes per purchase under each constraint, one purchase per statement and fifty"
-NETS_IN_TIME = (
-    "Bars: time per purchase under each constraint as a multiple of that under none, one purchase "
-    "per statement and fifty"
-)
 
 
 def rows_write_more_than_a_range(written: pd.DataFrame) -> str:
