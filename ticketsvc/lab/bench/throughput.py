@@ -39,19 +39,16 @@ class Throughput:
 
     def rate(self, allocator: str, connections: int) -> float:
         """Return the purchases per second of an allocator, durable, at *connections*."""
-        return float(self._row(allocator, connections)["goodput_per_s"])
+        return self.per_purchase("goodput_per_s", allocator, connections)
 
     def per_purchase(self, column: str, allocator: str, connections: int) -> float:
-        """Return a cost per purchase of an allocator, durable, at *connections*."""
-        return float(self._row(allocator, connections)[column])
+        """Return a column of an allocator, durable, at *connections*: a cost per purchase."""
+        rows = self.by_connections.set_index(["name", "connections"])
+        return float(rows[column][allocator, connections])
 
     def of_durability(self, column: str) -> pd.DataFrame:
         """Return a column of `durability` by allocator, durable (True) beside not (False)."""
         return self.durability.pivot(index="name", columns="durable", values=column)
-
-    def _row(self, allocator: str, connections: int) -> "pd.Series[float]":
-        rows = self.by_connections
-        return rows[(rows["name"] == allocator) & (rows["connections"] == connections)].iloc[0]
 
 
 async def time_one_purchase(lab: Lab, *, repetitions: int) -> list[Hold]:
