@@ -21,7 +21,7 @@ from ticketsvc.lab.figures import record
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.lab.workload.services import start_service
+from ticketsvc.lab.workload.services import Service, start_service
 
 _EVENT = "OVERLOAD"
 _ALLOCATOR = "range"
@@ -79,7 +79,7 @@ async def run_overload(
         )
         peak_per_s = _rate(peak, spec.peak_s)
         before = resident_bytes(family(service.process.pid))
-        flood, most = await _flood(service.url, spec, peak_per_s, service.process.pid, answered)
+        flood, most = await _flood(service, spec, peak_per_s, answered)
         ledger = ledger_on(server.url, _EVENT)
     sold, refused = _latencies_ms(flood, "ok"), _latencies_ms(flood, "refused")
     offered_per_s = len(flood) / (flood[-1].sent_s - flood[0].sent_s)
@@ -111,13 +111,9 @@ async def run_overload(
 
 
 async def _flood(
-    url: str,
-    spec: OverloadSpec,
-    peak_per_s: float,
-    pid: int,
-    on_answer: Callable[[Attempt], None],
+    service: Service, spec: OverloadSpec, peak_per_s: float, on_answer: Callable[[Attempt], None]
 ) -> tuple[list[Attempt], int]:
-    """Offer the load; return the history, and the most memory of process *pid* and its children."""
+    """Offer the load; return the history, and the most memory that the service took."""
     purchases = round(spec.times * peak_per_s * spec.seconds)
     arrivals = tuple(number * spec.seconds / purchases for number in range(purchases))
     workload = Workload(
@@ -126,10 +122,10 @@ async def _flood(
         concurrency=spec.max_waiting + _SPARE_CONNECTIONS,
         arrivals_s=arrivals,
     )
-    asking = asyncio.create_task(run_workload([url], workload, on_answer=on_answer))
+    asking = asyncio.create_task(run_workload([service.url], workload, on_answer=on_answer))
     most = 0
     while not asking.done():
-        most = max(most, resident_bytes(family(pid)))
+        most = max(most, resident_bytes(family(service.process.pid)))
         await asyncio.sleep(_POLL_S)
     return await asking, most
 
