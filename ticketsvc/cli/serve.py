@@ -110,19 +110,16 @@ def serve(
             options += ["--pool-size", str(settings.pool_size)]
             options += ["--access-log" if access_log else "--no-access-log"]
             options += ["--trace", str(trace)] if trace else []
-            run_async(
-                supervise(
-                    options,
-                    settings,
-                    conninfo,
-                    workers=workers,
-                    announce=announce,
-                    end_with_input=end_with_input,
-                )
+            serving = supervise(
+                options,
+                settings,
+                conninfo,
+                workers=workers,
+                announce=announce,
+                end_with_input=end_with_input,
             )
-            return
-        run_async(
-            run_server(
+        else:
+            serving = run_server(
                 conninfo=conninfo,
                 settings=settings,
                 allocator=mechanism.name,
@@ -132,7 +129,7 @@ def serve(
                 end_with_input=end_with_input,
                 share_port=share_port,
             )
-        )
+        run_async(serving)
 
 
 def _warn_of_privileges(conninfo: str, schema: str) -> None:

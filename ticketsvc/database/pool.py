@@ -85,9 +85,16 @@ class Pool:
         self._probe: asyncio.Task[None] | None = None  # runs while the breaker is open
         self._hung_up = False
 
-    async def open(self, *, wait: bool = False) -> None:
-        """Start connecting; with *wait*, return when all connections are made."""
-        await self._connections.open(wait=wait)
+    async def __aenter__(self) -> Self:
+        """Start connecting, and do not wait: `getconn` refuses until there is a database."""
+        await self._connections.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close every connection, and refuse who waits for one."""
+        if self._probe is not None:
+            self._probe.cancel()
+        await self._connections.close()
 
     def hang_up(self) -> None:
         """Lend no connection any more, and break those that are lent, without a cancellation.
@@ -103,19 +110,6 @@ class Pool:
                 socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as twin,
             ):
                 twin.shutdown(socket.SHUT_RDWR)
-
-    async def close(self) -> None:
-        """Close every connection, and refuse who waits for one."""
-        if self._probe is not None:
-            self._probe.cancel()
-        await self._connections.close()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     def get_stats(self) -> dict[str, int]:
         """Return what psycopg_pool counts: `pool_size`, `requests_waiting` and so on."""

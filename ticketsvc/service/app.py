@@ -81,11 +81,8 @@ def create_app(
 
 
 async def _open_pool(app: web.Application) -> AsyncIterator[None]:
-    pool = app[STATE].pool
-    # Not waited for: without a database the service answers 503 until there is one.
-    await pool.open(wait=False)
-    yield
-    await pool.close()
+    async with app[STATE].pool:
+        yield
 
 
 async def _hang_up(app: web.Application) -> None:
