@@ -105,76 +105,69 @@ async def _run(
     restarts = sum(one.restarts for one in services)
     pair = server if isinstance(server, Pair) else None
     primary = server.primary if isinstance(server, Pair) else server
-    sales = _Sales()
     async with contextlib.AsyncExitStack() as stack:
         proxies = [
             await stack.enter_async_context(response_dropping_proxy(one.url)) for one in services
         ]
+        sellers = proxies if experiment.fault == "answer_dropped" else services
+        sales = _Sales(experiment, [one.url for one in sellers], event)
+        stack.callback(sales.selling.cancel)
         abandoned = threading.Event()
         stack.callback(abandoned.set)
         target = Target(experiment, primary, services, proxies, abandoned, lambda: sales.sold, pair)
-        injections, history = await _sell_and_inject(target, sales, event, on_injection)
+        injections = await _inject(target, sales, on_injection)
+        sales.enough = True
+        history = await sales.selling
     ledger = ledger_on(server.url, event)
     restarts = sum(one.restarts for one in services) - restarts
     verdict = judge(ledger, history)
     return FaultResult(experiment, injections, history, ledger, verdict, restarts)
 
 
-async def _sell_and_inject(
-    target: Target, sales: "_Sales", event: str, on_injection: Callable[[], None]
-) -> tuple[list[Injection], list[Attempt]]:
+async def _inject(
+    target: Target, sales: "_Sales", on_injection: Callable[[], None]
+) -> list[Injection]:
     experiment = target.experiment
-    dropping = experiment.fault == "answer_dropped"
-    urls = [one.url for one in (target.proxies if dropping else target.services)]
-    workload = Workload(
-        event,
-        purchases=_UNLIMITED,
-        concurrency=experiment.buyers,
-        timeout_s=experiment.timeout_s,
-        keys=experiment.keys,
-        retry_s=_RECOVERY_TIMEOUT_S if experiment.retry else 0.0,
-        retry_unavailable=experiment.retry,
-    )
-    done = False
-    selling = asyncio.create_task(
-        run_workload(urls, workload, on_answer=sales.note, enough=lambda: done)
-    )
-    sales.selling = selling
     injections: list[Injection] = []
-    try:
-        await sales.reach(experiment.between)
-        while sum(one.interrupted > 0 for one in injections) < experiment.times:
-            # At any moment, not only just after an answer.
-            await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
-            interrupted, at_s = sales.interrupted, time.monotonic()
-            await asyncio.to_thread(KINDS[experiment.fault], target)
-            restored_s = time.monotonic()
-            first_sale_s = await sales.first_since(restored_s)
-            interrupted = sales.interrupted - interrupted
-            injections.append(Injection(at_s, restored_s, first_sale_s, interrupted))
-            if interrupted:
-                on_injection()
-            await sales.reach(sales.sold + experiment.between)
-    except BaseException:
-        selling.cancel()
-        raise
-    done = True
-    return injections, await selling
+    await sales.reach(experiment.between)
+    while sum(one.interrupted > 0 for one in injections) < experiment.times:
+        # At any moment, not only just after an answer.
+        await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311
+        interrupted, at_s = sales.interrupted, time.monotonic()
+        await asyncio.to_thread(KINDS[experiment.fault], target)
+        restored_s = time.monotonic()
+        first_sale_s = await sales.first_since(restored_s)
+        interrupted = sales.interrupted - interrupted
+        injections.append(Injection(at_s, restored_s, first_sale_s, interrupted))
+        if interrupted:
+            on_injection()
+        await sales.reach(sales.sold + experiment.between)
+    return injections
 
 
 class _Sales:
-    """Count the answers as they come, and wait for sales."""
+    """Sell until it is enough, count the answers as they come, and wait for sales."""
 
-    selling: "asyncio.Task[list[Attempt]]"
-
-    def __init__(self) -> None:
+    def __init__(self, experiment: FaultExperiment, urls: Sequence[str], event: str) -> None:
         self.sold = 0
         self.interrupted = 0
+        self.enough = False
         self._since_s = float("inf")
         self._first_s: float | None = None
+        workload = Workload(
+            event,
+            purchases=_UNLIMITED,
+            concurrency=experiment.buyers,
+            timeout_s=experiment.timeout_s,
+            keys=experiment.keys,
+            retry_s=_RECOVERY_TIMEOUT_S if experiment.retry else 0.0,
+            retry_unavailable=experiment.retry,
+        )
+        self.selling = asyncio.create_task(
+            run_workload(urls, workload, on_answer=self._note, enough=lambda: self.enough)
+        )
 
-    def note(self, attempt: Attempt) -> None:
-        """Count one answer, or the lack of one."""
+    def _note(self, attempt: Attempt) -> None:
         if attempt.outcome != "ok":
             self.interrupted += 1
             return
