@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -93,11 +92,8 @@ def lab(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 @pytest.fixture(scope="module")
 def on_page(lab: Lab, chromium: Chromium) -> Callable[..., Any]:
     """Return what does something on the one page that shows the lab."""
-    return partial(chromium.do, _act_on(chromium.do(chromium.open, lab.url())))
-
-
-def _act_on(page: Page) -> Callable[..., Any]:
-    return lambda act: act(page)
+    page = chromium.do(chromium.open, lab.url())
+    return lambda act: chromium.do(act, page)
 
 
 def open_notebook(page: Page, name: str) -> None:

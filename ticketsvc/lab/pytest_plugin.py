@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 _DATABASE = pytest.StashKey[str]()
-_OPEN = pytest.StashKey[ExitStack]()
 
 
 class RaceFailed(Exception):
@@ -26,12 +25,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RaceFile 
         found: RaceFile = RaceFile.from_parent(parent, path=file_path)
         return found
     return None
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the temporary database."""
-    if _OPEN in config.stash:
-        config.stash[_OPEN].close()
 
 
 class RaceFile(pytest.File):
@@ -82,6 +75,7 @@ def _database(config: pytest.Config) -> str:
     from ticketsvc.database.locate import fresh_database
 
     if _DATABASE not in config.stash:
-        stack = config.stash[_OPEN] = ExitStack()
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
         config.stash[_DATABASE] = stack.enter_context(fresh_database())
     return config.stash[_DATABASE]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -241,14 +241,9 @@ def _writers(trial: Trial, processes: int) -> int:
 
 def violations(burst: Burst) -> pd.DataFrame:
     """List what the checker found broken: one row per kind, who shows it, and what caused it."""
-    return pd.DataFrame(
-        [
-            {
-                **asdict(violation),
-                "purchases": listed(violation.purchases),
-                "cause": violation.cause or "unexplained",
-            }
-            for violation in burst.verdict.violations
-        ],
-        columns=["kind", "count", "message", "purchases", "cause", "reason"],
-    )
+    columns = ["kind", "count", "message", "purchases", "cause"]
+    rows = [
+        (one.kind, one.count, one.message, listed(one.purchases), one.cause or "unexplained")
+        for one in burst.verdict.violations
+    ]
+    return pd.DataFrame(rows, columns=columns)

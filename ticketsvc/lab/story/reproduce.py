@@ -11,8 +11,6 @@ ANSWER = (
 )
 ENDS = ("successes", "tickets", "unique", "duplicates", "available", "issued")
 """What the notebook shows of a burst."""
-BROKEN = ("kind", "count", "message", "purchases", "cause")
-"""What the notebook shows of a violation."""
 
 
 def one_ticket_was_sold_twice(by_hand: ByHand) -> str:
