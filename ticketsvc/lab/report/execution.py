@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +34,25 @@ PRELOAD = "import ticketsvc.lab.charts, ticketsvc.lab.notebook; del ticketsvc"
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
+@dataclass
 class Execution:
-    """One notebook and its kernel; `run` it in a thread, so that no signal hits its event loop."""
+    """One notebook and its kernel; `run` it in a thread, so that no signal hits its event loop.
 
-    def __init__(
-        self,
-        notebook: Path,
-        parameters: Mapping[str, Any],
-        cell_timeout_s: int,
-        *,
-        environment: Mapping[str, str],
-        before_cells: Callable[[], object] = lambda: None,
-        after_cells: Callable[[], object] = lambda: None,
-    ) -> None:
-        """The kernel inherits the environment of this process, and *environment*.
+    The kernel inherits the environment of this process, and *environment*. *before_cells* is called
+    when the kernel has started, *after_cells* when the last cell has ended and the kernel has
+    nothing left to do but to end.
+    """
 
-        *before_cells* is called when the kernel has started, *after_cells* when the last cell has
-        ended and the kernel has nothing left to do but to end.
-        """
-        self.notebook = notebook
-        self.parameters = parameters
-        self.cell_timeout_s = cell_timeout_s
-        self.environment = environment
-        self.after_cells = after_cells
-        self.work: Path | None = None
-        self.kernel: _Kernel | None = None
-        self._before_cells: Callable[[], object] | None = before_cells
-        self.stopping = False
+    notebook: Path
+    parameters: Mapping[str, Any]
+    cell_timeout_s: int
+    environment: Mapping[str, str]
+    before_cells: Callable[[], object]
+    after_cells: Callable[[], object]
+    work: Path | None = None
+    kernel: "_Kernel | None" = None
+    begun: bool = False
+    stopping: bool = False
 
     def run(self) -> tuple[NotebookNode, Exception | None]:
         """Run every cell; return the executed copy, and why it did not reach its end.
@@ -107,9 +100,9 @@ class Execution:
         )
 
     def _check(self, **_: object) -> None:
-        if self._before_cells is not None:
-            self._before_cells()
-            self._before_cells = None
+        if not self.begun:
+            self.before_cells()
+            self.begun = True
         if self.stopping:
             raise Stopped
 
@@ -119,7 +112,7 @@ class Execution:
         A kernel that has run no cell yet has nothing to clean up: it is killed.
         """
         self.stopping = True
-        kill = kill or self._before_cells is not None
+        kill = kill or not self.begun
         if self.kernel is not None and self.kernel.has_kernel:
             asyncio.run(self.kernel.provisioner.kill() if kill else self.kernel.interrupt_kernel())
 

@@ -107,10 +107,9 @@ class _Job:
     database: Mapping[str, str]
 
     def __init__(self, notebook: Path, shares: bool, plan: _Plan) -> None:
-        self.notebook = notebook
+        self.notebook, self.shares, self._plan = notebook, shares, plan
         self.needs_machine = True
-        self.shares = shares
-        self._plan = plan
+        self._declared = read_parameters(notebook)
 
     def may_run_beside(self, running: "Sequence[_Job]") -> bool:
         """Tell whether it may start while *running* need the machine."""
@@ -127,8 +126,7 @@ class _Job:
 
         If it does not share the machine, its cells wait for the pages of *earlier* notebooks.
         """
-        declared = read_parameters(self.notebook)
-        names = {parameter.name for parameter in declared}
+        names = {parameter.name for parameter in self._declared}
         chosen = {name: value for name, value in self._plan.parameters.items() if name in names}
 
         def begin_cells() -> None:
@@ -149,11 +147,11 @@ class _Job:
             before_cells=begin_cells,
             after_cells=leave_machine,
         )
-        self.ended = threads.submit(self._work, chosen, declared)
+        self.ended = threads.submit(self._work)
         self.ended.add_done_callback(lambda _: leave_machine())
 
-    def _work(self, chosen: Mapping[str, Any], declared: Sequence[Parameter]) -> NotebookResult:
-        """Write the executed copy and the page; where one cannot be written, that is a failure."""
+    def _work(self) -> NotebookResult:
+        """Execute it, and write copy and page; where one cannot be written, that is a failure."""
         self._began_s = time.monotonic()  # of a kernel that never starts
         executed, problem = self.execution.run()
         duration_s = time.monotonic() - self._began_s
@@ -168,13 +166,13 @@ class _Job:
             title=find_title(executed) or notebook.stem,
             duration_s=round(duration_s, 3),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            parameters=redact(chosen, passwords),
+            parameters=redact(self.execution.parameters, passwords),
             verdict=find_verdict(executed),
             failure=failure and Failure(**redact(vars(failure), passwords)),
             charts=find_headline_charts(executed),
             answers=find_answers(executed),
         )
-        shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in declared]
+        shown = [Parameter(**redact(vars(parameter), passwords)) for parameter in self._declared]
         try:
             write_at_once(plan.runs / notebook.name, nbformat.writes(executed).encode())
             write_page(
