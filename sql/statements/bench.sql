@@ -1,13 +1,3 @@
--- name: make_pools
--- A pool for each event, with the original's columns.
-INSERT INTO {schema}.ticket_pools (event_id, total, available)
-SELECT event, %(total)s, %(total)s - %(sold)s FROM unnest(%(events)s::text[]) AS event
-
--- name: make_pools_with_next
--- Pools that also hold the next ticket number.
-INSERT INTO {schema}.ticket_pools (event_id, total, available, next_ticket_number)
-SELECT event, %(total)s, %(total)s - %(sold)s, %(sold)s + 1 FROM unnest(%(events)s::text[]) AS event
-
 -- name: make_sold
 -- Tickets 1 to sold of each event, in ranges of per_range tickets; the last has the rest.
 INSERT INTO {schema}.ticket_allocations (event_id, user_id, start_ticket, end_ticket)
@@ -65,15 +55,3 @@ SELECT EXISTS (
 -- The server's processes; none when it runs on another machine.
 SELECT pid FROM pg_stat_activity
 WHERE inet_server_addr() IS NULL OR inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1'
-
--- name: remove_pools
--- Delete the pools of the events.
-DELETE FROM {schema}.ticket_pools WHERE event_id = ANY(%(events)s)
-
--- name: remove_rows
--- Delete the ticket rows of the events.
-DELETE FROM {schema}.issued_tickets WHERE event_id = ANY(%(events)s)
-
--- name: remove_ranges
--- Delete the ranges of the events.
-DELETE FROM {schema}.ticket_allocations WHERE event_id = ANY(%(events)s)

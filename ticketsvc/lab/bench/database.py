@@ -57,8 +57,8 @@ class BenchDatabase:
         made = len(self._events)
         names = [f"bench-{self._token}-{made + number:08}" for number in range(1, events + 1)]
         with self.connection.transaction():
-            pools = "make_pools_with_next" if self._counts_forward else "make_pools"
-            self._execute(pools, events=names, total=MAX_TOTAL, sold=sold)
+            pool = "insert_pool_fixed" if self._counts_forward else "insert_pool_original"
+            self._execute_each(pool, names, total=MAX_TOTAL, sold=sold)
             if sold:
                 per_range = 8 * -(-sold * events // (8 * _MOST_RANGES))
                 self._execute("make_sold", events=names, sold=sold, per_range=per_range)
@@ -104,15 +104,18 @@ class BenchDatabase:
     def remove(self) -> None:
         """Delete every event that was made here."""
         with self.connection.transaction():
-            self._execute("remove_pools", events=self._events)
-            self._execute("remove_rows", events=self._events)
-            if self._has_ranges:
-                self._execute("remove_ranges", events=self._events)
+            for name in ("remove_pool", "remove_rows", *["remove_ranges"] * self._has_ranges):
+                self._execute_each(name, self._events)
         self._events = []
 
     def rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a named statement of `bench.sql`."""
         return self.connection.execute(self._statements[name].query, parameters).fetchall()
+
+    def _execute_each(self, name: str, events: Sequence[str], **parameters: object) -> None:
+        query = load("seeding", self._schema)[name].query
+        each = [{"event": event, **parameters} for event in events]
+        self.connection.cursor().executemany(query, each)
 
     def _execute(self, name: str, **parameters: object) -> None:
         self.connection.execute(self._statements[name].query, parameters)
