@@ -43,7 +43,12 @@ def case(name, buyers=2, total=8, **more):
 
 async def test_only_the_serial_schedules_of_naive_are_clean(explorer):
     two = await explorer.explore(case("naive_bulk"), full=True, keep=True)
-    assert (two.schedules, two.clean, two.oversold, two.duplicate) == (20, 2, 18, 18)
+    assert (two.schedules, two.clean, two.violations["oversold"], two.violations["duplicate"]) == (
+        20,
+        2,
+        18,
+        18,
+    )
     assert all(run.serial for run in two.runs if run.verdict.clean)
 
 
@@ -260,7 +265,7 @@ async def test_a_constraint_can_follow_a_case_that_left_duplicates(explorer):
     damaged = await explorer.replay(case("naive_bulk"), (0, 0, 1, 0, 1, 1))
     assert not damaged.verdict.clean
     found = await explorer.explore(case("unique_only"))
-    assert found.duplicate == 0
+    assert found.violations["duplicate"] == 0
 
 
 async def test_nothing_is_left_on_the_server(database, connection):

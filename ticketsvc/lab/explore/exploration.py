@@ -81,8 +81,6 @@ class Exploration(Counts):
     """
 
     case: Case
-    oversold: int = 0
-    duplicate: int = 0
     refused_with_stock: int = 0
     crash_inconsistent: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -119,19 +117,16 @@ class Exploration(Counts):
 
     def count(self, run: ScheduleRun) -> None:
         """Add *run*, for all the schedules that it represents."""
-        kinds = {violation.kind for violation in run.verdict.violations}
         times = run.represents
         self.add(
             run,
             clean=run.verdict.clean,
             succeeded=any(answer.sold for answer in run.answers),
             refused=run.refused,
-            violated=sorted(kinds),
+            violated=sorted({violation.kind for violation in run.verdict.violations}),
         )
         self._list(run)
         self.kinds[run.kind] += times
-        self.oversold += times * run.verdict.oversold
-        self.duplicate += times * ("duplicate" in kinds)
         self.refused_with_stock += times * run.refused_with_stock
         self.crash_inconsistent += times * run.crash_inconsistent
 

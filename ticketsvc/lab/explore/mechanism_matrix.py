@@ -21,8 +21,6 @@ _COUNTS = (
     "schedules",
     "classes",
     "clean",
-    "oversold",
-    "duplicate",
     "refused",
     "refused_with_stock",
     "blocked",
@@ -128,6 +126,7 @@ def _row(stock: str, case: Case, found: Exploration) -> dict[str, object]:
         "buyers": case.buyers,
         "stock": stock,
         **{name: getattr(found, name) for name in _COUNTS},
+        **{kind: found.violations[kind] for kind in ("oversold", "duplicate")},
         "sqlstates": ", ".join(sorted(found.sqlstates)),
         "complete": found.complete,
     }

@@ -1,5 +1,6 @@
 """Check that the reduction loses nothing: explore cases both reduced and in full."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -124,7 +125,7 @@ def compared(both: Mapping[str, BothWays]) -> pd.DataFrame:
 
 def outcomes(found: Exploration) -> dict[tuple[object, ...], int]:
     """Return the number of schedules of each outcome; the runs must have been kept."""
-    counted: dict[tuple[object, ...], int] = {}
+    counts = Counter[tuple[object, ...]]()
     for run in found.runs:
-        counted[run.outcome] = counted.get(run.outcome, 0) + run.represents
-    return counted
+        counts[run.outcome] += run.represents
+    return counts

@@ -86,8 +86,7 @@ def _always_failing(found: ScenarioExploration) -> str:
 
 
 def _size(run: ScenarioRun) -> tuple[int, int]:
-    switches = sum(a != b for a, b in zip(run.choices, run.choices[1:], strict=False))
-    return len(run.steps), switches
+    return len(run.steps), run.switches
 
 
 async def explore_scenario(

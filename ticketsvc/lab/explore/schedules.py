@@ -79,10 +79,14 @@ class Run:
         return schedule_id(self.choices, len(self.names))
 
     @property
+    def switches(self) -> int:
+        """Count the steps that another session took than the step before."""
+        return sum(a != b for a, b in itertools.pairwise(self.choices))
+
+    @property
     def serial(self) -> bool:
         """Whether each session ended before the next one began."""
-        switches = sum(a != b for a, b in itertools.pairwise(self.choices))
-        return switches == len(set(self.choices)) - 1
+        return self.switches == len(set(self.choices)) - 1
 
     @property
     def blocked(self) -> bool:
