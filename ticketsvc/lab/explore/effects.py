@@ -31,6 +31,10 @@ class Footprint:
         return self.writes | self.inserts
 
 
+UNKNOWN = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
+"""Of a statement of which nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What a step sees of others' committed work, what it locks, and what it makes visible.

@@ -6,9 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import Statement, load
-from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, Footprint
-
-_UNKNOWN = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
+from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, UNKNOWN, Footprint
 
 # The bits of pg_trigger.tgtype.
 _TRIGGER_KINDS = {"Insert": 4, "Delete": 8, "Update": 16, "Merge": 4 | 8 | 16}
@@ -51,7 +49,7 @@ class Footprints:
         nodes = list(_nodes(plan)) if plan else []
         # The plan does not show a lock that a function takes.
         if b"advisory" in query.lower() or not any("Relation Name" in node for node in nodes):
-            return _UNKNOWN
+            return UNKNOWN
         return self._combine(nodes)
 
     def _combine(self, nodes: list[Mapping[str, Any]]) -> Footprint:
@@ -75,7 +73,7 @@ class Footprints:
                 if locking:
                     writes.add(name)
             elif "Function Name" in node and node.get("Schema") not in (None, "pg_catalog"):
-                return _UNKNOWN
+                return UNKNOWN
         return Footprint(frozenset(reads), frozenset(writes), frozenset(inserts))
 
     async def _tables(self, statement: Statement, **parameters: object) -> frozenset[str]:

@@ -12,10 +12,9 @@ import psycopg
 from psycopg import AsyncConnection
 
 from ticketsvc.database.statements import load
-from ticketsvc.lab.explore.effects import ANYTHING, Footprint
+from ticketsvc.lab.explore.effects import UNKNOWN, Footprint
 from ticketsvc.lab.explore.footprints import Footprints
 
-UNKNOWN = Footprint(reads=frozenset({ANYTHING}), writes=frozenset({ANYTHING}))
 _NAME = "ticketsvc_planned"
 _PARAMETER = re.compile(r"\$(\d+)")
 _NUMBERS = frozenset({"(numbers of sequences)"})

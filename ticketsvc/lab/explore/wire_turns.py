@@ -11,11 +11,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, Effect, Footprint
+from ticketsvc.lab.explore.effects import ANYTHING, NOTHING, UNKNOWN, Effect, Footprint
 from ticketsvc.lab.explore.lock_watch import CouldNotTell
 from ticketsvc.lab.explore.schedules import Step
 from ticketsvc.lab.explore.turns import Phase, Transaction, Turn, Turns
-from ticketsvc.lab.explore.wire_footprints import UNKNOWN, WireFootprints
+from ticketsvc.lab.explore.wire_footprints import WireFootprints
 from ticketsvc.lab.wire.gate import FAILED, IDLE, Gate, Unit
 from ticketsvc.lab.wire.session import Session
 from ticketsvc.lab.wire.statements import shortened
