@@ -33,12 +33,8 @@ def transcript_of(run: ScenarioRun, *, seen: bool = True) -> Transcript:
     """
     outcome = "violating" if run.violated else "clean" if seen else "could not tell"
     return Transcript(
-        id=run.id,
+        run=run,
         look=SCENARIO_LOOKS[outcome],
-        serial=run.serial,
-        represents=run.represents,
-        names=run.names,
-        steps=run.steps,
         columns=COLUMNS,
         rows=tuple(rows_of(run, [step.name for step in run.steps])),
         before=(f"{', '.join(run.names)}: all act at the same time.",),

@@ -25,19 +25,15 @@ _SQLSTATES = {
 
 @dataclass(frozen=True)
 class Transcript:
-    """What is shown of an executed schedule, of an allocator or of a scenario.
+    """What is shown of *run*, an executed schedule of an allocator or of a scenario.
 
-    *look*: its outcome. *names*: of the sessions. *rows*: one per step, with a cell for each of
-    *columns*. *before*: what is said before the first step. *ledgers*: before the first step,
-    after each, and at the end; None where it was not read; empty where there is none.
+    *look*: its outcome. *rows*: one per step, with a cell for each of *columns*. *before*: what is
+    said before the first step. *ledgers*: before the first step, after each, and at the end; None
+    where it was not read; empty where there is none.
     """
 
-    id: str
+    run: Run
     look: Look
-    serial: bool
-    represents: int
-    names: tuple[str, ...]
-    steps: tuple[Step, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     before: tuple[str, ...]
@@ -49,11 +45,11 @@ class Transcript:
     def summary(self) -> str:
         """The outcome, whether the schedule is serial, and how many it represents."""
         words = [self.look.kind]
-        if self.serial:
+        if self.run.serial:
             words.append("serial, one after the other")
-        if self.represents > 1:
+        if self.run.represents > 1:
             words.append(
-                f"represents {self.represents:,} schedules that differ only in the order of "
+                f"represents {self.run.represents:,} schedules that differ only in the order of "
                 "independent steps, and end alike"
             )
         return "; ".join(words)
@@ -61,20 +57,15 @@ class Transcript:
 
 def transcript_of(run: ScheduleRun) -> Transcript:
     """Return what is shown of *run*, with its ledgers if it was executed with snapshots."""
-    names = run.names
     end = run.verdict
     start = EventVerdict(end.event, end.total, end.total)
     return Transcript(
-        id=run.id,
+        run=run,
         look=LOOKS[run.kind],
-        serial=run.serial,
-        represents=run.represents,
-        names=names,
-        steps=run.steps,
         columns=COLUMNS,
         rows=tuple(rows(run)),
         before=(
-            f"{' and '.join(names)} each want {run.quantity} of {end.total} tickets.",
+            f"{' and '.join(run.names)} each want {run.quantity} of {end.total} tickets.",
             "Nothing has been sold yet.",
         ),
         answers=tuple(map(str, run.answers)),

@@ -24,15 +24,15 @@ def schedule_grid(panels: Mapping[str, Sequence[Transcript]]) -> HTML:
         "schedule_grid.html.j2",
         panels=[(title, _counts(chosen), chosen) for title, chosen in panels.items()],
         looks=in_order(cell.look for cell in cells),
-        serial=any(cell.serial for cell in cells),
-        most=max((cell.represents for cell in cells), default=1),
+        serial=any(cell.run.serial for cell in cells),
+        most=max((cell.run.represents for cell in cells), default=1),
     )
 
 
 def _counts(cells: Sequence[Transcript]) -> str:
     counts: Counter[Look] = Counter()
     for cell in cells:
-        counts[cell.look] += cell.represents
+        counts[cell.look] += cell.run.represents
     total = counts.total()
     words = f"{total:,} {'schedule' if total == 1 else 'schedules'}"
     if len(cells) != total:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from IPython.display import HTML
 
 from ticketsvc.lab.checker.verdicts import EventVerdict
-from ticketsvc.lab.explore.schedules import Step
+from ticketsvc.lab.explore.schedules import Run, Step
 from ticketsvc.lab.explore.transcripts import Transcript, blockers, ledger_words, result_of
 from ticketsvc.lab.widgets.rendering import render
 
@@ -40,11 +40,11 @@ def step_through(shown: Transcript) -> HTML:
     What is committed is drawn as a bar, with room for twice the total: so the mark of the total
     stands in the middle of every bar unless more were issued.
     """
-    ledgers = shown.ledgers or [None] * (len(shown.steps) + 2)
+    ledgers = shown.ledgers or [None] * (len(shown.run.steps) + 2)
     total = max((one.total or 0 for one in ledgers if one), default=0)
-    steps = [_view(shown, place, ledgers[place + 1]) for place in range(len(shown.steps))]
-    before = _View("before the first step", None, shown.before, ledgers[0], _columns(shown, -1))
-    after = _View("the verdict", None, [], ledgers[-1], _columns(shown, len(shown.steps)))
+    steps = [_view(shown.run, place, ledgers[place + 1]) for place in range(len(shown.run.steps))]
+    before = _View("before the first step", None, shown.before, ledgers[0], _columns(shown.run, -1))
+    after = _View("the verdict", None, [], ledgers[-1], _columns(shown.run, len(shown.run.steps)))
     return render(
         "step_through.html.j2",
         shown=shown,
@@ -55,16 +55,16 @@ def step_through(shown: Transcript) -> HTML:
     )
 
 
-def _view(shown: Transcript, place: int, ledger: EventVerdict | None) -> _View:
-    step, names = shown.steps[place], shown.names
+def _view(run: Run, place: int, ledger: EventVerdict | None) -> _View:
+    step, names = run.steps[place], run.names
     who = names[step.session]
     said = [f"{who} runs {step.name}{_result(step, names, waits=bool(step.waited_for))}"]
     said += [
         f"That lets {names[other.session]}'s {other.name} go on{_result(other, names, waits=False)}"
-        for other in shown.steps[:place]
+        for other in run.steps[:place]
         if other.released_by == place
     ]
-    return _View(f"{who}: {step.name}", step, said, ledger, _columns(shown, place))
+    return _View(f"{who}: {step.name}", step, said, ledger, _columns(run, place))
 
 
 def _result(step: Step, names: Sequence[str], *, waits: bool) -> str:
@@ -76,15 +76,15 @@ def _result(step: Step, names: Sequence[str], *, waits: bool) -> str:
     return f": {read}." if read else "."
 
 
-def _columns(shown: Transcript, place: int) -> list[list[_Box]]:
+def _columns(run: Run, place: int) -> list[list[_Box]]:
     """Return each session's steps, as they stand after the step at *place*."""
     return [
         [
-            _box(step, number, place, shown.names)
-            for number, step in enumerate(shown.steps)
+            _box(step, number, place, run.names)
+            for number, step in enumerate(run.steps)
             if step.session == session
         ]
-        for session in range(len(shown.names))
+        for session in range(len(run.names))
     ]
 
 
