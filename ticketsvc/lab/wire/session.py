@@ -55,9 +55,7 @@ class Session:
         self._own: Answer | None = None  # to a message of ours
         self._errors: list[Message] = []
         self._ending = asyncio.Lock()  # of the transaction that was begun for the client
-        self._quiet = asyncio.Event()  # the server owes no answer
-        self._quiet.set()
-        self._copying = asyncio.Event()
+        self._told = asyncio.Queue[bool]()  # an answer has ended; false: its client has to copy
 
     async def log_in(self, startup: bytes) -> bool:
         """Pass the start-up and the authentication; return whether the client is in."""
@@ -225,20 +223,11 @@ class Session:
             self.settings_may_differ = True
             self.sets_path |= "search_path" in unit.text.lower()
         self._unit = unit
-        self._quiet.clear()
+        self._told = asyncio.Queue()
         await self._forward(unit.messages)
-        waiting = asyncio.create_task(self._quiet.wait())
-        try:
-            while not self._quiet.is_set():
-                copying = asyncio.create_task(self._copying.wait())
-                await asyncio.wait({waiting, copying}, return_when=asyncio.FIRST_COMPLETED)
-                copying.cancel()
-                if self._copying.is_set():
-                    self._copying.clear()
-                    await self._pass_copy()
-        finally:
-            waiting.cancel()
-            self._unit = None
+        while not await self._told.get():
+            await self._pass_copy()
+        self._unit = None
 
     async def _pass_copy(self) -> None:
         while True:
@@ -251,10 +240,10 @@ class Session:
         """Run *text* on the client's connection, unseen by the client; the server must be idle."""
         self._own = answer = Answer()
         self._errors = []
-        self._quiet.clear()
+        self._told = asyncio.Queue()
         self._to_server.write(frames.execute_once(text, b"ticketsvc"))
         await self._to_server.drain()
-        await self._quiet.wait()
+        await self._told.get()
         self._own = None
         return answer
 
@@ -267,8 +256,6 @@ class Session:
     async def _pass_answers(self) -> None:
         while True:
             message = await frames.read_message(self._from_server)
-            if message.kind == b"W":
-                raise frames.ProtocolError("replication is not passed on by this proxy")
             if message.kind == b"Z":
                 self._state = message.content
             if message.kind in b"NAS":  # notices, notifications, settings: they do not wait
@@ -286,7 +273,7 @@ class Session:
                     self._hear(self._unit.answer, message, columns, self._unit.formats)
                 await self._pass_on(message)
             if message.kind == b"Z" or self._flushed():
-                self._quiet.set()
+                self._told.put_nowait(True)
 
     async def _pass_on(self, message: Message) -> None:
         if message.kind in b"GH":  # a COPY: its client has to act now
@@ -299,7 +286,7 @@ class Session:
         else:
             self._kept.append(message)
         if message.kind == b"G":
-            self._copying.set()
+            self._told.put_nowait(False)
 
     def _flow(self) -> None:
         """Send what was kept of the answer, and keep no more of it."""
