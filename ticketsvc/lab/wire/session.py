@@ -116,7 +116,7 @@ class Session:
                 await self._to_server.drain()
                 return
             gathered.append(self._rewritten(message))
-            executes = sum(one.kind == b"E" for one in gathered)
+            executes = sum(one.kind in b"EQF" for one in gathered)
             if message.kind == b"H" and not executes:  # only prepares: nothing to hold
                 self._learn(gathered)
                 await self._forward(gathered)
@@ -159,10 +159,8 @@ class Session:
             if message.kind == b"Q":
                 text, _ = frames.cut_string(message.content)
                 texts += parts(text)
-                executes += 1
             elif message.kind == b"F":
                 texts.append("a function call of the protocol")
-                executes += 1
             elif message.kind == b"B":
                 bound = frames.read_bind(message.content)
                 texts.append(self._texts.get(bound.name, ""))
