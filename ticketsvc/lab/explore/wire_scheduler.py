@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,7 +110,6 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
         self._runner = runner
         self._ways = ways
         self._seen: dict[tuple[int, ...], tuple[_Found, _Found]] = {}
-        self._statements = load("scenarios")
 
     async def run(self, strategy: Strategy) -> ScenarioRun | None:
         """Run one schedule, as `perform` does, and judge it."""
@@ -130,27 +130,13 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
         await self.turns.rest(self.SETTLE_S)
 
     def _acts(self) -> Iterator[Act]:
-        notes = self.turns.notes
         snapshots: dict[Session, int] = {}  # where those of open transactions were taken
-        for place, (step, note) in enumerate(zip(self.turns.steps, notes, strict=True)):
+        for place, (step, note) in enumerate(zip(self.turns.steps, self.turns.notes, strict=True)):
             if note.ends:
                 snapshots.pop(note.session, None)
                 continue
             if note.keeps_snapshot and not _LOCKS_A_TABLE.match(step.text):
                 snapshots.setdefault(note.session, place)
-            committed: int | None = place if note.alone and not step.error else None
-            if not note.alone and not step.error:
-                end = next(
-                    (
-                        later
-                        for later in range(place + 1, len(notes))
-                        if notes[later].session is note.session
-                        and (notes[later].ends or self.turns.steps[later].error)
-                    ),
-                    None,
-                )
-                if end is not None and _commits(self.turns.steps[end]):
-                    committed = end
             yield Act(
                 place,
                 step.session,
@@ -159,7 +145,7 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
                 note.values,
                 note.footprint.reads,
                 note.footprint.changes if WRITES.search(step.text) else NOTHING,
-                committed,
+                self._committed(place),
                 step.read,
                 step.rows,
                 step.waited_for,
@@ -168,15 +154,24 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
             if step.error:
                 snapshots.pop(note.session, None)
 
+    def _committed(self, place: int) -> int | None:
+        """Return the place of the step that committed the one at *place*; None: none did."""
+        steps, notes = self.turns.steps, self.turns.notes
+        if steps[place].error:
+            return None
+        if notes[place].alone:
+            return place
+        for later in range(place + 1, len(notes)):
+            same = notes[later].session is notes[place].session
+            if same and (notes[later].ends or steps[later].error):
+                return later if _commits(steps[later]) else None
+        return None
+
     async def _judge(self, results: Sequence[ClientResult]) -> tuple[ViolatedInvariant, ...]:
-        sold = [number for result in results for number in result.numbers]
-        again = sorted({number for number in sold if sold.count(number) > 1})
-        found = await self._sandbox.judge()
-        if again:
-            rows = tuple((number, sold.count(number)) for number in again)
-            told = ViolatedInvariant(NO_NUMBER_TWICE, ("number", "times"), rows, len(rows))
-            found = (told, *found)
-        return found
+        times = Counter(number for result in results for number in result.numbers)
+        rows = tuple((number, count) for number, count in sorted(times.items()) if count > 1)
+        told = ViolatedInvariant(NO_NUMBER_TWICE, ("number", "times"), rows, len(rows))
+        return (*[told] * bool(rows), *await self._sandbox.judge())
 
     async def perform_once(self, strategy: Strategy) -> tuple[bool, list[ClientResult]]:
         """Put the data back, and take the steps; return whether the schedule reached its end."""
@@ -197,7 +192,7 @@ class WireScheduler(Scheduler[ClientTurn, ClientResult]):
             if self._ways.advisory_lock:
                 url = self._runner.words[client.index]["database_url"]
                 connection = await stack.enter_async_context(await AsyncConnection.connect(url))
-                await self._statements["take_lock"].execute(connection)
+                await load("scenarios")["take_lock"].execute(connection)
             for _ in range(MAX_RETRIES + 1 if self._ways.retry else 1):
                 place = len(self.turns.steps)
                 result = await self._runner.run(client.index)
