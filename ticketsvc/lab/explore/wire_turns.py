@@ -172,14 +172,15 @@ class WireTurns(Turns[ClientTurn], Gate):
 
     def index_of(self, pid: int) -> int | None:
         """Return whose transaction runs in the server process *pid*; None: nobody's here."""
-        for session, block in self.blocks.items():
-            if session.pid == pid:
-                owner = self._alone(session) or block.owner
-                return owner.index if owner else None
-        return None
+        owners = (self._owner(session) for session in self.blocks if session.pid == pid)
+        owner = next(owners, None)
+        return owner.index if owner else None
 
-    def _alone(self, session: Session) -> ClientTurn | None:
-        return None if session.owner is None else self.clients[session.owner]
+    def _owner(self, session: Session) -> ClientTurn | None:
+        """Return the client that alone uses *session*, or else that of its open transaction."""
+        if session.owner is not None:
+            return self.clients[session.owner]
+        return self.blocks[session].owner if session in self.blocks else None
 
     # What a gate does
 
@@ -200,7 +201,7 @@ class WireTurns(Turns[ClientTurn], Gate):
                 self._fail(f"a statement came after every client had ended: {shortened(unit.text)}")
             return False  # what comes after an error in a transaction does nothing
         block = self.blocks.setdefault(session, _Block())
-        owner = self._alone(session) or block.owner or self._running()
+        owner = self._owner(session) or self._running()
         if owner is None or owner.phase is not Phase.RUNS or owner.sending:
             self._fail(f"a statement cannot be attributed: {_why(owner)}: {shortened(unit.text)}")
             return False
@@ -291,9 +292,9 @@ class WireTurns(Turns[ClientTurn], Gate):
 
     def closed(self, session: Session) -> None:
         """Forget a connection that has gone; what its transaction held is free now."""
+        owner = self._owner(session)
         block = self.blocks.pop(session, None)
         self._levels.pop(session, None)
-        owner = (block.owner if block else None) or self._alone(session)
         if self.active and block and owner and owner.place is not None:
             if owner.session is session and owner.phase in (Phase.ASKS, Phase.AT_SERVER):
                 self._fail(f"{owner.name} lost its connection in the middle of a statement")
