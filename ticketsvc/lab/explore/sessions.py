@@ -125,21 +125,18 @@ class SteppedConnection(AsyncConnection[Any]):
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[AsyncTransaction]:
         """Open a transaction as psycopg does; its end is a step, unless it has failed already."""
-        async with contextlib.AsyncExitStack() as stack:
-            begun = await stack.enter_async_context(
-                super().transaction(savepoint_name, force_rollback)
-            )
-            ending = stack.pop_all()
-            try:
-                yield begun
-            except BaseException as problem:
-                roll_back = partial(ending.__aexit__, type(problem), problem, problem.__traceback__)
-                if self.info.transaction_status == TransactionStatus.INTRANS:
-                    await self.session.end("ROLLBACK", roll_back)
-                else:
-                    await roll_back()
-                raise
-            await self.session.end("COMMIT", lambda: ending.__aexit__(None, None, None))
+        block = super().transaction(savepoint_name, force_rollback)
+        begun = await block.__aenter__()
+        try:
+            yield begun
+        except BaseException as problem:
+            roll_back = partial(block.__aexit__, type(problem), problem, problem.__traceback__)
+            if self.info.transaction_status == TransactionStatus.INTRANS:
+                await self.session.end("ROLLBACK", roll_back)
+            else:
+                await roll_back()
+            raise
+        await self.session.end("COMMIT", partial(block.__aexit__, None, None, None))
 
 
 class SteppedCursor(AsyncCursor[Any]):
