@@ -259,10 +259,8 @@ def _changed_late(acts: Sequence[Act], guilty: Sequence[Act]) -> Cause | None:
 
 def _unguarded(acts: Sequence[Act]) -> Cause | None:
     """Two clients that changed the same rows without asking what they were."""
-    for one, other in itertools.product([act for act in acts if act.took_effect], repeat=2):
-        if one.client == other.client or one.place > other.place:
-            continue
-        if not (one.same_rows(other) and one.asks_nothing):
+    for one, other in itertools.combinations([act for act in acts if act.took_effect], 2):
+        if one.client == other.client or not (one.same_rows(other) and one.asks_nothing):
             continue
         mine, theirs = (
             [(act.text, act.values) for act in acts if act.client == client]
