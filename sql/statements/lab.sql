@@ -1,6 +1,7 @@
--- name: setting
--- The value of a server setting.
-SELECT current_setting(%(name)s)
+-- name: settings
+-- The settings of the server on which figures depend.
+SELECT name, setting FROM pg_settings
+WHERE name IN ('synchronous_commit', 'fsync', 'default_transaction_isolation') ORDER BY name DESC
 
 -- name: different_tickets
 -- Tickets of the events that are not in both schemas, or not as often: the rows and the derived view.

@@ -25,7 +25,6 @@ from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.settings import DatabaseSettings
 
 _OF_SEED = ["schema", "event", "name", "total", "available", "issued", "unique", "clean"]
-_SHOWN_SETTINGS = ("synchronous_commit", "fsync", "default_transaction_isolation")
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,10 @@ class Lab:
 
     def facts(self, **more: object) -> "Facts":
         """Return what the figures were measured on; *more* are the notebook's own facts."""
-        setting = load("lab")["setting"].query
-        settings = {
-            name: self.connection.execute(setting, {"name": name}).fetchone()
-            for name in _SHOWN_SETTINGS
-        }
         return Facts(
             {
                 "PostgreSQL": self.server_version,
-                **{name: row[0] if row else "" for name, row in settings.items()},
+                **dict(self.connection.execute(load("lab")["settings"].query).fetchall()),
                 "Python": platform.python_version(),
                 "psycopg": importlib.metadata.version("psycopg"),
                 "processors": os.cpu_count(),
@@ -115,7 +109,7 @@ class Facts(dict[str, object]):
 
     def _repr_html_(self) -> str:
         what = f"Measured on PostgreSQL {self['PostgreSQL']}, {self['processors']} processors"
-        table = pd.DataFrame({"value": [str(value) for value in self.values()]}, list(self))
+        table = pd.DataFrame({"value": map(str, self.values())}, list(self))
         return f"<details class='facts'><summary>{what}</summary>{table.to_html()}</details>"
 
 
