@@ -81,18 +81,17 @@ def lost_by_durability(rows: pd.DataFrame) -> Figure:
     *rows*: as `fault_table` returns them, for crashes.
     """
     figure, [axes] = new_chart(2.4)
-    names = [
-        "synchronous_commit on" if durable else "synchronous_commit off"
-        for durable in rows["durable"]
-    ]
+    names = rows["durable"].map({True: "synchronous_commit on", False: "synchronous_commit off"})
     colours = [_WITH if durable else _WITHOUT for durable in rows["durable"]]
     bars = axes.barh(names, rows["lost"], color=colours)
     counts = zip(rows["lost"], rows["acknowledged"], strict=True)
     axes.bar_label(bars, [f"{lost} of {acknowledged}" for lost, acknowledged in counts], padding=3)
     axes.margins(x=0.2)
-    off = rows.loc[~rows["durable"], "lost"].sum()
-    on = rows.loc[rows["durable"], "lost"].sum()
-    say_finding(axes, f"Without the flush {off} acknowledged purchases are lost, with it {on}")
+    lost = rows.groupby("durable")["lost"].sum()
+    say_finding(
+        axes,
+        f"Without the flush {lost[False]} acknowledged purchases are lost, with it {lost[True]}",
+    )
     axes.set_xlabel(f"acknowledged purchases lost in {rows['injections'].max()} crashes")
     axes.set_ylabel("commit")
     return figure
