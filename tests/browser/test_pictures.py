@@ -31,7 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(schedule_grid(shown), schedule_grid(shown)),
         step_through(transcript_of(sample_runs.blocked())),
         step_through(transcript_of(sample_runs.oversold())),
-        schedule_grid({hostile.steps[0].text: [hostile]}),
+        schedule_grid({sample_runs.HOSTILE: [hostile]}),
     ]
     file = samples.write(folder, "07-schedules", "Which break it?", *map(str, range(len(pictures))))
     executed = read_notebook(file)
