@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, combinations
+from itertools import chain
 from typing import Any, cast
 
 from psycopg import AsyncClientCursor, AsyncConnection
@@ -16,7 +16,6 @@ from ticketsvc.database.seeding import reset_steps
 from ticketsvc.database.statements import SQL_FOLDER, load
 from ticketsvc.errors import OutcomeUnknown, TicketsvcError
 from ticketsvc.lab.checker.check import check_event
-from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.explore.cases import EVENT, Case
 from ticketsvc.lab.explore.footprints import Footprints
 from ticketsvc.lab.explore.scheduler import Scheduler
@@ -68,7 +67,6 @@ class CaseScheduler(Scheduler[Session, list[Answer]]):
         self._reset = _reset_script(control, case)
         self._vacuum = load("explore", case.schema)[f"vacuum_{case.schema}"]
         self._ledger = ledger_statement(case.schema)
-        self._verdicts: dict[object, EventVerdict] = {}
         self._snapshots = False
         self._runs = 0
 
@@ -88,7 +86,7 @@ class CaseScheduler(Scheduler[Session, list[Answer]]):
             steps=tuple(self.turns.steps),
             answers=answers,
             ledger=ledger,
-            verdict=self._judge(ledger, answers),
+            verdict=check_event(ledger, self._history(answers)),
             quantity=self.case.quantity,
             represents=self.represents,
         )
@@ -138,24 +136,6 @@ class CaseScheduler(Scheduler[Session, list[Answer]]):
     async def _read_ledger(self) -> EventLedger:
         cursor = await self._ledger.execute(self._control, events=[EVENT])
         return ledger_from(EVENT, await cursor.fetchall())
-
-    def _judge(self, ledger: EventLedger, answers: tuple[Answer, ...]) -> EventVerdict:
-        history = self._history(answers)
-        overlapping = tuple(
-            one.sent_s < other.answered_s and other.sent_s < one.answered_s
-            for one, other in combinations(history, 2)
-        )
-        # Everything a verdict depends on: most schedules end as another one did.
-        key = (
-            ledger.available,
-            ledger.next_ticket_number,
-            tuple(ledger.issues),
-            answers,
-            overlapping,
-        )
-        if key not in self._verdicts:
-            self._verdicts[key] = check_event(ledger, history)
-        return self._verdicts[key]
 
     def _history(self, answers: Sequence[Answer]) -> list[Attempt]:
         """Return each purchase as a client would record it; times are positions of steps."""

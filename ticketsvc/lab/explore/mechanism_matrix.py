@@ -17,16 +17,6 @@ MECHANISMS = tuple(name for name in ALLOCATORS if name != "naive")
 
 STOCKS = ("none", "one", "all")
 _EXPLORERS = 4  # while one waits for the server, another goes on
-_COUNTS = (
-    "schedules",
-    "classes",
-    "clean",
-    "refused",
-    "refused_with_stock",
-    "blocked",
-    "retries",
-    "kinds",
-)
 
 
 def matrix_case(name: str, buyers: int, total: int, quantity: int) -> Case:
@@ -49,8 +39,8 @@ async def explore_matrix(
     Several explorers share the cases; each has a scratch database of its own. At most *limit*
     schedules of a case are executed.
 
-    One row per case: mechanism, isolation, schema, safe, buyers, stock, the counts of
-    `Exploration` (schedules, classes, clean, …), and whether every schedule is covered.
+    One row per case: mechanism, isolation, schema, safe, buyers, stock, and the counts of
+    `Exploration` (schedules, classes, clean, …, and whether every schedule is covered).
     """
     cases = [
         (stock, matrix_case(name, number, total, quantity))
@@ -125,10 +115,11 @@ def _row(stock: str, case: Case, found: Exploration) -> dict[str, object]:
         "safe": _mechanism(case).safe,
         "buyers": case.buyers,
         "stock": stock,
-        **{name: getattr(found, name) for name in _COUNTS},
+        **found.counted(),
         **{kind: found.violations[kind] for kind in ("oversold", "duplicate")},
+        "refused_with_stock": found.refused_with_stock,
+        "kinds": found.kinds,
         "sqlstates": ", ".join(sorted(found.sqlstates)),
-        "complete": found.complete,
     }
 
 
