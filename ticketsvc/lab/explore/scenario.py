@@ -1,9 +1,8 @@
 """Explore a scenario: every schedule of its clients, one of each class, or a sample; and count."""
 
 import contextlib
-import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +25,6 @@ from ticketsvc.lab.scenarios.spec import Scenario
 
 DEFAULT_LIMIT = 20_000
 AS_IT_IS = Ways()
-_ANY_SIZE = (sys.maxsize, 0)
 
 
 @dataclass
@@ -34,18 +32,23 @@ class ScenarioExploration(Counts):
     """The outcomes of a scenario's schedules; *reasons*: why nothing can be told."""
 
     scenario: Scenario
-    endings: Counter[tuple[str, Ending]] = field(default_factory=Counter)
+    endings: defaultdict[str, set[Ending]] = field(default_factory=lambda: defaultdict(set))
     """How clients ended, by what the scenario calls them."""
     complaints: dict[str, str] = field(default_factory=dict)
     """What the first of them that did not succeed was told."""
     stopped: bool = False
     """Whether it ended at its first violation, as it was told to."""
-    examples: dict[str, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     smallest: ScenarioRun | None = None
     """The violating schedule with the fewest steps and switches."""
     runs: list[ScenarioRun] = field(default_factory=list, repr=False)
-    _sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    _shown: dict[str, ScenarioRun] = field(default_factory=dict, repr=False)
+    """The smallest schedule that violates each invariant, and the first clean one."""
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """Return the id of a schedule for each violated invariant, and of a clean one."""
+        return {name: run.id for name, run in self._shown.items()}
 
     def count(self, run: ScenarioRun) -> None:
         """Add *run*, for all the schedules that it stands for."""
@@ -58,31 +61,21 @@ class ScenarioExploration(Counts):
             violated=[one.name for one in run.violated],
         )
         for actor, result in zip(actors_of(self.scenario), run.results, strict=True):
-            self.endings[actor.client.name, result.ending] += run.represents
+            self.endings[actor.client.name].add(result.ending)
             if result.ending != "success":
                 said = f"{actor.name} was told: {result.message or 'nothing'}"
                 self.complaints.setdefault(actor.client.name, said)
         for violated in run.violated:
-            if _size(run) < self._sizes.get(violated.name, _ANY_SIZE):
-                self._sizes[violated.name] = _size(run)
-                self.examples[violated.name] = run.id
+            before = self._shown.get(violated.name, run)
+            self._shown[violated.name] = min(before, run, key=_size)
         if run.clean:
-            self.examples.setdefault("clean", run.id)
-        elif self.smallest is None or _size(run) < _size(self.smallest):
-            self.smallest = run
+            self._shown.setdefault("clean", run)
+        else:
+            self.smallest = min(self.smallest or run, run, key=_size)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON."""
         return {**self.counted(), "examples": self.examples, "reasons": self.reasons}
-
-
-def _always_failing(found: ScenarioExploration) -> str:
-    """Return the name of clients that never did anything but fail; "" when there are none."""
-    for name in sorted({name for name, _ in found.endings}):
-        others = [ending for client, ending in found.endings if client == name]
-        if others == ["failed"]:
-            return name
-    return ""
 
 
 def _size(run: ScenarioRun) -> tuple[int, int]:
@@ -162,8 +155,9 @@ async def explore_scenario(
             "no client succeeded in any schedule: that shows nothing; "
             + next(iter(found.complaints.values()))
         )
-    elif failing := _always_failing(found):
-        found.reasons.append(f"{failing} failed in every schedule: {found.complaints[failing]}")
+    elif failing := sorted(name for name, ends in found.endings.items() if ends == {"failed"}):
+        told = found.complaints[failing[0]]
+        found.reasons.append(f"{failing[0]} failed in every schedule: {told}")
     return found
 
 
