@@ -25,15 +25,10 @@ class Footprints:
     async def of(self, query: bytes, parameters: Any) -> Footprint:
         """Return the footprint of *query*; if its plan names no table, it may touch anything."""
         if query not in self._known:
-            self._known[query] = await self._ask(query, parameters)
+            asked = load("explore")["plan_of"].query + b" " + query
+            row = await (await self._connection.execute(asked, parameters)).fetchone()
+            self._known[query] = await self.of_plan(query, row[0][0]["Plan"] if row else {})
         return self._known[query]
-
-    async def _ask(self, query: bytes, parameters: Any) -> Footprint:
-        cursor = await self._connection.execute(
-            load("explore")["plan_of"].query + b" " + query, parameters
-        )
-        row = await cursor.fetchone()
-        return await self.of_plan(query, row[0][0]["Plan"] if row else {})
 
     async def of_plan(self, query: bytes, plan: Mapping[str, Any]) -> Footprint:
         """Return the footprint of *query* by its *plan*, as EXPLAIN (VERBOSE) returns it."""
@@ -46,7 +41,7 @@ class Footprints:
                 kind: await self._tables(statements["triggered_tables"], kind=bit)
                 for kind, bit in _TRIGGER_KINDS.items()
             }
-        nodes = list(_nodes(plan)) if plan else []
+        nodes = list(_nodes(plan))
         # The plan does not show a lock that a function takes.
         if b"advisory" in query.lower() or not any("Relation Name" in node for node in nodes):
             return UNKNOWN
