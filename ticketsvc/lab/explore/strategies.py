@@ -110,14 +110,14 @@ class Reduced(Strategy):
 class Sampled(Strategy):
     """Random schedules: each session is chosen in proportion to the steps it has left.
 
-    *lengths*: how many steps each session has when it runs alone. If every session takes that
-    many, all interleavings are equally likely.
+    *length*: how many steps a session has when it runs alone. If every session takes that many,
+    all interleavings are equally likely.
     """
 
-    def __init__(self, runs: int, seed: int, lengths: Sequence[int]) -> None:
+    def __init__(self, runs: int, seed: int, length: int) -> None:
         self.finished = runs <= 0
         self._left = runs
-        self._lengths = lengths
+        self._length = length
         self._random = random.Random(seed)  # noqa: S311 - an experiment, repeatable
         self._before = self._random.getstate()
 
@@ -128,7 +128,7 @@ class Sampled(Strategy):
     def choose(self, steps: Sequence[Step], ready: Sequence[int]) -> int:
         """Draw a session."""
         taken = [step.session for step in steps]
-        weights = [max(1, self._lengths[one] - taken.count(one)) for one in ready]
+        weights = [max(1, self._length - taken.count(one)) for one in ready]
         return self._random.choices(ready, weights)[0]
 
     def learn(self, steps: Sequence[Step]) -> int:
@@ -182,4 +182,4 @@ async def choose_strategy(
         return Exhaustive() if full else Reduced(alike)
     serial = await run(Exhaustive())
     most = max(map(serial.choices.count, range(sessions))) if serial else 1
-    return Sampled(sample, seed, [most] * sessions)
+    return Sampled(sample, seed, most)
