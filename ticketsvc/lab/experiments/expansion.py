@@ -14,7 +14,6 @@ from ticketsvc.lab.checker.verdicts import EventVerdict
 from ticketsvc.lab.experiments.commit_cost import reserve
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.workload.burst import run_workload
-from ticketsvc.lab.workload.history import Attempt
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_each
 
@@ -26,7 +25,6 @@ class MixedSale:
     sold: pd.DataFrame
     during: Expansion
     after: Expansion
-    history: list[Attempt]
     verdict: EventVerdict
 
     @property
@@ -78,9 +76,7 @@ async def sell_mixed(
         URL(url).port: f"{name} {n}"
         for n, (url, name) in enumerate(zip(urls, allocators, strict=True), 1)
     }
-    sold = pd.Series(
-        [by_port[URL(one.url).port] for one in history for _ in one.tickets], name="tickets"
-    )
+    sold = pd.Series([by_port[URL(one.url).port] for one in history for _ in one.tickets])
     verdict = await asyncio.to_thread(lab.audit, "fixed", event, history)
-    by_instance = sold.value_counts().rename_axis(None).to_frame("tickets")
-    return MixedSale(by_instance, during, after, history, verdict)
+    by_instance = sold.value_counts().to_frame("tickets")
+    return MixedSale(by_instance, during, after, verdict)
