@@ -1,8 +1,12 @@
 """A schedule of a scenario as lines for people: what each step got back, and whom it waited for."""
 
-import itertools
+import io
 import textwrap
 from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ticketsvc.lab.explore.transcripts import Transcript, rows_of
 from ticketsvc.lab.explore.wire_scheduler import ScenarioRun
@@ -15,7 +19,7 @@ _SQL_LENGTH, _VALUES_LENGTH = 160, 60
 _SHOWN_ROWS = 3
 _WIDTH = 100
 _MOST = {"client": 14, "result": 26, "waited for": 16}
-"""How wide a column may be when the table is too wide; the statement gets what is left."""
+"""How wide a column may be; the statement gets what is left."""
 
 
 def rows(run: ScenarioRun) -> list[tuple[str, ...]]:
@@ -87,29 +91,20 @@ def in_one_line(run: ScenarioRun) -> str:
 def as_text(run: ScenarioRun) -> str:
     """Return the whole transcript as text, for a failing test or a terminal."""
     ends = [textwrap.fill(line, _WIDTH, subsequent_indent="    ") for line in endings(run)]
-    return "\n".join([*_table([COLUMNS, *rows(run)]), "", *ends])
+    return "\n".join([*_table(rows(run)), "", *ends])
 
 
-def _table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Return *cells* as lines, the first as the head; columns without any content are left out."""
-    used = [any(row[column] for row in cells[1:]) for column in range(len(cells[0]))]
-    cells = [[cell for cell, use in zip(row, used, strict=True) if use] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    gaps = 2 * (len(widths) - 1)
-    if sum(widths) + gaps > _WIDTH:
-        widths = [
-            min(width, _MOST.get(name, width)) for name, width in zip(cells[0], widths, strict=True)
-        ]
-        statement = list(cells[0]).index("statement")
-        left = _WIDTH - gaps - sum(widths) + widths[statement]
-        widths[statement] = min(widths[statement], left)
-    lines = []
-    for row in cells:
-        parts = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for line in itertools.zip_longest(*parts, fillvalue=""):
-            padded = (part.ljust(width) for part, width in zip(line, widths, strict=True))
-            lines.append("  ".join(padded).rstrip())
-    return lines
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return *rows* as lines, below their head; columns without any content are left out."""
+    used = [column for column in range(len(COLUMNS)) if any(row[column] for row in rows)]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for column in used:
+        table.add_column(COLUMNS[column], max_width=_MOST.get(COLUMNS[column]), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in used))
+    drawn = io.StringIO()
+    Console(file=drawn, width=_WIDTH, color_system=None, force_jupyter=False).print(table)
+    return [line.rstrip() for line in drawn.getvalue().splitlines()]
 
 
 def _sql(text: str, values: tuple[str | None, ...]) -> str:
