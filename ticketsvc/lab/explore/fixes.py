@@ -4,7 +4,7 @@ Over 300 lines, because each reason why a fix does not hold is a sentence of its
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,15 +158,12 @@ async def try_fixes(
     )
     before = _served_alone(run for run in as_it_is.runs if run.clean)
     done = {AS_IT_IS: as_it_is}
-    tried = []
-    for candidate in _counting(candidates(scenario, as_it_is), on_fix):
-        if candidate.ways.one_transaction and BARE in done and not done[BARE].schedules:
-            continue  # nor can they be made one transaction otherwise
+
+    async def tried(candidate: Candidate) -> TriedFix:
         same = None if candidate.sql else _equal_to(candidate.ways, done)
         reason = _locks_nothing(candidate.ways, as_it_is) if same == AS_IT_IS else ""
         if reason := reason or (useless if _isolates(candidate.ways) else ""):
-            tried.append(TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, reason))
-            continue
+            return TriedFix(candidate, ScenarioExploration(scenario), 0, 0, 0, reason)
         found = done.get(same) if same else None
         if found is None:
             found = await explore(candidate.ways, candidate.sql)
@@ -174,17 +171,16 @@ async def try_fixes(
                 done[candidate.ways] = found
         one = _judge(candidate, found, before)
         if refused := _refusing(candidate.ways.lock_reads_of, [as_it_is, found]):
-            one = replace(one, why=f"{one.why}; without FOR UPDATE: {refused}")
-        tried.append(one)
-    return sorted(tried, key=lambda one: one.rank)
+            return replace(one, why=f"{one.why}; without FOR UPDATE: {refused}")
+        return one
 
-
-def _counting(
-    listed: Iterable[Candidate], on_done: Callable[[Candidate], object]
-) -> Iterator[Candidate]:
-    for candidate in listed:
-        yield candidate
-        on_done(candidate)
+    ranked = []
+    for candidate in candidates(scenario, as_it_is):
+        # Where clients cannot be made one transaction, they cannot with something else besides.
+        if not candidate.ways.one_transaction or BARE not in done or done[BARE].schedules:
+            ranked.append(await tried(candidate))
+        on_fix(candidate)
+    return sorted(ranked, key=lambda one: one.rank)
 
 
 def _isolates(ways: Ways) -> bool:
