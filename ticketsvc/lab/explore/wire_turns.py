@@ -111,15 +111,12 @@ class WireTurns(Turns[ClientTurn], Gate):
     async def leave(self, client: ClientTurn, timeout_s: float) -> None:
         """Wait until *client*, which has its answer, has ended its transaction: it may do that
         only now, or the server does as the connection closes."""
-        await self._until(
-            lambda: (
-                not (
-                    any(b.begun and b.owner is client for b in self.blocks.values())
-                    or any(session.owner == client.index for session in self._holding)
-                )
-            ),
-            timeout_s,
-        )
+
+        def left() -> bool:
+            holds = any(session.owner == client.index for session in self._holding)
+            return not (holds or any(b.begun and b.owner is client for b in self.blocks.values()))
+
+        await self._until(left, timeout_s)
 
     async def commit(self, client: ClientTurn, timeout_s: float) -> str:
         """End the transaction that was begun for *client*, which has its answer, and wait for that.
