@@ -17,7 +17,7 @@ from ticketsvc.cli.root import (
     ticketsvc,
 )
 from ticketsvc.cli.verdicts import audit_schemas, print_verdicts
-from ticketsvc.errors import NoDatabase, TicketsvcError, UsageError
+from ticketsvc.errors import NoDatabase
 from ticketsvc.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -87,13 +87,8 @@ def audit(
             where = f"schema {' or '.join(schemas)}"
             which = f"none of the events {', '.join(events)}" if events else "no event"
             raise LedgerUnreadable(f"there is {which} in {where}")
-    except (TicketsvcError, OSError, UnicodeError, MemoryError) as problem:
-        if isinstance(problem, UsageError) and not isinstance(
-            problem, NoDatabase | LedgerUnreadable
-        ):
-            raise
-        reason = str(problem) or type(problem).__name__
-        could_not_tell(reason, as_json, getattr(problem, "code", "could_not_tell"))
+    except (NoDatabase, LedgerUnreadable, OSError, UnicodeError, MemoryError) as problem:
+        could_not_tell(problem, as_json)
     print_verdicts(verdicts, as_json, with_history=history is not None)
     if history is None and not as_json and any(row["violations"] for row in verdicts):
         complain(

@@ -164,7 +164,7 @@ def explore(
                     )
                 )
             except CouldNotTell as problem:
-                could_not_tell(str(problem), as_json)
+                could_not_tell(problem, as_json)
     if as_json:
         print(json.dumps(found.as_dict()))
     else:

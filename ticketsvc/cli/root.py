@@ -159,10 +159,14 @@ def refuse_options(names: Iterable[str], why: str) -> None:
             raise UsageError(f"{option.opts[0]} {why}")
 
 
-def could_not_tell(reason: str, as_json: bool, code: str = "could_not_tell") -> NoReturn:
-    """Say that nothing could be told, and why; end the command."""
+def could_not_tell(problem: Exception | str, as_json: bool) -> NoReturn:
+    """Say that nothing could be told, and why; end the command.
+
+    The code in JSON is that of an error of ours, such as `no_database`, else `could_not_tell`.
+    """
+    reason = str(problem) or type(problem).__name__
     if as_json:
-        print(json.dumps({"error": reason, "code": code}))
+        print(json.dumps({"error": reason, "code": getattr(problem, "code", "could_not_tell")}))
     complain(f"could not tell: {reason}")
     raise click.exceptions.Exit(COULD_NOT_TELL)
 

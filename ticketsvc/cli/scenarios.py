@@ -82,7 +82,7 @@ def explore_file(
             try:
                 _replay(url, scenario, replay, hold_commits, as_json)
             except CouldNotTell as problem:
-                could_not_tell(str(problem), as_json)
+                could_not_tell(problem, as_json)
 
         def explore(chosen: "Scenario") -> "ScenarioExploration":
             with counter("schedules") as advance:
@@ -192,7 +192,7 @@ def audit_file(file: Path, database_url: str | None, *, as_json: bool) -> NoRetu
     try:
         violated = run_async(audit_database(check_server(url), scenario))
     except NoDatabase as problem:
-        could_not_tell(str(problem), as_json)
+        could_not_tell(problem, as_json)
     if as_json:
         told = [{"invariant": one.name, "rows": one.count} for one in violated]
         print(json.dumps({"invariants": len(scenario.invariant), "violated": told}))

@@ -319,12 +319,15 @@ def test_no_ledger_there(server, cli_here):
         for schema in ((), ("--schema", "public"), ("--schema", "nowhere")):
             result = cli_here("audit", "--json", "--database-url", url, *schema)
             assert "could not tell" in error_line(result, 3)
-            assert json.loads(result.stdout)["error"]
+            told = json.loads(result.stdout)
+            assert (bool(told["error"]), told["code"]) == (True, "could_not_tell")
 
 
 def test_no_database_there(cli_here):
-    for result in (cli_here("audit", "--database-url", DEAD), cli_here("audit", DATABASE_URL=DEAD)):
+    audit = ("audit", "--json")
+    for result in (cli_here(*audit, "--database-url", DEAD), cli_here(*audit, DATABASE_URL=DEAD)):
         assert "could not tell" in error_line(result, 3)
+        assert json.loads(result.stdout)["code"] == "no_database"
         assert "geheim" not in result.stdout + result.stderr
 
 

@@ -1,5 +1,6 @@
 """`explore`, `stress` and `audit` on a scenario: what they print, and how they end."""
 
+import json
 import os
 import re
 
@@ -192,7 +193,9 @@ def test_an_audit_writes_nothing(command, live, sql, words):
 
 def test_an_audit_of_a_database_that_is_not_there_cannot_tell(command):
     away = "postgresql://127.0.0.1:1/none"
-    line = error_line(command("audit", by_python("naive"), "--database-url", away), code=3)
+    ended = command("audit", by_python("naive"), "--database-url", away, "--json")
+    line = error_line(ended, code=3)
+    assert json.loads(ended.stdout)["code"] == "no_database"
     assert "cannot be reached" in line
 
 

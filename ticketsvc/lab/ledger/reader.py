@@ -42,7 +42,7 @@ _EXPECTED = (
 _Columns = Mapping[str, Mapping[str, str]]
 
 
-class LedgerUnreadable(UsageError):
+class LedgerUnreadable(UsageError, code="could_not_tell"):
     """The database could not be read as a ticket ledger: nothing can be said about it."""
 
 
@@ -62,6 +62,7 @@ def read_ledger(
     tickets that follow each other are one record without a holder, which takes less time and
     memory. Raise `LedgerUnreadable` when the tables are missing or of another shape.
     """
+    chosen = {"events": list(events) or None}
     try:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -69,7 +70,6 @@ def read_ledger(
             connection.execute("SET LOCAL row_security = off")
             columns = _columns(connection, schema)
             statement = ledger_statement(schema, ranges=_has_ranges(columns), joined=joined)
-            chosen = {"events": list(events) or None}
             rows = connection.execute(statement.query, chosen).fetchall()
     except psycopg.DataError as problem:
         blocks = load("ledger", schema.replace("%", "%%"))
