@@ -217,7 +217,7 @@ class WireTurns(Turns[ClientTurn], Gate):
         kinds = unit.kinds
         if kinds <= {"end", "back"}:
             step = Step(owner.index, unit.name, unit.text, self._end_effect(block))
-            await self._ask(owner, step, Note(session, unit.values, ends=kinds == {"end"}))
+            await self._ask(owner, step, Note(session, unit.bound.values, ends=kinds == {"end"}))
             return False
         mixed = not kinds.isdisjoint({"begin", "end", "back"})
         footprint = UNKNOWN if mixed else await self.footprints.of(unit.texts, path)
@@ -237,7 +237,7 @@ class WireTurns(Turns[ClientTurn], Gate):
             block.locked |= touched.writes
         step = Step(owner.index, unit.name, unit.text, effect)
         keeps = not alone and block.keeps_snapshot
-        note = Note(session, unit.values, footprint, alone=alone, keeps_snapshot=keeps)
+        note = Note(session, unit.bound.values, footprint, alone=alone, keeps_snapshot=keeps)
         await self._ask(owner, step, note)
         return split
 

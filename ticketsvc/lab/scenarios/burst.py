@@ -90,7 +90,7 @@ class Recorder(Gate):
                 "" if session.owner is None else self._names[session.owner],
                 session.pid,
                 unit.text,
-                unit.values,
+                unit.bound.values,
                 self._began.pop(id(unit), now),
                 now,
                 unit.answer.sqlstate,

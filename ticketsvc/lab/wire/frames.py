@@ -99,9 +99,9 @@ def cut_string(content: bytes) -> tuple[str, bytes]:
 class Bound(NamedTuple):
     """What a Bind says: the statement's name, the values, and the formats of the answer."""
 
-    name: str
-    values: tuple[str | None, ...]
-    formats: tuple[int, ...]
+    name: str = ""
+    values: tuple[str | None, ...] = ()
+    formats: tuple[int, ...] = ()
 
 
 def read_bind(content: bytes) -> Bound:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ticketsvc.lab.wire.frames import Message
+from ticketsvc.lab.wire.frames import Bound, Message
 from ticketsvc.lab.wire.statements import kind_of, without_comments
 
 if TYPE_CHECKING:
@@ -38,20 +38,16 @@ class Answer:
 class Unit:
     """What a client sent up to a Sync, or as one simple query: the server answers it as one.
 
-    *texts*: its statements, *values* those bound to the last one. *state*: of the transaction
-    before it, I (none), T (in a block) or E (in a failed block).
+    *texts*: its statements. *state*: of the transaction before it, I (none), T (in a block) or E
+    (in a failed block). *bound*: what the Bind of the last statement says.
     """
 
     session: "Session"
     messages: tuple[Message, ...]
     texts: tuple[str, ...]
-    values: tuple[str | None, ...]
     state: bytes
     executes: int
-    prepared: str = ""
-    """The name of its prepared statement."""
-    formats: tuple[int, ...] = ()
-    """What it asked for the answer to be in, as a Bind says it."""
+    bound: Bound = field(default_factory=Bound)
     answer: Answer = field(default_factory=Answer)
 
     @property

@@ -153,7 +153,7 @@ class Session:
 
     def _unit_of(self, messages: list[Message], executes: int) -> Unit:
         texts: list[str] = []
-        bound = frames.Bound("", (), ())
+        bound = frames.Bound()
         for message in messages:
             self._learn([message])
             if message.kind == b"Q":
@@ -164,16 +164,7 @@ class Session:
             elif message.kind == b"B":
                 bound = frames.read_bind(message.content)
                 texts.append(self._texts.get(bound.name, ""))
-        return Unit(
-            self,
-            tuple(messages),
-            tuple(texts),
-            bound.values,
-            self._state,
-            executes,
-            bound.name,
-            bound.formats,
-        )
+        return Unit(self, tuple(messages), tuple(texts), self._state, executes, bound)
 
     async def _take_turn(self, unit: Unit) -> None:
         if not unit.executes or unit.kinds <= {"passes", "begin"}:
@@ -201,7 +192,7 @@ class Session:
         """Commit the transaction that was begun for the client, as a step like any other."""
         async with self._ending:
             if self.wrapped:
-                unit = Unit(self, (), ("COMMIT",), (), self._state, 1)
+                unit = Unit(self, (), ("COMMIT",), self._state, 1)
                 await self._gate.release(unit)
                 unit.answer = await self.ask("COMMIT")
                 self.wrapped = False
@@ -267,8 +258,9 @@ class Session:
                 if message.kind in b"Tn":
                     self._learn_columns(message)
                 if self._unit is not None:
-                    columns = self._columns.get(self._unit.prepared, Columns())
-                    self._hear(self._unit.answer, message, columns, self._unit.formats)
+                    bound = self._unit.bound
+                    columns = self._columns.get(bound.name, Columns())
+                    self._hear(self._unit.answer, message, columns, bound.formats)
                 await self._pass_on(message)
             if message.kind == b"Z" or self._flushed():
                 self._told.put_nowait(True)
@@ -296,7 +288,7 @@ class Session:
     def _learn_columns(self, message: Message) -> None:
         name = self._describing.popleft() if self._describing else ""
         if not name and self._unit is not None:
-            name = self._unit.prepared
+            name = self._unit.bound.name
         self._columns[name] = (
             frames.read_columns(message.content) if message.kind == b"T" else Columns()
         )
