@@ -11,22 +11,17 @@ import itertools
 
 import pytest
 
-from tests.support.ledgers import violations_of
-from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS, SAFE
-from ticketsvc.database.pool import Pool
+from tests.support.ledgers import verdict_of, violations_of
+from tests.support.web_servers import serve_sales
+from ticketsvc.allocators import SAFE
 from ticketsvc.database.seeding import reset_event
-from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.experiments import overlap
 from ticketsvc.lab.experiments.bursts import Trial, run_trial
 from ticketsvc.lab.experiments.lab import Lab
 from ticketsvc.lab.experiments.overlap import NoOverlap, run_overlapping
-from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.history import summarise
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.service.app import create_app
-from ticketsvc.settings import Settings
 
 # An advisory lock holds back only who takes it, and SERIALIZABLE sees only its like. REPEATABLE
 # READ inserts first and takes the pool row last: beside the others that is a deadlock.
@@ -37,13 +32,9 @@ LOCKING = [name for name in SAFE if name not in ALONE]
 @contextlib.asynccontextmanager
 async def services(database, schema, *allocators, **settings):
     """Serve one application, with a pool of its own, for each of *allocators*; yield addresses."""
-    its = Settings(**settings)
     async with contextlib.AsyncExitStack() as stack:
-        apps = [
-            create_app(Pool(database, its), ALLOCATORS[name], schema, max_waiting=100)
-            for name in allocators
-        ]
-        yield [await stack.enter_async_context(serve_app(app)) for app in apps]
+        served = [serve_sales(database, name, schema=schema, **settings) for name in allocators]
+        yield [await stack.enter_async_context(each) for each in served]
 
 
 async def sell_together(database, urls, allocator, schema, total):
@@ -87,7 +78,7 @@ async def test_mechanisms_that_lock_the_pool_row_can_sell_side_by_side(database,
     async with services(database, "fixed", *LOCKING) as urls:
         history, _ = await run_overlapping(database, urls, workload, "fixed", writers=len(urls))
     assert summarise(history)["statuses"] == {"200": 50, "409": 10}
-    (verdict,) = check(read_ledger(connection, "fixed"), history)
+    verdict = verdict_of(connection, history=history)
     assert (verdict.issued, verdict.available, verdict.clean) == (400, 0, True)
 
 
@@ -114,7 +105,7 @@ async def test_purchases_in_turn_do_not_overlap(database, connection):
     async with services(database, "original", "naive") as urls:
         history = await run_workload(urls, workload)
         assert summarise(history)["statuses"] == {"200": 10, "409": 2}
-        assert check(read_ledger(connection, "original"), history)[0].clean
+        assert verdict_of(connection, "original", history).clean
         with pytest.raises(NoOverlap, match=r"[01] of 12 purchases in flight"):
             await run_overlapping(database, urls, workload, "original", writers=2, limit_s=0.2)
 

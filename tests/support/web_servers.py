@@ -1,10 +1,15 @@
-"""Serve an aiohttp application in this process."""
+"""Serve an aiohttp application in this process, ours or another."""
 
 import asyncio
 import threading
 from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
+
+from ticketsvc.allocators import SERVABLE
+from ticketsvc.database.pool import Pool
+from ticketsvc.service.app import create_app
+from ticketsvc.settings import Settings
 
 
 @asynccontextmanager
@@ -17,6 +22,17 @@ async def serve_app(app):
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def sales_app(database, name, schema="fixed", max_waiting=100, **settings):
+    """Return the application that sells by the allocator *name*, on a pool of its own."""
+    pool = Pool(database, Settings(**settings))
+    return create_app(pool, SERVABLE[name], schema, max_waiting=max_waiting)
+
+
+def serve_sales(database, name, **options):
+    """Serve `sales_app` until the block ends; return the address."""
+    return serve_app(sales_app(database, name, **options))
 
 
 @contextmanager

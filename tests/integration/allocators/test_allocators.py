@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.support.buying import buy, open_allocator, outcome
-from tests.support.ledgers import is_clean
+from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import blocked_by
 from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR, SAFE
 from ticketsvc.database.seeding import reset_event
@@ -18,7 +18,6 @@ from ticketsvc.errors import (
     SoldOut,
     Unavailable,
 )
-from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import MAX_QUANTITY, TicketRange
 from ticketsvc.sales.seller import sell
@@ -95,7 +94,7 @@ async def test_rows_and_ranges_continue_each_other(database, connection, name):
             await sell(one, buy())
             async with open_allocator(database, other_name, "fixed") as other:
                 await sell(other, buy())
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     assert (verdict.issued, verdict.clean) == (56, True)
 
 
@@ -107,7 +106,7 @@ async def test_stock_added_by_a_negative_quantity_sells_nothing_twice(database, 
             for quantity in (8, -8, 8, 8):
                 with contextlib.suppress(RefusedByDatabase, SoldOut):
                     await sell(seller, buy(quantity))
-        (verdict,) = check(read_ledger(connection, "fixed"))
+        verdict = verdict_of(connection)
         assert (verdict.duplicates, verdict.oversold) == (0, False), name
 
 
@@ -117,7 +116,7 @@ async def test_naive_sells_stock_twice_after_a_negative_quantity(database, conne
     async with open_allocator(database, "naive", "original") as seller:
         for quantity in (8, -8, 8, 8):
             await sell(seller, buy(quantity))
-    (verdict,) = check(read_ledger(connection, "original"))
+    verdict = verdict_of(connection, "original")
     assert (verdict.issued, verdict.duplicates, verdict.available) == (24, 8, 0)
 
 
@@ -160,7 +159,7 @@ async def test_a_purchase_that_was_rolled_back_is_not_called_unknown(
     """Under a stricter default level the database rolls one of two back: it did not happen."""
     async with waiting_behind_a_sale(database, connection, soon, name) as purchase:
         came_of_it = await purchase
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     if name in TRY_AGAIN:
         assert came_of_it == TicketRange(1, 8)
     else:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.buying import buy, open_allocator, together
-from tests.support.ledgers import is_clean
+from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from ticketsvc.allocators import group_commit
 from ticketsvc.database import pool as pools
@@ -22,7 +22,6 @@ from ticketsvc.errors import (
     RefusedByDatabase,
     SoldOut,
 )
-from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales.seller import sell
@@ -191,7 +190,7 @@ async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database
     assert outcomes[0] == TicketRange(1, 8)
     assert isinstance(outcomes[1], OutcomeUnknown)
     assert all(isinstance(each, DatabaseUnavailable) for each in outcomes[2:])
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     assert (verdict.issued, verdict.clean) == (8, True)
 
 
@@ -314,5 +313,5 @@ async def test_without_the_lock_two_instances_do_not(database, connection, soon)
             await soon(lambda: connection.execute(both).fetchone()[0])
             holder.execute("SELECT pg_advisory_unlock(1)")
         assert [await each for each in sales] == [TicketRange(1, 8)] * 2
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     assert verdict.duplicates == 8

@@ -30,9 +30,8 @@ from tests.support.buying import buy, open_allocator, open_seller, outcome, toge
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
-from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS, SAFE
-from ticketsvc.database.pool import Pool
+from tests.support.web_servers import serve_sales
+from ticketsvc.allocators import SAFE
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import KeyReused, OutcomeUnknown
@@ -42,8 +41,6 @@ from ticketsvc.lab.ledger.reader import ledger_statement, read_ledger
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.purchases import TicketRange
-from ticketsvc.service.app import create_app
-from ticketsvc.settings import Settings
 
 URL = os.environ.get("TICKETSVC_CITUS_URL", "")  # before `conftest.py` hides it from the tests
 if not URL:
@@ -124,8 +121,7 @@ def test_an_audit_reads_an_events_pool_and_tickets_in_one_statement(connection):
 @pytest.mark.parametrize("path", ["/readyz", "/events", "/events/E", "/events/E/tickets/1"])
 async def test_what_a_service_reads(database, connection, http, path):
     reset_event(connection, "fixed", "E", 80, 8)
-    app = create_app(Pool(database, Settings()), ALLOCATORS["range"], "fixed", max_waiting=9)
-    async with serve_app(app) as url, http.get(url + path) as answer:
+    async with serve_sales(database, "range") as url, http.get(url + path) as answer:
         assert answer.status == 200, await answer.text()
 
 

@@ -5,13 +5,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.support.buying import buy, open_allocator
+from tests.support.ledgers import is_clean
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.roles import SERVICES, as_service
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.checker.check import check
-from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales.seller import sell
 
@@ -104,7 +103,7 @@ async def test_every_allocator_sells_as_that_role(database, connection):
                     " WHERE application_name = 'ticketsvc' AND datname = current_database()"
                 ).fetchall()
             assert who == [(conninfo_to_dict(address)["user"],)], allocator
-            assert check(read_ledger(connection, schema))[0].clean
+            assert is_clean(connection, schema)
 
 
 def test_the_login_is_found_again_and_that_of_another_owner_left_alone(database, connection):

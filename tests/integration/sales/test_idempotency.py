@@ -10,7 +10,7 @@ from tests.support import buying
 from tests.support.buying import open_seller
 from tests.support.locks import blocked_by, hold_pool, hold_table
 from tests.support.waiting import soon
-from tests.support.web_servers import serve_app
+from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database.idempotency_keys import Keys
 from ticketsvc.database.pool import Pool
@@ -27,7 +27,6 @@ from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales import seller as seller_module
 from ticketsvc.sales.seller import Seller
-from ticketsvc.service.app import create_app
 from ticketsvc.settings import Settings
 
 buy = partial(buying.buy, key="k")
@@ -287,10 +286,7 @@ async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connectio
         " created_at) VALUES ('old', 'E', 'u', 8, 1, now() - interval '25 hours'),"
         " ('new', 'E', 'u', 8, 1, now())"
     )
-    app = create_app(
-        Pool(database, Settings(pool_size=1)), ALLOCATORS["range"], "fixed", max_waiting=10
-    )
-    async with serve_app(app):
+    async with serve_sales(database, "range", pool_size=1):
         await soon(lambda: keys(connection) == [("new",)])
 
 

@@ -19,17 +19,14 @@ from tests.support.buying import (
 )
 from tests.support.clusters import start_cluster
 from tests.support.waiting import soon
-from tests.support.web_servers import serve_app
+from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database import connection as guard
-from ticketsvc.database.pool import Pool
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import OutcomeUnknown
 from ticketsvc.purchases import TicketRange
 from ticketsvc.service import routes
-from ticketsvc.service.app import create_app
-from ticketsvc.settings import Settings
 
 WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
 
@@ -109,9 +106,8 @@ async def test_readiness_says_that_commits_wait(connection, database, waiting, h
     monkeypatch.setattr(routes, "COMMIT_LIMIT_S", 0)
     reset_event(connection, "fixed", "E", 80)
     as_service(database)  # to make its login would wait for the standby
-    pool = Pool(as_service(waiting), Settings(pool_size=2))
-    app = create_app(pool, ALLOCATORS["group_commit"], "fixed", max_waiting=10)
-    async with serve_app(app) as url, asyncio.TaskGroup() as group:
+    served = serve_sales(as_service(waiting), "group_commit", pool_size=2)
+    async with served as url, asyncio.TaskGroup() as group:
         assert await is_ready(http, url)
         group.create_task(post_purchase(http, url))
         await soon(lambda: connection.execute(f"SELECT {WAITING}").fetchall())

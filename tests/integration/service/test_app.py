@@ -12,17 +12,14 @@ from yarl import URL
 from tests.support.buying import read_metrics
 from tests.support.malformed import MALFORMED
 from tests.support.raw_http import BODY
-from tests.support.web_servers import serve_app
+from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
-from ticketsvc.service.app import create_app
 from ticketsvc.service.openapi import document
 from ticketsvc.service.request_limits import MAX_BODY_BYTES
-from ticketsvc.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 
@@ -88,8 +85,7 @@ def shop(request, server):
 @contextlib.asynccontextmanager
 async def open_shop(database):
     """Serve in this process, by `range`."""
-    pool = Pool(database, Settings(pool_size=2))
-    async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
+    async with serve_sales(database, "range", pool_size=2) as url:
         yield Shop(url, "range", None)
 
 

@@ -15,15 +15,11 @@ from tests.support.locks import hold_pool
 from tests.support.programs import require_program
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from tests.support.waiting import TIMEOUT_S, eventually, soon
-from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
+from tests.support.web_servers import serve_sales
 from ticketsvc.database.embedded import free_port
-from ticketsvc.database.pool import Pool
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
-from ticketsvc.service.app import create_app
-from ticketsvc.settings import Settings
 
 CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "nginx.conf"
 MOST_REQUESTS = 5
@@ -126,9 +122,8 @@ async def test_several_services_sell_one_event_by_rows_ranges_and_batches(
     urls = {}
     async with AsyncExitStack() as stack:
         for name in ("ticket_rows", "range", "group_commit"):
-            pool = Pool(database, Settings(pool_size=4))
-            app = create_app(pool, ALLOCATORS[name], "fixed", max_waiting=100)
-            urls[name] = await stack.enter_async_context(serve_app(app))
+            served = serve_sales(database, name, pool_size=4)
+            urls[name] = await stack.enter_async_context(served)
         with in_front_of(urls.values(), tmp_path, {}) as url:
             answers = await asyncio.gather(*(post_purchase(http, url) for _ in range(45)))
         for name, url in urls.items():

@@ -11,7 +11,7 @@ from tests.support.buying import buy, post_purchase
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean
 from tests.support.waiting import TIMEOUT_S
-from tests.support.web_servers import serve_app
+from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database import pool as pool_module
 from ticketsvc.database.pool import Pool
@@ -24,7 +24,6 @@ from ticketsvc.lab.workload.plan import Workload
 from ticketsvc.lab.workload.services import running_each
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales.seller import Seller
-from ticketsvc.service.app import create_app
 from ticketsvc.settings import Settings
 
 # Each of 8 connections buys often enough to prepare its statement, on one of two sessions.
@@ -116,8 +115,7 @@ def test_serve_refuses_a_pooler_it_was_not_told_of(pooled, cli):
 
 
 async def test_a_pooler_that_appears_later_is_named_by_readyz(pooled, http, stock):
-    pool = Pool(pooled, Settings(pool_size=2))
-    async with serve_app(create_app(pool, ALLOCATORS["range"], "fixed", max_waiting=9)) as url:
+    async with serve_sales(pooled, "range", pool_size=2) as url:
         async with http.get(url + "/readyz") as answer:
             assert answer.status == 503
             assert "TICKETSVC_POOLER=transaction" in await answer.text()

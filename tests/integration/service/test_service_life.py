@@ -18,22 +18,20 @@ import pytest
 
 from tests.support.buying import BODY, get_status, post_purchase
 from tests.support.commands import error_line, start_command
+from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.raw_http import BUY, connect, read_answer, refuses_connections
 from tests.support.waiting import TIMEOUT_S
-from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS, SERVABLE
+from tests.support.web_servers import sales_app, serve_app, serve_sales
+from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.kept import start_kept
-from ticketsvc.database.pool import Pool
 from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import UsageError
-from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import running_each, start_service
-from ticketsvc.service.app import create_app
 from ticketsvc.service.state import STATE
-from ticketsvc.settings import DatabaseSettings, Settings
+from ticketsvc.settings import DatabaseSettings
 
 
 async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
@@ -53,19 +51,13 @@ async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
         code, answer, _ = await purchase
     assert (code, answer["tickets"]) == (200, list(range(1, 9)))
     assert await asyncio.to_thread(service.process.wait) == 0
-    (verdict,) = check(read_ledger(connection, "original"))
+    verdict = verdict_of(connection, "original")
     assert (verdict.clean, verdict.issued) == (True, 8)
-
-
-def an_app(database, allocator, max_waiting=10):
-    """Return a server's application, with one connection to the database."""
-    pool = Pool(database, Settings(pool_size=1))
-    return create_app(pool, SERVABLE[allocator], "fixed", max_waiting=max_waiting)
 
 
 async def test_new_purchases_are_refused_while_draining(database, connection, http):
     reset_event(connection, "fixed", "E", 80)
-    app = an_app(database, "range")
+    app = sales_app(database, "range", pool_size=1)
     async with serve_app(app) as url:
         assert (await post_purchase(http, url))[0] == 200
         app[STATE].draining = True
@@ -183,7 +175,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
         await soon(sells)
         assert await get_status(http, service.url + "/readyz") == 200
         with psycopg.connect(again.url) as connection:
-            (verdict,) = check(read_ledger(connection, "fixed"))
+            verdict = verdict_of(connection)
         assert verdict.clean
         assert verdict.issued >= 8 * (1 + queued[200] + 1)
         await asyncio.to_thread(service.stop)
@@ -193,7 +185,7 @@ async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_fligh
     database, connection, http, soon
 ):
     reset_event(connection, "fixed", "E", 80)
-    served = serve_app(an_app(database, "range", max_waiting=1))
+    served = serve_sales(database, "range", max_waiting=1, pool_size=1)
     async with served as url, asyncio.TaskGroup() as group:
         with hold_pool(database, "fixed") as holder:
             first = group.create_task(post_purchase(http, url))
@@ -204,7 +196,7 @@ async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_fligh
                 assert int(headers["Retry-After"]) >= 1
         assert (await first)[0] == 200
         assert (await post_purchase(http, url))[0] == 200
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     assert (verdict.issued, verdict.clean) == (16, True)
 
 
@@ -258,7 +250,7 @@ async def test_noop_answers_as_a_sale_and_sells_nothing(database, connection, ht
     assert "noop" not in ALLOCATORS
     reset_event(connection, "fixed", "E", 8)
     before = read_ledger(connection, "fixed")
-    async with serve_app(an_app(database, "noop")) as url:
+    async with serve_sales(database, "noop", pool_size=1) as url:
         for _ in range(2):
             code, answer, _ = await post_purchase(http, url)
             assert (code, answer) == (200, {"success": True, "tickets": list(range(1, 9))})

@@ -18,8 +18,6 @@ from tests.support.locks import blocked_by, hold_pool
 from tests.support.processes import gone
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.seeding import reset_event
-from ticketsvc.lab.checker.check import check
-from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
 
@@ -107,7 +105,7 @@ async def test_they_sell_as_one_and_count_as_one_and_end_as_one(
         _, words = await asyncio.to_thread(crew.parent.communicate, timeout=60)
         assert (crew.parent.returncode, words) == (0, "")
         assert crew.all_gone()
-    (verdict,) = check(read_ledger(connection, "fixed"))
+    verdict = verdict_of(connection)
     assert (verdict.issued, verdict.clean) == (1208, True)
     assert not list(tmp_path.iterdir())
 

@@ -8,15 +8,11 @@ import time
 import pytest
 from aiohttp import web
 
-from tests.support.web_servers import serve_app
-from ticketsvc.allocators import ALLOCATORS
-from ticketsvc.database.pool import Pool
+from tests.support.web_servers import serve_app, serve_sales
 from ticketsvc.lab.workload.barrier import Barrier, HeldBody
 from ticketsvc.lab.workload.burst import run_workload, takes_keys
 from ticketsvc.lab.workload.history import summarise
 from ticketsvc.lab.workload.plan import Workload
-from ticketsvc.service.app import create_app
-from ticketsvc.settings import Settings
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -199,8 +195,7 @@ async def test_no_purchase_is_begun_once_there_are_enough():
 
 async def test_a_service_says_whether_it_takes_keys(database):
     for name, keys in (("range", True), ("naive", False)):
-        pool = Pool(database, Settings(pool_size=1))
-        async with serve_app(create_app(pool, ALLOCATORS[name], "fixed", max_waiting=9)) as url:
+        async with serve_sales(database, name, pool_size=1) as url:
             assert await takes_keys(url) is keys
     assert await takes_keys(NOBODY) is None
     async with service(sell) as url:
