@@ -1,10 +1,8 @@
-import json
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.malformed import MALFORMED
+from tests.support.malformed import MALFORMED, body_of
 from ticketsvc.errors import InvalidPurchase
 from ticketsvc.purchases import (
     MAX_ID_LENGTH,
@@ -16,10 +14,6 @@ from ticketsvc.purchases import (
     is_identifier,
     read_key,
 )
-
-
-def body(**changes):
-    return json.dumps({"userId": "u", "eventId": "E", "quantity": 8, **changes}).encode()
 
 
 def accepted(data):
@@ -41,12 +35,12 @@ def test_malformed_body_is_refused_by_name(data, named):
 
 @pytest.mark.parametrize("name", ["E", "é" * MAX_ID_LENGTH, "🎫" * MAX_ID_LENGTH, "'; --", " "])
 def test_id_within_bounds(name):
-    purchase = Purchase.from_json(body(userId=name, eventId=name))
+    purchase = Purchase.from_json(body_of(userId=name, eventId=name))
     assert (purchase.user_id, purchase.event_id) == (name, name)
 
 
 def test_further_fields_are_ignored():
-    assert accepted(body(note="x"))
+    assert accepted(body_of(note="x"))
 
 
 @given(st.integers(-(10**13), 10**13) | st.integers(-20_000, 20_000))
@@ -57,7 +51,7 @@ def test_further_fields_are_ignored():
 @example(0)
 def test_only_positive_multiples_of_a_block_pass(quantity):
     allowed = 0 < quantity <= MAX_QUANTITY and quantity % TICKETS_PER_BLOCK == 0
-    assert (accepted(body(quantity=quantity)) is not None) == allowed
+    assert (accepted(body_of(quantity=quantity)) is not None) == allowed
 
 
 _json = st.recursive(
@@ -69,7 +63,7 @@ _json = st.recursive(
 
 @given(_json)
 def test_nothing_but_an_integer_is_a_quantity(value):
-    assert accepted(body(quantity=value)) is None
+    assert accepted(body_of(quantity=value)) is None
 
 
 @given(st.binary(max_size=60))
@@ -79,11 +73,11 @@ def test_any_bytes_are_a_purchase_or_an_invalid_one(data):
 
 @given(st.text(max_size=MAX_ID_LENGTH + 5))
 def test_ids_follow_one_rule_everywhere(name):
-    assert (accepted(body(userId=name, eventId="E")) is not None) == is_identifier(name)
+    assert (accepted(body_of(userId=name, eventId="E")) is not None) == is_identifier(name)
 
 
 def test_purchase_does_not_change():
-    purchase = Purchase.from_json(body())
+    purchase = Purchase.from_json(body_of())
     with pytest.raises(AttributeError):
         purchase.quantity = -8
 
@@ -99,7 +93,7 @@ KEYS = [
 @pytest.mark.parametrize(("sent", "key"), KEYS)
 def test_a_key_is_the_same_with_quotation_marks_and_without(sent, key):
     assert read_key(sent) == key
-    assert Purchase.from_json(body(), read_key(sent)).key == key
+    assert Purchase.from_json(body_of(), read_key(sent)).key == key
 
 
 @pytest.mark.parametrize(
@@ -111,7 +105,7 @@ def test_what_is_no_key_is_refused(sent):
 
 
 def test_a_key_cannot_come_in_the_body():
-    assert Purchase.from_json(body(key="k")).key is None
+    assert Purchase.from_json(body_of(key="k")).key is None
 
 
 def test_range_counts_both_ends():
