@@ -16,10 +16,6 @@ def test_a_statement_that_a_file_lacks_is_named_with_the_file():
         load("naive", "fixed")["sell"]
 
 
-def test_there_are_files():
-    assert {"naive", "range", "reading", "seeding", "ticket_rows"} <= set(FILES)
-
-
 @pytest.mark.parametrize("file", FILES)
 def test_blocks_are_loaded_whole(file):
     text = (SQL_FOLDER / "statements" / f"{file}.sql").read_text()
@@ -56,11 +52,6 @@ def test_a_table_without_its_schema_is_found():
 def test_schema_is_quoted():
     query = load("reading", 'a"; drop').get("one_pool").query
     assert b'"a""; drop".ticket_pools' in query
-
-
-def test_unknown_file():
-    with pytest.raises(FileNotFoundError):
-        load("none", "fixed")
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
