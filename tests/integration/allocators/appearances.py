@@ -6,11 +6,14 @@ What would start services is asked whom it would start. The rest runs, as small 
 import asyncio
 import itertools
 import json
+import re
 from types import SimpleNamespace
 
 import pandas as pd
+from click.testing import CliRunner
 
 from ticketsvc.allocators import SAFE
+from ticketsvc.cli import ticketsvc
 from ticketsvc.lab import charts
 from ticketsvc.lab.bench import throughput
 from ticketsvc.lab.bench.write_volume import measure_write_volume
@@ -66,11 +69,12 @@ async def main():
         **{"goodput_per_s": 2.0, "goodput_min": 1.0, "goodput_max": 3.0},
         **{"at_risk_purchases": 1.0, "repetitions": 1},
     )
+    helping = ["serve", "--help"]
     effects = pd.Series(dict.fromkeys(SAFE, 2.0))
     found = {
+        "serve --help": re.findall(r"\w+", CliRunner().invoke(ticketsvc, helping).output),
         "07, the matrix": MECHANISMS,
         "07, the mechanisms": mechanisms()["allocator"],
-        "04 and 05, bursts": SAFE,
         "04, which fix": fixes["allocator"],
         "04, the costs": [
             name

@@ -9,10 +9,7 @@ import sys
 from pathlib import Path
 from subprocess import run
 
-import nbformat
-import pytest
-
-from tests.support.commands import json_of, run_command
+from tests.support.commands import json_of
 from ticketsvc.allocators import SAFE
 from ticketsvc.settings import ROOT
 
@@ -49,8 +46,7 @@ SELECT total, available FROM {schema}.ticket_pools WHERE event_id = %(event)s FO
 """
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+def test_it_appears_wherever_allocators_are_compared(tmp_path: Path, database: str) -> None:
     for folder in ("ticketsvc", "sql"):
         # Another test's process may be writing bytecode, under a name that is gone a moment later.
         unfinished = shutil.ignore_patterns("*.pyc.*")
@@ -58,13 +54,9 @@ def copy(tmp_path: Path) -> Path:
     (tmp_path / f"ticketsvc/allocators/{NAME}.py").write_text(FILE)
     (tmp_path / f"sql/statements/{NAME}.sql").write_text(SQL)
     shutil.copy(Path(__file__).with_name("appearances.py"), tmp_path)
-    return tmp_path
-
-
-def test_it_appears_wherever_allocators_are_compared(copy: Path, database: str) -> None:
     command = [sys.executable, "appearances.py"]
     environment = {**os.environ, "DATABASE_URL": database}
-    done = run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    done = run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     found = json_of(done)
     missing = {
         place: sorted({*SAFE, NAME} - {word.split("\n")[0] for word in names})
@@ -72,14 +64,3 @@ def test_it_appears_wherever_allocators_are_compared(copy: Path, database: str) 
     }
     assert {place: names for place, names in missing.items() if names} == {}
     assert (found["stores"][NAME], found["clean"]) == ("rows", True)
-
-
-def test_serve_lists_it(copy: Path) -> None:
-    assert NAME in run_command("serve", "--help", cwd=copy).stdout
-
-
-@pytest.mark.parametrize("number", ["04", "05"])
-def test_a_notebook_of_bursts_takes_every_safe_one(number: str) -> None:
-    [path] = (ROOT / "notebooks").glob(f"{number}-*.ipynb")
-    cells = nbformat.read(path, nbformat.NO_CONVERT)["cells"]
-    assert [cell for cell in cells if "*bursts.SAFE" in cell["source"]]
