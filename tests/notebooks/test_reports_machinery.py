@@ -1,12 +1,14 @@
 """How the report runs notebooks, and what it keeps to itself."""
+# ruff: noqa: PLR0917 - fixtures arrive by name
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from IPython.core.interactiveshell import InteractiveShell
 from psycopg.conninfo import make_conninfo
 
@@ -275,17 +277,22 @@ def test_bad_arguments_get_one_line_and_exit_2(
     assert ended.stderr.count("\n") == 1
 
 
-def test_the_command_exits_1_when_a_notebook_fails_and_leaves_what_can_be_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
-) -> None:
-    samples.write_all(tmp_path)
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Callable[..., Result]:
+    """Run `report` on the notebooks of the test's folder."""
     monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
+    return lambda *given: CliRunner().invoke(ticketsvc.cli.ticketsvc, ["report", *given])
+
+
+def test_the_command_exits_1_when_a_notebook_fails_and_leaves_what_can_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: Callable[..., Result]
+) -> None:
+    samples.write_all(tmp_path)
     monkeypatch.setattr(execution, "PRELOAD", "pass")  # for speed
     out = tmp_path / "out"
-    arguments = ["report", "--only", "02", "--output", str(out), "--json"]
-    ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments)
+    ended = report("--only", "02", "--output", str(out), "--json")
     assert ended.exit_code == 1, ended.output
     said = json.loads(ended.stdout)
     assert said["failed"] == 1
@@ -296,26 +303,21 @@ def test_the_command_exits_1_when_a_notebook_fails_and_leaves_what_can_be_compar
     ]
     [run] = (tmp_path / "runs").glob("*.json")
     (run.parent / "20260101-000000.json").write_text(run.read_text().replace("failed", "holds"))
-    arguments = ["report", "--compare", "20260101-000000", "--output", str(out), "--json"]
-    ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments)
+    ended = report("--compare", "20260101-000000", "--output", str(out), "--json")
     told = json.loads(ended.stdout)
     assert (ended.exit_code, told["differs"], told["rows"][0]["what"]) == (0, 1, "verdict")
     assert Path(told["page"]).exists()
 
 
 def test_a_scenario_goes_to_notebook_10_with_its_own_number_of_clients(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: Callable[..., Result]
 ) -> None:
     declared = "scenario = ''  # the file\nclients = 10  # in a burst"
     samples.write(tmp_path, "10-service", "Is it?", parameters=declared)
     told: list[Any] = []
-    monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setattr(reports, "run_notebooks", lambda *given, **_: told.extend(given) or [])
-    monkeypatch.setenv("DATABASE_URL", database)
     file = ROOT / "examples" / "python" / "naive.toml"
-    arguments = ["report", "--scenario", str(file), "--output", str(tmp_path / "out")]
-    assert CliRunner().invoke(ticketsvc.cli.ticketsvc, arguments).exit_code == 0
+    assert report("--scenario", str(file), "--output", str(tmp_path / "out")).exit_code == 0
     [notebook], chosen, *_ = told
     assert (notebook.stem, chosen["clients"]) == ("10-service", 0)
     assert chosen["scenario"].endswith("examples/python/naive.toml")
@@ -323,13 +325,16 @@ def test_a_scenario_goes_to_notebook_10_with_its_own_number_of_clients(
 
 @pytest.mark.parametrize(("role", "second"), [("postgres", True), ("pg_read_all_data", False)])
 def test_a_role_that_may_create_no_database_runs_one_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, role: str, second: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database: str,
+    report: Callable[..., Result],
+    role: str,
+    second: bool,
 ) -> None:
     samples.write_all(tmp_path)
     given: dict[str, Any] = {}
-    monkeypatch.setattr(found, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(ticketsvc.cli.report, "ROOT", tmp_path)
     monkeypatch.setattr(reports, "run_notebooks", lambda *_, **more: given.update(more) or [])
     monkeypatch.setenv("DATABASE_URL", make_conninfo(database, options=f"-c role={role}"))
-    ended = CliRunner().invoke(ticketsvc.cli.ticketsvc, ["report", "--output", str(tmp_path)])
+    ended = report("--output", str(tmp_path))
     assert (ended.exit_code, given["second_database"] is not None) == (0, second), ended.output
