@@ -90,8 +90,13 @@ def in_one_line(run: ScenarioRun) -> str:
 
 def as_text(run: ScenarioRun) -> str:
     """Return the whole transcript as text, for a failing test or a terminal."""
-    ends = [textwrap.fill(line, _WIDTH, subsequent_indent="    ") for line in endings(run)]
+    ends = [textwrap.fill(_plain(line), _WIDTH, subsequent_indent="    ") for line in endings(run)]
     return "\n".join([*_table(rows(run)), "", *ends])
+
+
+def _plain(text: str) -> str:
+    """Return *text* with blanks for what could begin a line or a colour: a client's data may."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -101,7 +106,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     for column in used:
         table.add_column(COLUMNS[column], max_width=_MOST.get(COLUMNS[column]), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(row[column]) for column in used))
+        table.add_row(*(Text(_plain(row[column])) for column in used))
     drawn = io.StringIO()
     Console(file=drawn, width=_WIDTH, color_system=None, force_jupyter=False).print(table)
     return [line.rstrip() for line in drawn.getvalue().splitlines()]
