@@ -134,15 +134,3 @@ def cli_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     """Run the command line in this process: quick, for what is refused before any work."""
     monkeypatch.chdir(tmp_path)
     return partial(run_command_here, monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[[Callable[[], Any]], Any]:
-    """Ask until the answer is true; fail when it is not in the end."""
-    return waiting.eventually
-
-
-@pytest.fixture(scope="session")
-def soon() -> Callable[[Callable[[], Any]], Any]:
-    """As `eventually`, in a running loop; the question may be one to await."""
-    return waiting.soon

@@ -3,7 +3,6 @@
 A pool that hands out real connections holds each purchase up where the test says. Nothing
 sleeps: a step is granted, and the test goes on when it is done or seen to be blocked.
 """
-# ruff: noqa: PLR0917 - fixtures arrive by name
 
 import asyncio
 import contextlib
@@ -13,6 +12,7 @@ import pytest
 from tests.support.buying import buy, open_allocator, outcome, together
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_table, is_blocked
+from tests.support.waiting import soon
 from ticketsvc.allocators import ALLOCATORS, SAFE, retry
 from ticketsvc.allocators.retry import MAX_TRIES
 from ticketsvc.database.pool import Pool
@@ -65,7 +65,7 @@ async def two_purchases(url, allocator):
 
 @pytest.mark.parametrize("allocator", HELD_OPEN)
 async def test_the_second_waits_and_gets_the_numbers_that_the_first_gives_back(
-    database, connection, soon, allocator
+    database, connection, allocator
 ):
     """Ends by COMMIT are in every schedule that the explorer runs."""
     reset_event(connection, "fixed", "E", 8)
@@ -91,7 +91,7 @@ async def test_the_second_waits_and_gets_the_numbers_that_the_first_gives_back(
     ("tries", "second"), [(1, RefusedByDatabase), (MAX_TRIES, TicketRange(1881, 2296))]
 )
 async def test_serializable_retries_a_conflict_that_is_reported_as_a_number_issued_already(
-    database, connection, soon, monkeypatch, tries, second
+    database, connection, monkeypatch, tries, second
 ):
     """The tickets 1465 to 1830 fill a page of the index, of which the first purchase reads none."""
     monkeypatch.setattr(retry, "MAX_TRIES", tries)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.buying import buy, open_allocator, outcome
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import blocked_by
+from tests.support.waiting import soon
 from ticketsvc.allocators import ALLOCATORS, DEFAULT_ALLOCATOR, SAFE
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
@@ -136,7 +137,7 @@ async def test_a_constraint_is_named(database, connection):
 
 
 @contextlib.asynccontextmanager
-async def waiting_behind_a_sale(database, connection, soon, name):
+async def waiting_behind_a_sale(database, connection, name):
     """Return the purchase of a seller by *name* whose pool row is changed while it waits for it."""
     connection.execute(
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "
@@ -153,11 +154,9 @@ async def waiting_behind_a_sale(database, connection, soon, name):
 
 
 @pytest.mark.parametrize("name", SAFE)
-async def test_a_purchase_that_was_rolled_back_is_not_called_unknown(
-    database, connection, soon, name
-):
+async def test_a_purchase_that_was_rolled_back_is_not_called_unknown(database, connection, name):
     """Under a stricter default level the database rolls one of two back: it did not happen."""
-    async with waiting_behind_a_sale(database, connection, soon, name) as purchase:
+    async with waiting_behind_a_sale(database, connection, name) as purchase:
         came_of_it = await purchase
     verdict = verdict_of(connection)
     if name in TRY_AGAIN:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.buying import buy, open_allocator, together
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import blocked_by, hold_pool
+from tests.support.waiting import soon
 from ticketsvc.allocators import group_commit
 from ticketsvc.database import pool as pools
 from ticketsvc.database.arrays import array_literal
@@ -66,7 +67,7 @@ async def test_a_batch_is_bounded(database, connection, monkeypatch):
 
 @pytest.mark.parametrize(("later", "batches"), [(2, 1), (20, 2)])
 async def test_what_comes_while_a_batch_is_in_flight_joins_the_next_up_to_half_of_the_buyers(
-    database, connection, soon, later, batches
+    database, connection, later, batches
 ):
     reset_event(connection, "fixed", "E", 800)
     async with open_allocator(database, "group_commit") as seller:
@@ -102,7 +103,7 @@ async def test_events_beyond_the_pools_size_are_all_served(database, connection)
     assert is_clean(connection)
 
 
-async def test_a_blocked_event_does_not_hold_up_another(database, connection, soon):
+async def test_a_blocked_event_does_not_hold_up_another(database, connection):
     reset_event(connection, "fixed", "E", 80)
     reset_event(connection, "fixed", "F", 80)
     async with open_allocator(database, "group_commit") as seller:
@@ -197,9 +198,7 @@ async def test_a_connection_that_breaks_while_the_culprit_is_looked_for(database
 # Failures of a whole batch
 
 
-async def test_a_connection_cut_in_flight_is_an_unknown_outcome_for_each(
-    database, connection, soon
-):
+async def test_a_connection_cut_in_flight_is_an_unknown_outcome_for_each(database, connection):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -245,7 +244,7 @@ async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, ca
 
 
 @pytest.mark.parametrize("who", [0, 1])
-async def test_a_caller_that_leaves_in_flight_spoils_nothing(database, connection, soon, who):
+async def test_a_caller_that_leaves_in_flight_spoils_nothing(database, connection, who):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -260,7 +259,7 @@ async def test_a_caller_that_leaves_in_flight_spoils_nothing(database, connectio
     assert is_clean(connection)
 
 
-async def test_a_caller_that_leaves_the_queue_buys_nothing(database, connection, soon):
+async def test_a_caller_that_leaves_the_queue_buys_nothing(database, connection):
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with hold_pool(database, event="E") as holder:
@@ -287,7 +286,7 @@ async def test_the_queue_of_an_event_is_forgotten_with_its_last_purchase(databas
         assert not seller.queues
 
 
-async def test_without_the_lock_two_instances_do_not(database, connection, soon):
+async def test_without_the_lock_two_instances_do_not(database, connection):
     """The negative control: the same batches, but the pool row is read before it is locked."""
     body = connection.execute("SELECT pg_get_functiondef('fixed.reserve'::regproc)").fetchone()[0]
     assert "FOR NO KEY UPDATE" in body

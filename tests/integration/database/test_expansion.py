@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.commands import error_line, json_of, start_command
 from tests.support.ledgers import is_clean, verdict_of, violations_of
-from tests.support.waiting import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.expansion import Expansion, expand
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import load
@@ -104,7 +104,7 @@ def test_the_command_says_what_it_did(sold, database, cli_here):
 
 
 @pytest.fixture
-def halfway(sold, database, eventually):
+def halfway(sold, database):
     """`expand` in the middle: one range has become rows, and the next waits for its time."""
     running = start_command("expand", "--rate", "1", DATABASE_URL=database)
     done = "SELECT FROM fixed.issued_tickets"

@@ -6,6 +6,7 @@ import socket
 import psycopg
 import pytest
 
+from tests.support.waiting import soon
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.errors import DatabaseUnavailable
 from ticketsvc.settings import Settings
@@ -39,7 +40,7 @@ async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachabl
             await pool.getconn()
 
 
-async def test_nobody_is_refused_while_one_connection_works(limited_database, soon):
+async def test_nobody_is_refused_while_one_connection_works(limited_database):
     async with (
         asyncio.timeout(60),
         Pool(limited_database, Settings(pool_size=2, **LONG_TIMEOUT)) as pool,

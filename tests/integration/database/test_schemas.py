@@ -11,6 +11,7 @@ import pytest
 from psycopg import IsolationLevel
 
 from tests.support.locks import blocked_by
+from tests.support.waiting import eventually
 from ticketsvc.database.schemas import SCHEMAS, ensure_schemas
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.database.statements import SQL_FOLDER
@@ -408,7 +409,7 @@ def two(database, holding):
 
 
 @contextlib.contextmanager
-def waiting(watch, blocked, blocking, query, eventually):
+def waiting(watch, blocked, blocking, query):
     """Run *query* on *blocked*; go on once it is seen to wait for *blocking*."""
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(blocked.execute, query)
@@ -430,11 +431,11 @@ def waiting(watch, blocked, blocking, query, eventually):
     ],
 )
 def test_of_two_overlapping_inserts_the_second_waits_and_is_refused(
-    holding, two, eventually, first, second, overlapping
+    holding, two, first, second, overlapping
 ):
     one, other = two
     one.execute(SAME[first])
-    with waiting(holding, other, one, overlapping[second], eventually) as answer:
+    with waiting(holding, other, one, overlapping[second]) as answer:
         one.commit()
         with pytest.raises(psycopg.IntegrityError) as refusal:
             answer.result()
@@ -447,11 +448,11 @@ def test_of_two_overlapping_inserts_the_second_waits_and_is_refused(
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(SAME)])
 @pytest.mark.parametrize(("queries", "end"), [(SAME, "rollback"), (NEXT, "commit")])
 def test_one_that_overlaps_nothing_committed_waits_and_gets_in(
-    holding, two, eventually, first, second, queries, end
+    holding, two, first, second, queries, end
 ):
     one, other = two
     one.execute(SAME[first])
-    with waiting(holding, other, one, queries[second], eventually) as answer:
+    with waiting(holding, other, one, queries[second]) as answer:
         getattr(one, end)()
         answer.result()
     other.commit()
@@ -500,21 +501,21 @@ def test_with_a_lock_alone_a_stale_snapshot_can(holding, two):
     assert "duplicate" in found(holding)
 
 
-def test_total_cannot_be_lowered_under_an_open_insert(holding, two, eventually):
+def test_total_cannot_be_lowered_under_an_open_insert(holding, two):
     one, other = two
     one.execute(SAME["ranges"])
     lowered = pool("total = 0, available = 0, next_ticket_number = 1", "EMPTY")
-    with waiting(holding, other, one, lowered, eventually) as answer:
+    with waiting(holding, other, one, lowered) as answer:
         one.commit()
         with pytest.raises(psycopg.IntegrityError) as refusal:
             answer.result()
     assert refusal.value.diag.constraint_name == "pool_fits_tickets"
 
 
-def test_an_insert_does_not_outlive_a_pool_removed_meanwhile(holding, two, eventually):
+def test_an_insert_does_not_outlive_a_pool_removed_meanwhile(holding, two):
     one, other = two
     one.execute("DELETE FROM fixed.ticket_pools WHERE event_id = 'EMPTY'")
-    with waiting(holding, other, one, SAME["rows"], eventually) as answer:
+    with waiting(holding, other, one, SAME["rows"]) as answer:
         one.commit()
         with pytest.raises(psycopg.IntegrityError) as refusal:
             answer.result()

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
+from tests.support.waiting import soon
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
@@ -232,7 +233,7 @@ async def test_a_client_that_reads_no_answers_is_disconnected(strict, http):
     assert float(count) < 150  # of thousands; the system alone would keep megabytes of them
 
 
-async def test_one_connection_too_many_is_refused(monkeypatch, database, connection, serve, soon):
+async def test_one_connection_too_many_is_refused(monkeypatch, database, connection, serve):
     most = 3
     monkeypatch.setenv("TICKETSVC_MAX_CONNECTIONS", str(most))
     reset_event(connection, "fixed", "E", 80)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.clusters import system_binaries
 from tests.support.ledgers import verdict_of
 from tests.support.programs import missing, require_program
-from tests.support.waiting import TIMEOUT_S, eventually
+from tests.support.waiting import TIMEOUT_S, eventually, soon
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
 from ticketsvc.database.schemas import ensure_schemas
@@ -115,7 +115,7 @@ def nodes(open_folder):
         yield Nodes(open_folder, stack)
 
 
-async def test_the_standby_sells_on_when_the_leader_is_killed(nodes, serve, soon):
+async def test_the_standby_sells_on_when_the_leader_is_killed(nodes, serve):
     killed = eventually(nodes.leader)
     with psycopg.connect(nodes.url, autocommit=True) as connection:
         ensure_schemas(connection)

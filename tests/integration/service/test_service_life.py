@@ -1,5 +1,4 @@
 """A server process under stress of its own: stopping, a lost database, a full queue, a trace."""
-# ruff: noqa: PLR0917 - fixtures arrive by name
 
 import asyncio
 import contextlib
@@ -21,7 +20,7 @@ from tests.support.commands import error_line, start_command
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.raw_http import BUY, connect, read_answer, refuses_connections
-from tests.support.waiting import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S, eventually, soon
 from tests.support.web_servers import sales_app, serve_app, serve_sales
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.kept import start_kept
@@ -35,7 +34,7 @@ from ticketsvc.settings import DatabaseSettings
 
 
 async def test_a_purchase_in_flight_is_finished_when_the_lifeline_closes(
-    database, connection, serve, http, soon
+    database, connection, serve, http
 ):
     """SIGTERM: see below. SIGINT: see test_workers."""
     reset_event(connection, "original", "E", 80)
@@ -71,7 +70,7 @@ async def test_new_purchases_are_refused_while_draining(database, connection, ht
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 async def test_stopping_finishes_begun_requests_and_closes_idle_connections(
-    monkeypatch, database, connection, serve, http, soon
+    monkeypatch, database, connection, serve, http
 ):
     monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "300")
     reset_event(connection, "fixed", "E", 80)
@@ -108,7 +107,7 @@ async def test_a_request_that_is_never_whole_does_not_hold_up_stopping(
     writer.close()
 
 
-def test_a_service_ends_with_the_process_that_started_it(database, eventually):
+def test_a_service_ends_with_the_process_that_started_it(database):
     script = (
         "import os; from ticketsvc.lab.workload.services import start_service\n"
         "service = start_service(os.environ['WHERE'], 'range')\n"
@@ -124,7 +123,7 @@ def test_a_service_ends_with_the_process_that_started_it(database, eventually):
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
-async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http, soon):
+async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http):
     """While it is away every answer is a 503 with Retry-After; then the service sells again.
 
     Nobody waits until the time for a connection is up: it is longer than any client here waits.
@@ -182,7 +181,7 @@ async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, s
 
 
 async def test_beyond_the_bound_purchases_are_refused_at_once_and_those_in_flight_are_served(
-    database, connection, http, soon
+    database, connection, http
 ):
     reset_event(connection, "fixed", "E", 80)
     served = serve_sales(database, "range", max_waiting=1, pool_size=1)

@@ -1,5 +1,4 @@
 """Several server processes behind one address: started, counted and ended as one."""
-# ruff: noqa: PLR0917 - fixtures arrive by name
 
 import asyncio
 import json
@@ -16,6 +15,7 @@ from tests.support.commands import start_command
 from tests.support.ledgers import verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.processes import gone
+from tests.support.waiting import eventually, soon
 from ticketsvc.database.roles import as_service
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.workload.burst import run_workload
@@ -69,7 +69,7 @@ async def buy_often(http, url, purchases):
 
 
 async def test_they_sell_as_one_and_count_as_one_and_end_as_one(
-    database, connection, http, soon, cli, tmp_path
+    database, connection, http, cli, tmp_path
 ):
     reset_event(connection, "fixed", "E", 8 * 150)
     with Crew(database, temporary=tmp_path) as crew:
@@ -110,7 +110,7 @@ async def test_they_sell_as_one_and_count_as_one_and_end_as_one(
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_left_when_the_parent_is_killed(database, eventually, tmp_path):
+def test_nothing_is_left_when_the_parent_is_killed(database, tmp_path):
     with Crew(database, temporary=tmp_path) as crew:
         assert len(list(tmp_path.glob("ticketsvc-metrics-*"))) == 1
         crew.parent.kill()
@@ -130,7 +130,7 @@ def test_a_worker_that_does_not_stop_is_killed(monkeypatch, database):
         assert crew.all_gone()
 
 
-def test_a_signal_while_workers_start_ends_them(database, eventually):
+def test_a_signal_while_workers_start_ends_them(database):
     """None is waited for: one that is held before its first line would wait for ever."""
     parent = start_command(
         *("serve", "--workers", "2", "--port", "0"),
@@ -153,7 +153,7 @@ def test_a_signal_while_workers_start_ends_them(database, eventually):
 
 
 async def test_a_worker_that_is_killed_while_all_sell_ends_all_and_loses_no_sale(
-    database, connection, soon
+    database, connection
 ):
     reset_event(connection, "fixed", "E", 800)
     waiting = "SELECT FROM pg_locks WHERE NOT granted"  # the second one waits for the first

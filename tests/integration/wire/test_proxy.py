@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.gates import NotingGate
+from tests.support.waiting import soon
 from ticketsvc.lab.scenarios.filling import through
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.wire import frames
@@ -103,7 +104,7 @@ async def test_what_cannot_run_in_a_transaction_passes_whole(database, gate):
     assert not any("VACUUM" in text or "INDEX" in text for text in gate.commits)
 
 
-async def test_a_cancel_request_reaches_the_server(database, gate, soon):
+async def test_a_cancel_request_reaches_the_server(database, gate):
     async with connected(database, gate) as client:
         sleeping = asyncio.create_task(client.execute("SELECT pg_sleep(600)"))
 
@@ -177,7 +178,7 @@ async def test_a_held_statement_does_not_reach_the_server(database, connection):
     ],
     ids=["too short", "garbage", "huge", "a broken bind", "half"],
 )
-async def test_a_client_that_sends_garbage_is_cut_off(database, gate, sent, caplog, soon):
+async def test_a_client_that_sends_garbage_is_cut_off(database, gate, sent, caplog):
     async with connected(database, gate) as control, proxied(database, gate) as url:
         client = await psycopg.AsyncConnection.connect(url, application_name="broken")
         with socket.socket(fileno=os.dup(client.fileno())) as raw:
@@ -195,7 +196,7 @@ async def test_a_client_that_sends_garbage_is_cut_off(database, gate, sent, capl
     assert not caplog.records
 
 
-async def test_a_server_process_that_dies_takes_its_client_along(database, gate, connection, soon):
+async def test_a_server_process_that_dies_takes_its_client_along(database, gate, connection):
     async with connected(database, gate) as client:
         sleeping = asyncio.create_task(client.execute("SELECT pg_sleep(600)"))
         await soon(lambda: "SELECT pg_sleep(600)" in gate.statements)
@@ -204,7 +205,7 @@ async def test_a_server_process_that_dies_takes_its_client_along(database, gate,
             await sleeping
 
 
-async def test_what_a_client_leaves_open_is_undone_when_it_has_gone(database, gate, soon):
+async def test_what_a_client_leaves_open_is_undone_when_it_has_gone(database, gate):
     async with connected(database, gate) as control:
         async with proxied(database, gate) as url:
             leaving = await psycopg.AsyncConnection.connect(url)
