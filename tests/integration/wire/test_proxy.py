@@ -10,12 +10,37 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.gates import NotingGate
 from tests.support.waiting import soon
 from ticketsvc.lab.scenarios.filling import through
 from ticketsvc.lab.scenarios.psql import find_psql
 from ticketsvc.lab.wire import frames
+from ticketsvc.lab.wire.gate import Gate
 from ticketsvc.lab.wire.proxy import open_proxy
+
+
+class NotingGate(Gate):
+    """Let pass what it does not hold, and note it; *split*: with each commit a step of its own."""
+
+    def __init__(self, *, split=False):
+        self.split = split
+        self.statements = []
+        self.commits = []
+        self.gone = []
+        self.hold = None
+        self.held, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def release(self, unit):
+        self.statements.append(unit.text)
+        if self.hold is not None and self.hold in unit.text:
+            self.held.set()
+            await self.goes_on.wait()
+        return self.split
+
+    async def release_commit(self, unit):
+        self.commits.append(unit.text)
+
+    def closed(self, session):
+        self.gone.append(session)
 
 
 @contextlib.asynccontextmanager
@@ -127,27 +152,27 @@ async def test_psql_passes_with_its_scripts(database, gate):
     assert (said, complained) == (b"2\n", b"")
 
 
-async def test_a_wrong_password_is_the_servers_own_answer(database, gate):
-    async with proxied(database, gate) as url:
+async def test_a_wrong_password_is_the_servers_own_answer(database):
+    async with proxied(database, NotingGate()) as url:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             await psycopg.AsyncConnection.connect(url, password="wrong")
 
 
-async def test_tls_is_declined(database, gate):
-    async with proxied(database, gate) as url:
+async def test_tls_is_declined(database):
+    async with proxied(database, NotingGate()) as url:
         with pytest.raises(psycopg.OperationalError, match="does not support SSL"):
             await psycopg.AsyncConnection.connect(url, sslmode="require")
 
 
-async def test_replication_is_refused_in_one_line(database, gate):
-    async with proxied(database, gate) as url:
+async def test_replication_is_refused_in_one_line(database):
+    async with proxied(database, NotingGate()) as url:
         with pytest.raises(psycopg.OperationalError, match="replication is not passed on"):
             await psycopg.AsyncConnection.connect(url, replication="database")
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\xa5\x01\x00\x00"])
-async def test_who_speaks_no_postgresql_is_refused(database, gate, sent):
-    async with proxied(database, gate) as url:
+async def test_who_speaks_no_postgresql_is_refused(database, sent):
+    async with proxied(database, NotingGate()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", conninfo_to_dict(url)["port"])
         writer.write(sent)
         answer = await reader.read()
@@ -155,16 +180,16 @@ async def test_who_speaks_no_postgresql_is_refused(database, gate, sent):
     assert frames.error_fields(answer[5:])["C"] == "0A000"
 
 
-async def test_a_held_statement_does_not_reach_the_server(database, connection):
+async def test_a_held_statement_reaches_the_server_when_it_is_released(database, connection):
     gate = NotingGate()
     async with connected(database, gate) as client:
         gate.hold = "INSERT"
         held = asyncio.create_task(client.execute("INSERT INTO t VALUES (1)"))
         await gate.held.wait()
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
-        held.cancel()
-        with contextlib.suppress(asyncio.CancelledError, psycopg.Error):
-            await held
+        gate.goes_on.set()
+        await held
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(
