@@ -10,12 +10,10 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.programs import find_program, require_program
+from tests.support.programs import configuration, find_program, require_program
 from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
-
-CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "deploy" / "pgbouncer.ini"
 
 
 @contextlib.contextmanager
@@ -27,17 +25,13 @@ def start_bouncer(database: str, sessions: int) -> Iterator[str]:
     program = require_program("pgbouncer")
     folder, account, port = Path(tempfile.mkdtemp(prefix="t-")), server_account(), free_port()
     to = conninfo_to_dict(database)
-    text = CONFIGURATION.read_text("utf-8")
     changes = {
         "port=5432": f"port={to['port']}",
         "listen_port = 6432": f"listen_port = {port}",
         "/etc/pgbouncer/": f"{folder}/",
         "default_pool_size = 20": f"default_pool_size = {sessions}",
     }
-    for there, here in changes.items():
-        assert there in text
-        text = text.replace(there, here)
-    (folder / "pgbouncer.ini").write_text(text)
+    (folder / "pgbouncer.ini").write_text(configuration("pgbouncer.ini", changes))
     (folder / "userlist.txt").write_text(f'"{to["user"]}" "{to["password"]}"\n')
     account.own(folder)  # it does not run as root
     with (folder / "log").open("wb") as log:

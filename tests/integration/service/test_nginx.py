@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 
 import psutil
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 from tests.support.buying import post_purchase, read_metrics
 from tests.support.ledgers import verdict_of
 from tests.support.locks import hold_pool
-from tests.support.programs import require_program
+from tests.support.programs import configuration, require_program
 from tests.support.raw_http import BODY, BUY, HEAD, address_of, ask, connect, read_answer
 from tests.support.waiting import TIMEOUT_S, eventually, soon
 from tests.support.web_servers import serve_sales
@@ -21,7 +20,6 @@ from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.lab.workload.services import start_service
 
-CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "nginx.conf"
 MOST_REQUESTS = 5
 MAIN = """
 daemon off;
@@ -73,12 +71,8 @@ def in_front_of(urls, folder, changes):
     program = require_program("nginx")
     port = free_port()
     servers = "".join("server {}:{};".format(*address_of(each)) for each in urls)
-    text = CONFIGURATION.read_text("utf-8")
     own = {"listen 80 ": f"listen 127.0.0.1:{port} ", "server 127.0.0.1:3000;": servers}
-    for there, here in {**own, **changes}.items():
-        assert there in text
-        text = text.replace(there, here)
-    (folder / "ticketsvc.conf").write_text(text)
+    (folder / "ticketsvc.conf").write_text(configuration("nginx.conf", own | changes))
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
     nginx = subprocess.Popen([program, "-p", folder, "-c", folder / "nginx.conf"])
     try:

@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.support.clusters import system_binaries
 from tests.support.ledgers import verdict_of
-from tests.support.programs import missing, require_program
+from tests.support.programs import configuration, missing, require_program
 from tests.support.waiting import TIMEOUT_S, eventually, soon
 from ticketsvc.database.binaries import server_account
 from ticketsvc.database.embedded import free_port
@@ -20,8 +19,6 @@ from ticketsvc.database.schemas import ensure_schemas
 from ticketsvc.database.seeding import MAX_TOTAL, reset_event
 from ticketsvc.lab.workload.burst import run_workload
 from ticketsvc.lab.workload.plan import Workload
-
-CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "deploy" / "patroni.yml"
 
 
 class Nodes:
@@ -41,19 +38,9 @@ class Nodes:
         peer, etcd = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self._start(
             *(require_program("etcd"), "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
-            *(
-                "--listen-client-urls",
-                f"http://{etcd}",
-                "--advertise-client-urls",
-                f"http://{etcd}",
-            ),
-            *(
-                "--listen-peer-urls",
-                f"http://{peer}",
-                "--initial-cluster",
-                f"default=http://{peer}",
-            ),
-            *("--initial-advertise-peer-urls", f"http://{peer}"),
+            *(f"--{what}-client-urls=http://{etcd}" for what in ("listen", "advertise")),
+            *(f"--{what}-peer-urls=http://{peer}" for what in ("listen", "initial-advertise")),
+            f"--initial-cluster=default=http://{peer}",
         )
         self.processes = {port: self._start_node(port, etcd) for port in self.ports}
 
@@ -71,8 +58,7 @@ class Nodes:
         return running
 
     def _start_node(self, port, etcd):
-        text = CONFIGURATION.read_text("utf-8")
-        for there, here in {
+        changes = {
             "name: db1": f"name: node{port}",
             "0.0.0.0:8008": (api := f"127.0.0.1:{free_port()}"),
             "db1.example:8008": api,
@@ -87,12 +73,10 @@ class Nodes:
             "/usr/lib/postgresql/15/bin": f"{self._binaries}\n  parameters: "
             f"{{fsync: 'off', unix_socket_directories: '{self._folder}'}}",
             "mode: automatic": "mode: 'off'",
-        }.items():
-            assert there in text
-            text = text.replace(there, here)
-        configuration = self._folder / f"{port}.yml"
-        configuration.write_text(text)
-        return self._start(require_program("patroni"), configuration)
+        }
+        file = self._folder / f"{port}.yml"
+        file.write_text(configuration("patroni.yml", changes))
+        return self._start(require_program("patroni"), file)
 
     def leader(self):
         """Return the port of the node that takes writes and has a synchronous standby; or None."""
