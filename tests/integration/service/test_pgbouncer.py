@@ -2,18 +2,25 @@
 
 import asyncio
 import contextlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.bouncers import keeps_prepared_statements, start_bouncer
 from tests.support.buying import buy, post_purchase
 from tests.support.commands import error_line
 from tests.support.ledgers import is_clean
-from tests.support.waiting import TIMEOUT_S
+from tests.support.programs import configuration, find_program, require_program
+from tests.support.waiting import TIMEOUT_S, eventually
 from tests.support.web_servers import serve_sales
 from ticketsvc.allocators import ALLOCATORS, SAFE
 from ticketsvc.database import pool as pool_module
+from ticketsvc.database.binaries import server_account
+from ticketsvc.database.embedded import free_port
 from ticketsvc.database.pool import Pool
 from ticketsvc.database.pooler import check_pooler
 from ticketsvc.database.roles import as_service
@@ -28,6 +35,55 @@ from ticketsvc.settings import Settings
 
 # Each of 8 connections buys often enough to prepare its statement, on one of two sessions.
 CLIENTS, POOL, SESSIONS, PURCHASES = 12, 4, 2, 96
+
+
+@contextlib.contextmanager
+def start_bouncer(database, sessions):
+    """Run PgBouncer with the configuration of docs/deploy.md, and *sessions* to the database.
+
+    Return the address of *database*, a URL with a password, through it.
+    """
+    program = require_program("pgbouncer")
+    folder, account, port = Path(tempfile.mkdtemp(prefix="t-")), server_account(), free_port()
+    to = conninfo_to_dict(database)
+    changes = {
+        "port=5432": f"port={to['port']}",
+        "listen_port = 6432": f"listen_port = {port}",
+        "/etc/pgbouncer/": f"{folder}/",
+        "default_pool_size = 20": f"default_pool_size = {sessions}",
+    }
+    (folder / "pgbouncer.ini").write_text(configuration("pgbouncer.ini", changes))
+    (folder / "userlist.txt").write_text(f'"{to["user"]}" "{to["password"]}"\n')
+    account.own(folder)  # it does not run as root
+    with (folder / "log").open("wb") as log:
+        command = [program, str(folder / "pgbouncer.ini")]
+        process = subprocess.Popen(command, stderr=log, **account.popen_arguments())
+    pooled = psycopg.conninfo.make_conninfo(database, port=port)
+    try:
+        eventually(lambda: process.poll() is not None or _accepts(pooled))
+        assert process.poll() is None, (folder / "log").read_text()
+        yield pooled
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT_S)
+        shutil.rmtree(folder)
+
+
+def keeps_prepared_statements():
+    """Tell whether this PgBouncer (1.21 or newer) prepares statements again in each session."""
+    if (program := find_program("pgbouncer")) is None:
+        return False
+    command = [program, "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    major, minor = said.split()[1].split(".")[:2]
+    return (int(major), int(minor)) >= (1, 21)
+
+
+def _accepts(address):
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(address).close()
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
