@@ -5,10 +5,9 @@ Each control takes one part out, and is seen to change what is found.
 
 import sys
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
+from tests.support.clusters import login
 from ticketsvc.lab.explore import scenario as exploring
 from ticketsvc.lab.explore.scenario import explore_scenario, open_scheduler
 from ticketsvc.lab.explore.scenario_transcripts import as_text
@@ -184,15 +183,11 @@ async def test_it_is_known_whether_the_role_may_hasten_the_search_for_deadlocks(
     scenario = scenario_in(tmp_path)
     database = scenario.database.model_copy(update={"reset": "UPDATE stock SET v = 0"})
     scenario = scenario.model_copy(update={"database": database})
-    plain = make_conninfo(server.server.url, user="plain", password="p")
-    with psycopg.connect(server.server.url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE plain LOGIN CREATEDB PASSWORD 'p'")
-        try:
-            for url, may in ((server.server.url, True), (plain, False)):
-                async with open_sandbox(url, scenario) as sandbox:
-                    assert sandbox.searches_soon is may
-        finally:
-            connection.execute("DROP ROLE plain")
+    own = server.server.url
+    with login(server.administration, own, "plain", "CREATEDB") as plain:
+        for url, may in ((own, True), (plain, False)):
+            async with open_sandbox(url, scenario) as sandbox:
+                assert sandbox.searches_soon is may
 
 
 async def test_a_replay_is_the_same_ten_times(server, tmp_path):

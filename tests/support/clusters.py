@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from ticketsvc.database.binaries import OLDEST_MAJOR
 from ticketsvc.database.embedded import EmbeddedServer, start_temporary
@@ -98,3 +99,15 @@ def databases_named(connection: psycopg.Connection, prefix: str) -> set[str]:
     """Return the names of the server's databases that start with *prefix*."""
     query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
     return {name for (name,) in connection.execute(query, [prefix])}
+
+
+@contextmanager
+def login(
+    connection: psycopg.Connection, database: str, name: str, options: str = ""
+) -> Iterator[str]:
+    """Return the address of *database* for a new role, which is dropped when the block ends."""
+    connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'p' {options}")
+    try:
+        yield make_conninfo(database, user=name, password="p")
+    finally:
+        connection.execute(f"RESET ROLE; DROP OWNED BY {name}; DROP ROLE {name}")

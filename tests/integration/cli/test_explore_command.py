@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.clusters import databases_named
+from tests.support.clusters import databases_named, login
 from tests.support.commands import error_line, json_of, start_command
 from tests.support.waiting import eventually
 
@@ -102,10 +102,6 @@ def test_wrong(explore, arguments, words):
 
 
 def test_a_role_that_may_not_create_a_database(cli_here, database, connection):
-    connection.execute("CREATE ROLE visitor LOGIN PASSWORD 'visitor'")
-    try:
-        address = database.replace(database.split("//")[1].split("@")[0], "visitor:visitor")
+    with login(connection, database, "visitor") as address:
         ended = cli_here("explore", "--allocator", "naive_bulk", DATABASE_URL=address)
         assert "may not create one" in error_line(ended)
-    finally:
-        connection.execute("DROP ROLE visitor")

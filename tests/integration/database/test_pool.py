@@ -3,9 +3,9 @@
 import asyncio
 import socket
 
-import psycopg
 import pytest
 
+from tests.support.clusters import login
 from tests.support.waiting import soon
 from ticketsvc.database.pool import Pool, checkout
 from ticketsvc.errors import DatabaseUnavailable
@@ -17,10 +17,8 @@ LONG_TIMEOUT = {"pool_timeout_s": 300}
 @pytest.fixture
 def limited_database(connection, database):
     """The address of `database` for a role that may connect once."""
-    name = f"limited_{connection.info.dbname}"
-    connection.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1 PASSWORD 'p'")
-    yield psycopg.conninfo.make_conninfo(database, user=name, password="p")
-    connection.execute(f"DROP ROLE {name}")
+    with login(connection, database, "limited", "CONNECTION LIMIT 1") as address:
+        yield address
 
 
 @pytest.fixture

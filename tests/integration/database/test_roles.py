@@ -5,6 +5,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.support.buying import buy, open_allocator
+from tests.support.clusters import login
 from tests.support.ledgers import is_clean
 from ticketsvc.allocators import ALLOCATORS
 from ticketsvc.database.roles import SERVICES, as_service
@@ -110,14 +111,11 @@ def test_the_login_is_found_again_and_that_of_another_owner_left_alone(database,
     address = as_service(database)
     assert as_service(database) == address
     assert as_service(address) == address
-    connection.execute("CREATE ROLE another SUPERUSER LOGIN PASSWORD 'p'")
-    try:
-        theirs = as_service(make_conninfo(database, user="another", password="p"))
+    with login(connection, database, "another", "SUPERUSER") as other:
+        theirs = as_service(other)
         assert conninfo_to_dict(theirs)["user"] != conninfo_to_dict(address)["user"]
         for one in (address, theirs):
             psycopg.connect(one).close()
-    finally:
-        connection.execute("DROP ROLE another")
 
 
 def test_a_login_whose_password_was_changed_is_not_taken_over(database, connection, caplog):
@@ -131,17 +129,13 @@ def test_a_login_whose_password_was_changed_is_not_taken_over(database, connecti
         connection.execute(f"DROP ROLE {name}")
 
 
-def test_a_role_that_may_not_make_logins_serves_itself(server, database, connection):
-    connection.execute("CREATE ROLE plain LOGIN PASSWORD 'p'")
-    try:
-        plain = make_conninfo(database, user="plain", password="p")
+def test_a_role_that_may_not_make_logins_serves_itself(database, connection):
+    with login(connection, database, "plain") as plain:
         assert as_service(plain) == plain
         with psycopg.connect(plain, autocommit=True) as poor:
             connection.execute("DROP SCHEMA original CASCADE")
             with pytest.raises(UsageError, match="may not create it"):
                 ensure_schemas(poor)
-    finally:
-        connection.execute("DROP ROLE plain")
 
 
 def test_the_service_can_forget_only_keys_of_a_day_ago(connection, service):

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.clusters import login
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import LedgerUnreadable, present_schemas, read_ledger
@@ -202,16 +203,11 @@ def test_a_schema_that_is_not_there(connection):
         read_ledger(connection, "nowhere")
 
 
-def test_no_right_to_read(connection):
-    connection.execute("DROP ROLE IF EXISTS stranger")
-    connection.execute("CREATE ROLE stranger")
-    connection.execute("SET ROLE stranger")
-    try:
+def test_no_right_to_read(database, connection):
+    with login(connection, database, "stranger"):
+        connection.execute("SET ROLE stranger")
         with pytest.raises(LedgerUnreadable, match="permission denied"):
             read_ledger(connection, "fixed")
-    finally:
-        connection.execute("RESET ROLE")
-        connection.execute("DROP ROLE stranger")
 
 
 def test_a_connection_that_breaks(database, connection):
@@ -228,16 +224,13 @@ def test_present_schemas(connection):
 
 
 @pytest.fixture
-def half_blind(connection):
+def half_blind(database, connection):
     """A role that may read the pools and the rows of `fixed`, and not its ranges."""
     reset_event(connection, "fixed", "E", 80, 16)
-    connection.execute("CREATE ROLE half_blind")
-    connection.execute("GRANT USAGE ON SCHEMA fixed TO half_blind")
-    connection.execute("GRANT SELECT ON fixed.ticket_pools, fixed.issued_tickets TO half_blind")
-    yield connection
-    connection.execute("RESET ROLE")
-    connection.execute("DROP OWNED BY half_blind")
-    connection.execute("DROP ROLE half_blind")
+    with login(connection, database, "half_blind"):
+        connection.execute("GRANT USAGE ON SCHEMA fixed TO half_blind")
+        connection.execute("GRANT SELECT ON fixed.ticket_pools, fixed.issued_tickets TO half_blind")
+        yield connection
 
 
 def test_a_table_that_may_not_be_read_is_no_absent_table(half_blind):
