@@ -57,7 +57,7 @@ class LedgerEvidence:
         self._total, self._next = ledger.total or 0, ledger.next_ticket_number or 0
         self._sold = self._total - (ledger.available or 0)
         self._tally = tally
-        self._copies = tally.issued - tally.unique
+        self._copies = count(tally.copies)
         self._excess = tally.issued - self._total
         known = ledger.total is not None and ledger.available is not None
         self._off = self._sold - tally.issued if known else 0

@@ -57,10 +57,11 @@ def check_event(
             held[issue.user].append(span)
     spans.sort()
     tally = tally_numbers(spans)
+    duplicates = count(tally.copies)
     violations: list[Violation] = [
         *_against_total(ledger, tally.issued),
         *_backward(backward),
-        *_count("duplicate", "surplus copies of", tally.again),
+        *_count("duplicate", "surplus copies of", tally.copies),
         *_against_pool(ledger, tally.issued),
     ]
     if our_rules:
@@ -80,8 +81,8 @@ def check_event(
         available=ledger.available,
         next_ticket_number=ledger.next_ticket_number,
         issued=tally.issued,
-        unique=tally.unique,
-        duplicates=tally.issued - tally.unique,
+        unique=tally.issued - duplicates,
+        duplicates=duplicates,
         oversold=ledger.total is not None and tally.issued > ledger.total,
         violations=tuple(violations),
         inconclusive=tuple(

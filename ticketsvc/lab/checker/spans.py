@@ -12,11 +12,10 @@ _COMPARED = 4
 
 
 class Tally(NamedTuple):
-    """Numbers counted, different ones counted, the repeated ones, the missing ones from 1 on."""
+    """Numbers counted, copies of numbers issued before, and numbers left out from 1 on."""
 
     issued: int
-    unique: int
-    again: list[Span]
+    copies: list[Span]
     missing: list[Span]
 
 
@@ -27,25 +26,17 @@ def count(spans: Iterable[Span]) -> int:
 
 def tally_numbers(spans: Sequence[Span]) -> Tally:
     """Count the numbers in spans that are in ascending order, each with first <= last."""
-    issued = unique = 0
-    again: list[Span] = []
+    copies: list[Span] = []
     missing: list[Span] = []
-    reached, expected = float("-inf"), 1
+    reached = min(0, spans[0][0] - 1) if spans else 0
     for first, last in spans:
-        size = last - first + 1
-        issued += size
-        if first > reached:
-            unique += size
-            if first > expected:
-                missing.append((expected, first - 1))
-            reached = last
-        else:
-            again.append((first, int(min(last, reached))))
-            if last > reached:
-                unique += last - int(reached)
-                reached = last
-        expected = max(expected, last + 1)
-    return Tally(issued, unique, again, missing)
+        expected = max(1, reached + 1)
+        if first <= reached:
+            copies.append((first, min(last, reached)))
+        elif first > expected:
+            missing.append((expected, first - 1))
+        reached = max(reached, last)
+    return Tally(count(spans), copies, missing)
 
 
 def overlapping_pairs(owned: Iterable[tuple[Span, int]]) -> list[tuple[int, int]]:
