@@ -89,15 +89,8 @@ class Client(_Part):
         return self
 
 
-class Invariant(_Part):
-    """What must be true when all clients have ended: every row of *sql* is a violation."""
-
-    name: Text
-    sql: Text
-
-
-class Fix(_Part):
-    """A change of the schema that is to be tried."""
+class NamedSql(_Part):
+    """SQL, or the file that holds it, and what it is called."""
 
     name: Text
     sql: Text
@@ -109,8 +102,10 @@ class Scenario(_Part):
     database: Database
     service: Service | None = None
     client: tuple[Client, ...] = Field(min_length=1)
-    invariant: tuple[Invariant, ...] = Field(min_length=1)
-    fix: tuple[Fix, ...] = ()
+    invariant: tuple[NamedSql, ...] = Field(min_length=1)
+    """What must be true when all clients have ended: every row that is returned is a violation."""
+    fix: tuple[NamedSql, ...] = ()
+    """Changes of the schema that are to be tried."""
     folder: Path
     """Where the file is: paths and commands are relative to it."""
     file: Path
@@ -126,13 +121,14 @@ class Scenario(_Part):
             raise ValueError("a client's request needs a [service] that it goes to")
         if not 1 <= sum(client.count for client in self.client) <= MAX_CLIENTS:
             raise ValueError(f"there must be 1 to {MAX_CLIENTS} clients in all")
-        for text in self.database.schema_:
+        texts = [("database.schema", text) for text in self.database.schema_]
+        texts.append(("database.reset", self.database.reset or ""))
+        texts += [(f"client {client.name}", client.sql or "") for client in self.client]
+        texts += [(f"invariant {one.name!r}", one.sql) for one in self.invariant]
+        texts += [(f"fix {one.name!r}", one.sql) for one in self.fix]
+        for key, text in texts:
             if _looks_like_a_file(text) and not (self.folder / text).is_file():
-                raise ValueError(f"database.schema: there is no file {text}")
-        for client in self.client:
-            script = client.sql or ""
-            if _looks_like_a_file(script) and not (self.folder / script).is_file():
-                raise ValueError(f"client {client.name}: there is no file {client.sql}")
+                raise ValueError(f"{key}: there is no file {text}")
         self._fills_in()
         return self
 
@@ -235,8 +231,8 @@ _TABLES: dict[str, type[_Part]] = {
     "service": Service,
     "client": Client,
     "client.request": Request,
-    "invariant": Invariant,
-    "fix": Fix,
+    "invariant": NamedSql,
+    "fix": NamedSql,
 }
 
 
