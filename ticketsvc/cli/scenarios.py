@@ -159,11 +159,9 @@ def stress_file(file: Path, *, clients: int | None, repeat: int, as_json: bool) 
     from ticketsvc.lab.scenarios.burst import run_bursts
 
     scenario = open_scenario(file)
-    if clients is not None:
-        first = scenario.client[0].model_copy(update={"count": clients})
-        scenario = scenario.model_copy(update={"client": (first, *scenario.client[1:])})
     with kept_database() as url, progress("bursts", repeat) as advance:
-        bursts = run_async(run_bursts(url, scenario, repeat=repeat, on_burst=advance))
+        bursting = run_bursts(url, scenario, clients=clients, repeat=repeat, on_burst=advance)
+        bursts = run_async(bursting)
     if as_json:
         print(json.dumps([burst.as_dict() for burst in bursts]))
     else:

@@ -102,10 +102,17 @@ async def run_bursts(
     conninfo: str,
     scenario: Scenario,
     *,
+    clients: int | None = None,
     repeat: int = 1,
     on_burst: Callable[[], object] = lambda: None,
 ) -> list[ScenarioBurst]:
-    """Run *repeat* bursts in a scratch database beside *conninfo*, reset before each."""
+    """Run *repeat* bursts in a scratch database beside *conninfo*, reset before each.
+
+    *clients*: how many of the first kind; None: as the scenario says.
+    """
+    if clients is not None:
+        first = scenario.client[0].model_copy(update={"count": clients})
+        scenario = scenario.model_copy(update={"client": (first, *scenario.client[1:])})
     actors = actors_of(scenario)
     recorder = Recorder([actor.name for actor in actors])
     bursts = []

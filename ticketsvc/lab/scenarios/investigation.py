@@ -43,11 +43,10 @@ class Investigation:
 
     async def run_bursts(self, repeat: int, clients: int = 0) -> list[ScenarioBurst]:
         """Let all clients act at once, *repeat* times; *clients* of the first kind, 0: its own."""
-        first, *others = self.scenario.client
-        first = first.model_copy(update={"count": clients or first.count})
-        chosen = self.scenario.model_copy(update={"client": (first, *others)})
         with counted("bursts", repeat) as count:
-            return await run_bursts(self.url, chosen, repeat=repeat, on_burst=count)
+            return await run_bursts(
+                self.url, self.scenario, clients=clients or None, repeat=repeat, on_burst=count
+            )
 
     async def run_one_client(self) -> ScenarioBurst:
         """Let the first client act alone."""
