@@ -60,7 +60,8 @@ class Sandbox:
         for text in fixes:
             await self._run(self._scenario.sql_of(text), names.get(text, "fix.sql"))
         statements = load("scenarios")
-        tables = await self._rows(statements["tables"].query)
+        cursor = await self.control.execute(statements["tables"].query)
+        tables = await cursor.fetchall()
         all_tables = ", ".join(name for name, _ in tables)
         self._vacuum = f"{statements['vacuum'].query.decode()} {all_tables}" if tables else ""
         if database.reset is None:
@@ -95,9 +96,6 @@ class Sandbox:
             where = f" ({shown}{line})" if shown.endswith(".sql") else ""
             reason = await _reason(problem, self.control)
             raise UsageError(f"{self._scenario.file}: {key}{where}: {reason}") from None
-
-    async def _rows(self, query: bytes) -> list[tuple[Any, ...]]:
-        return await (await self.control.execute(query)).fetchall()
 
     async def _save(self, tables: Sequence[tuple[Any, ...]]) -> None:
         """Copy every table, and write the text that puts the copies back."""
