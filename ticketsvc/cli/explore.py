@@ -10,6 +10,7 @@ from ticketsvc.cli.console import counter, print_table
 from ticketsvc.cli.exit_codes import CLEAN, COULD_NOT_TELL, VIOLATION
 from ticketsvc.cli.root import (
     FILE,
+    among,
     as_json_option,
     could_not_tell,
     count_option,
@@ -140,9 +141,7 @@ def explore(
     from ticketsvc.lab.explore.explorer import explore as run_exploration
     from ticketsvc.lab.explore.lock_watch import CouldNotTell
 
-    if allocator not in ALLOCATORS:
-        raise UsageError(f"--allocator {allocator!r}: must be one of {', '.join(ALLOCATORS)}")
-    mechanism = ALLOCATORS[allocator].mechanism
+    mechanism = ALLOCATORS[among(ALLOCATORS, "--allocator", allocator)].mechanism
     used = schema_of(mechanism, schema)
     if not is_quantity(quantity):
         raise UsageError(f"--quantity {quantity}: {QUANTITY_RULE}")
@@ -203,12 +202,9 @@ def _print(found: "Exploration") -> None:
     refused = "a buyer was refused although enough tickets were left"
     print_counts(found, [(found.refused_with_stock, refused)])
     for kind, ids in found.ids.items():
-        print(f"{kind}: --replay {ids[0]}{_more(ids)}")
+        more = f"  (also {', '.join(ids[1:])})" if ids[1:] else ""
+        print(f"{kind}: --replay {ids[0]}{more}")
     print(_conclusion(found))
-
-
-def _more(ids: list[str]) -> str:
-    return f"  (also {', '.join(ids[1:])})" if len(ids) > 1 else ""
 
 
 def _conclusion(found: "Exploration") -> str:

@@ -123,14 +123,14 @@ def chosen_mechanism(name: str) -> Any:
     """Return what `serve` takes by this name; raise `UsageError` that names the others."""
     from ticketsvc.allocators import SERVABLE
 
-    return SERVABLE[_among(SERVABLE, "--allocator", name)].mechanism
+    return SERVABLE[among(SERVABLE, "--allocator", name)].mechanism
 
 
 def chosen_schema(name: str) -> Any:
     """Return the schema's name as our own; raise `UsageError` that names both."""
     from ticketsvc.database.schemas import SCHEMAS
 
-    return _among(SCHEMAS, "--schema", name)
+    return among(SCHEMAS, "--schema", name)
 
 
 def schema_of(mechanism: Any, name: str | None) -> Any:
@@ -142,7 +142,8 @@ def schema_of(mechanism: Any, name: str | None) -> Any:
     return schema
 
 
-def _among(known: Iterable[str], option: str, name: str) -> str:
+def among(known: Iterable[str], option: str, name: str) -> str:
+    """Return *name*; raise `UsageError` naming the *option* where it is none of *known*."""
     if name not in known:
         raise UsageError(f"{option} {name!r}: must be one of {', '.join(known)}")
     return name
