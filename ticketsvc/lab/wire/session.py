@@ -117,15 +117,13 @@ class Session:
                 return
             gathered.append(self._rewritten(message))
             executes = sum(one.kind in b"EQF" for one in gathered)
-            if message.kind == b"H" and not executes:  # only prepares: nothing to hold
+            # Nothing to hold: it only prepares, or belongs to a COPY that has ended meanwhile.
+            if (message.kind == b"H" and not executes) or message.kind in b"dcf":
                 self._learn(gathered)
                 await self._forward(gathered)
                 gathered = []
             elif message.kind in b"QFSH":
                 await self._take_turn(self._unit_of(gathered, executes))
-                gathered = []
-            elif message.kind in b"dcf":  # of a COPY that has ended meanwhile
-                await self._forward(gathered)
                 gathered = []
 
     def _rewritten(self, message: Message) -> Message:
