@@ -39,15 +39,11 @@ def explain(
     accounts = open_accounts(ledger.issues, buyers)
     in_accounts = AccountEvidence(accounts, discrepancies)
     in_ledger = LedgerEvidence(ledger, accounts, tally)
-    explained = []
-    for violation in violations:
-        witness = in_accounts.witness(violation.kind) or in_ledger.witness(violation.kind)
-        explained.append(
-            replace(
-                violation, purchases=witness.purchases, cause=witness.cause, reason=witness.reason
-            )
-        )
-    return explained
+    witnesses = [in_accounts.witness(one.kind) or in_ledger.witness(one.kind) for one in violations]
+    return [
+        replace(violation, **witness._asdict())
+        for violation, witness in zip(violations, witnesses, strict=True)
+    ]
 
 
 class LedgerEvidence:
