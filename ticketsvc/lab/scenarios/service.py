@@ -86,19 +86,16 @@ async def running_service(
                 f"{scenario.file}: service.command: {command[0]}: {problem.strerror}"
             ) from None
         try:
-            url, password = fill_in(service.url, words), words["password"]
-            running = RunningService(url, process, output, password)
-            if not await _ready(process, service, running.url):
+            url = fill_in(service.url, words)
+            running = RunningService(url, process, output, words["password"])
+            if not await _ready(process, service, url):
                 code = process.poll()
-                raise UsageError(
-                    f"{scenario.file}: service.{'ready' if code is None else 'command'}: "
-                    + (
-                        f"it was not ready after {START_TIMEOUT_S:g} s at {running.url}"
-                        if code is None
-                        else f"it ended with code {code} before it was ready"
-                    )
-                    + f": {running.last_words()}"
+                reason = (
+                    f"ready: it was not ready after {START_TIMEOUT_S:g} s at {url}"
+                    if code is None
+                    else f"command: it ended with code {code} before it was ready"
                 )
+                raise UsageError(f"{scenario.file}: service.{reason}: {running.last_words()}")
             yield running
         finally:
             await asyncio.shield(asyncio.to_thread(_stop, process))
