@@ -71,16 +71,12 @@ def read_ledger(
             columns = _columns(connection, schema)
             statement = ledger_statement(schema, ranges=_has_ranges(columns), joined=joined)
             rows = connection.execute(statement.query, chosen).fetchall()
-    except psycopg.DataError as problem:
-        blocks = load("ledger", schema.replace("%", "%%"))
-        found = connection.execute(blocks["pool_number_not_integer"].query, chosen)
-        for event, column, number in found.fetchall():
-            raise _not_an_integer(schema, "the pool", event, column, number) from None
-        reason = problem.diag.message_primary
-        raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
-    except psycopg.errors.InsufficientPrivilege as problem:
-        raise LedgerUnreadable(f"schema {schema}: {problem.diag.message_primary}") from None
     except psycopg.Error as problem:
+        if isinstance(problem, psycopg.DataError):
+            blocks = load("ledger", schema.replace("%", "%%"))
+            found = connection.execute(blocks["pool_number_not_integer"].query, chosen)
+            for event, column, number in found.fetchall():
+                raise _not_an_integer(schema, "the pool", event, column, number) from None
         reason = problem.diag.message_primary or str(problem)
         raise LedgerUnreadable(f"schema {schema} cannot be read: {reason}") from None
     return _ledgers(_judgeable(schema, rows, columns["ticket_pools"]))
