@@ -345,8 +345,6 @@ WRONG = {
     "stress without an event": (["stress"], {}),
     "stress of no purchases": (["stress", "--event", "E", "--purchases", "0"], {}),
     "stress of a quantity in words": (["stress", "--event", "E", "--quantity", "eight"], {}),
-    "stress of a file": (["stress", "--event", "E", "--url", "file:///etc/passwd"], {}),
-    "stress of a host alone": (["stress", "--event", "E", "--url", "127.0.0.1:3000"], {}),
     "stress with a password": (["stress", "--event", "E", "--url", "ftp://u:geheim@h"], {}),
     "serve by an unknown allocator": (["serve", "--allocator", "nonsense"], {}),
     "serve on the wrong schema": (["serve", "--allocator", "range", "--schema", "original"], {}),
