@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clusters import databases_named
 from tests.support.commands import error_line, json_of
+from tests.support.waiting import TIMEOUT_S
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.bench.database import BenchDatabase, first_violations
 from ticketsvc.lab.bench.load_spec import LoadSpec
@@ -20,7 +21,6 @@ from ticketsvc.lab.bench.suite import open_bench
 from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 
-TIMEOUT_S = 60.0
 QUICK = ("bench", "--json", "--seconds", "0.2", "--repetitions", "1", "--connections", "8")
 LOOSE = """
 CREATE SCHEMA loose;

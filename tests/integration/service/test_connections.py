@@ -40,13 +40,13 @@ class Server:
 def started(server, request_timeout_s, keepalive_timeout_s):
     with server.clone() as url, psycopg.connect(url, autocommit=True) as connection:
         reset_event(connection, "fixed", "E", 8000)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", request_timeout_s)
-            patch.setenv("TICKETSVC_KEEPALIVE_TIMEOUT_S", keepalive_timeout_s)
+        environment = {
+            "TICKETSVC_REQUEST_TIMEOUT_S": request_timeout_s,
+            "TICKETSVC_KEEPALIVE_TIMEOUT_S": keepalive_timeout_s,
             # Halves of requests are left behind, and nobody waits for the rest of them.
-            patch.setenv("TICKETSVC_SHUTDOWN_TIMEOUT_S", "0.1")
-            service = start_service(url, "group_commit")
-        with service:
+            "TICKETSVC_SHUTDOWN_TIMEOUT_S": "0.1",
+        }
+        with start_service(url, "group_commit", environment=environment) as service:
             yield Server(service, connection)
 
 

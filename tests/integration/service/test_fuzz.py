@@ -21,7 +21,7 @@ from yarl import URL
 
 from tests.support.ledgers import is_clean
 from tests.support.raw_http import BODY, BUY, JSON_HEAD
-from tests.support.waiting import eventually
+from tests.support.waiting import TIMEOUT_S, eventually
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.lab.workload.services import start_service
 from ticketsvc.service.openapi import document
@@ -31,7 +31,6 @@ _ASKED = os.environ.get("TICKETSVC_FUZZ_REQUESTS")
 REQUESTS = int(_ASKED or 100)
 AT_ONCE = 24  # connections of one wire example
 STOCK = 1_000_000_000
-TIMEOUT_S = 60
 JSON = {"Content-Type": "application/json"}
 
 QUIET = {
@@ -55,10 +54,10 @@ CONTRACT = CHECKS.get_by_names(
 
 
 class Target:
-    """A server process, and what its database holds in a few numbers."""
+    """The address of a server, and what its database holds in a few numbers."""
 
-    def __init__(self, service, connection):
-        self.service, self.connection, self.url = service, connection, service.url
+    def __init__(self, url, connection):
+        self.url, self.connection = url, connection
 
     def held(self):
         """Return the tickets left, and everything else that must not change."""
@@ -77,16 +76,15 @@ def target(server):
     with server.clone() as url, psycopg.connect(url, autocommit=True) as connection:
         reset_event(connection, "fixed", "E", STOCK)
         reset_event(connection, "original", "E", 80)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "0.2")
-            patch.setenv("TICKETSVC_KEEPALIVE_TIMEOUT_S", "0.2")
-            service = start_service(url, "group_commit")
-        with service:
-            yield Target(service, connection)
+        names = ("TICKETSVC_REQUEST_TIMEOUT_S", "TICKETSVC_KEEPALIVE_TIMEOUT_S")
+        environment = dict.fromkeys(names, "0.2")
+        with start_service(url, "group_commit", environment=environment) as service:
+            target = Target(service.url, connection)
+            yield target
             # Whatever it was sent, it lives, sells, and its books are right.
-            left, _ = Target(service, connection).held()
+            left, _ = target.held()
             eventually(lambda: sells(service.url))  # not at once where a busy machine is late
-            assert Target(service, connection).held()[0] == left - 8
+            assert target.held()[0] == left - 8
             assert is_clean(connection)
             service.errors.seek(0)
             assert b"Traceback" not in service.errors.read()
