@@ -258,16 +258,6 @@ async def test_one_connection_too_many_is_refused(monkeypatch, database, connect
         writer.close()
 
 
-async def test_a_half_closed_client_gets_its_answer(edge):
-    reset_event(edge.connection, "fixed", "E", 80)
-    reader, writer = await edge.open(BUY)
-    writer.write_eof()
-    status, answered, _ = await read_answer(reader)
-    assert (status, answered["tickets"]) == (200, list(range(1, 9)))
-    assert await reader.read() == b""  # and is not waited for any longer
-    writer.close()
-
-
 async def test_a_half_closed_client_gets_the_answers_to_all_that_it_asked(edge):
     refused = BUY.replace(b'"quantity":8', b'"quantity":7')
     reader, writer = await edge.open(BUY + refused + BUY)

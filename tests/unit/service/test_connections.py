@@ -134,15 +134,6 @@ async def test_a_half_closed_connection_is_closed_once_no_request_follows(house)
     assert (transport.closed, transport.written) == (True, b"")
 
 
-async def test_a_half_closed_connection_with_half_a_head_is_answered_400_at_once(house):
-    guard, transport = house.open()
-    guard.data_received(b"GET / HT")
-    guard.eof_received()
-    await idle_turns()
-    assert transport.written.startswith(b"HTTP/1.1 400 ")
-    assert transport.closed
-
-
 async def test_a_half_closed_client_that_does_not_read_keeps_what_it_asked(house):
     guard, transport = house.open()
     guard.pause_writing()
