@@ -152,8 +152,3 @@ async def test_a_fixed_one_is_clean(server, example, own_python):
     assert (found.complete, found.reasons) == (True, [])
     assert (found.schedules, found.violating) == (schedules, violating)
     assert found.blocked or example not in SERVICES  # a fixed service makes the second buyer wait
-
-
-async def test_without_held_commits_overlapping_statements_are_not_seen(server):
-    found = await explored(server, "sql/4-insert-where-not-exists/broken.toml", hold_commits=False)
-    assert (found.schedules, found.clean) == (2, 2)
