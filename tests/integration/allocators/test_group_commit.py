@@ -1,7 +1,6 @@
 """What is particular to group commit: batches, their order, their neighbours, their failures."""
 
 import asyncio
-import contextlib
 import re
 
 import psycopg
@@ -12,7 +11,6 @@ from tests.support.ledgers import is_clean, verdict_of
 from tests.support.locks import blocked_by, hold_pool
 from tests.support.waiting import soon
 from ticketsvc.allocators import group_commit
-from ticketsvc.database import pool as pools
 from ticketsvc.database.arrays import array_literal
 from ticketsvc.database.seeding import reset_event
 from ticketsvc.errors import (
@@ -213,31 +211,27 @@ async def test_a_connection_cut_in_flight_is_an_unknown_outcome_for_each(databas
     assert is_clean(connection)
 
 
-async def test_without_a_connection_nothing_was_sent(database, connection, monkeypatch):
-    reset_event(connection, "fixed", "E", 80)
-
-    @contextlib.asynccontextmanager
-    async def none(_):
-        raise DatabaseUnavailable("none")
-        yield
-
-    async with open_allocator(database, "group_commit") as seller:
-        monkeypatch.setattr(group_commit, "checkout", none)
-        outcomes = await together(seller, *[buy()] * 3)
-        assert [type(each) for each in outcomes] == [DatabaseUnavailable] * 3
-        monkeypatch.setattr(group_commit, "checkout", pools.checkout)
-        assert await sell(seller, buy()) == TicketRange(1, 8)
+def no_connection(_):
+    raise DatabaseUnavailable("none")
 
 
-async def test_a_bug_leaves_nobody_waiting(database, connection, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ("checkout", no_connection, DatabaseUnavailable, ""),  # nothing was sent
+        ("array_literal", lambda _: 1 / 0, OutcomeUnknown, "ZeroDivisionError"),  # a bug
+    ],
+)
+async def test_a_failure_leaves_nobody_waiting(database, connection, monkeypatch, caplog, failure):
+    part, fails, error, logged = failure
     reset_event(connection, "fixed", "E", 80)
     async with open_allocator(database, "group_commit") as seller:
         with monkeypatch.context() as patch:
-            patch.setattr(group_commit, "array_literal", lambda _: 1 / 0)
+            patch.setattr(group_commit, part, fails)
             outcomes = await together(seller, *[buy()] * 3)
-            assert [type(each) for each in outcomes] == [OutcomeUnknown] * 3
+            assert [type(each) for each in outcomes] == [error] * 3
         assert await sell(seller, buy()) == TicketRange(1, 8)
-    assert "ZeroDivisionError" in caplog.text
+    assert logged in caplog.text
 
 
 # Callers that leave
