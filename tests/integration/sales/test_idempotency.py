@@ -26,7 +26,6 @@ from ticketsvc.lab.checker.check import check
 from ticketsvc.lab.ledger.reader import read_ledger
 from ticketsvc.purchases import TicketRange
 from ticketsvc.sales import seller as seller_module
-from ticketsvc.sales.seller import Seller
 from ticketsvc.settings import Settings
 
 buy = partial(buying.buy, key="k")
@@ -265,15 +264,8 @@ async def test_when_what_was_sold_cannot_be_looked_up_the_outcome_is_unknown(
 async def test_repeats_are_no_sales(database, connection):
     reset_event(connection, "fixed", "E", 80)
     sold, again = [], []
-    async with Pool(database, Settings(pool_size=2)) as pool:
-        seller = Seller(
-            ALLOCATORS["range"],
-            pool,
-            "fixed",
-            100,
-            on_sold=sold.append,
-            on_replayed=lambda: again.append(1),
-        )
+    told = {"on_sold": sold.append, "on_replayed": lambda: again.append(1)}
+    async with open_seller(database, "range", **told) as seller:
         await asyncio.gather(*(seller.sell(buy()) for _ in range(3)))
         await seller.sell(buy())
     assert (sold, len(again)) == ([8], 3)

@@ -102,18 +102,15 @@ async def test_a_purchase(shop, http):
     assert (status, answer) == (200, {"success": True, "tickets": list(range(17, 33))})
 
 
-async def test_sold_out(shop, http):
+@pytest.mark.parametrize(
+    ("wish", "refused"),
+    [({"quantity": 72}, (409, "sold_out")), ({"event": "NONE"}, (404, "event_not_found"))],
+)
+async def test_what_is_not_there_is_not_sold(shop, http, wish, refused):
     before = shop.ledgers()
-    status, answer, _ = await shop.buy(http, 72)
-    assert (status, answer["code"]) == (409, "sold_out")
-    assert shop.ledgers() == before
-
-
-async def test_no_such_event(shop, http):
-    before = shop.ledgers()
-    status, answer, _ = await shop.buy(http, event="NONE")
-    assert (status, answer["code"]) == (404, "event_not_found")
-    assert "NONE" in answer["error"]
+    status, answer, _ = await shop.buy(http, **wish)
+    assert (status, answer["code"]) == refused
+    assert wish.get("event", "") in answer["error"]
     assert shop.ledgers() == before
 
 
