@@ -128,6 +128,7 @@ def test_rows_and_pool_are_of_one_moment(database, connection):
     assert ledger.issues == []
 
 
+TICKET = "INSERT INTO issued_tickets (event_id, user_id, ticket_number) VALUES "
 UNREADABLE = {
     "no tables at all": [],
     "no tickets": [POOLS],
@@ -137,22 +138,14 @@ UNREADABLE = {
     "numbers of text": [
         POOLS,
         TICKETS.replace("ticket_number integer", "ticket_number text"),
-        "INSERT INTO issued_tickets (event_id, user_id, ticket_number) VALUES ('E', 'u', 'A-1')",
+        TICKET + "('E', 'u', 'A-1')",
     ],
-    "a ticket whose number is NULL": [
-        POOLS,
-        TICKETS,
-        "INSERT INTO issued_tickets (event_id, user_id) VALUES ('E', 'u')",
-    ],
-    "a ticket whose event is NULL": [
-        POOLS,
-        TICKETS,
-        "INSERT INTO issued_tickets (user_id, ticket_number) VALUES ('u', 1)",
-    ],
+    "a ticket whose number is NULL": [POOLS, TICKETS, TICKET + "('E', 'u', NULL)"],
+    "a ticket whose event is NULL": [POOLS, TICKETS, TICKET + "(NULL, 'u', 1)"],
     "a number with a fraction": [
         POOLS,
         TICKETS.replace("number integer", "number numeric"),
-        "INSERT INTO issued_tickets (event_id, user_id, ticket_number) VALUES ('E', 'u', 1.5)",
+        TICKET + "('E', 'u', 1.5)",
     ],
     "two pools of one event": [
         POOLS.replace(" PRIMARY KEY", ""),
@@ -165,11 +158,7 @@ UNREADABLE = {
         TICKETS.replace("event_id varchar(50)", "event_id integer"),
         "INSERT INTO ticket_pools VALUES (1, 8, 8)",
     ],
-    "half of the range columns": [
-        POOLS,
-        TICKETS,
-        RANGES.replace(",\n    end_ticket integer", ""),
-    ],
+    "half of the range columns": [POOLS, TICKETS, RANGES.replace(",\n    end_ticket integer", "")],
 }
 
 
