@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,29 +70,26 @@ def actors_of(scenario: Scenario) -> list[Actor]:
     return [Actor(client, n + 1) for client in scenario.client for n in range(client.count)]
 
 
+@dataclass(frozen=True)
 class Runner:
-    """Runs the clients of one scenario."""
+    """Runs the clients of one scenario; requests go to *service*.
 
-    def __init__(self, scenario: Scenario, session: aiohttp.ClientSession) -> None:
-        self._scenario = scenario
-        self.actors = actors_of(scenario)
-        self.words: list[dict[str, str]] = []
-        """Of each actor, what it has for what the scenario leaves open."""
-        self._http = session
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self.processes: set[asyncio.subprocess.Process] = set()
-        self.service: RunningService | None = None
-        """Where requests go."""
-        for client in scenario.client:
-            if client.python:  # what cannot be imported is said before anything starts
-                self._functions[client.python] = _function(scenario, client.python)
+    *words*: of each actor, what it has for what the scenario leaves open.
+    """
+
+    scenario: Scenario
+    functions: Mapping[str, Callable[..., Any]]
+    http: aiohttp.ClientSession
+    service: RunningService | None
+    words: Sequence[Mapping[str, str]]
+    processes: set[asyncio.subprocess.Process] = field(default_factory=set)
 
     async def run(self, number: int) -> ClientResult:
         """Let this one of the actors act; return how it ended."""
-        words = self.words[number]
+        actor, words = actors_of(self.scenario)[number], self.words[number]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLIENT_TIMEOUT_S) as limit:
-                result = await self._run(self.actors[number], words)
+                result = await self._run(actor, words)
         if limit.expired():
             result = ClientResult("unknown", f"it did not end in {CLIENT_TIMEOUT_S:g} s")
         return replace(result, message=masked(result.message, words["password"]))
@@ -105,7 +102,7 @@ class Runner:
         if client.python is not None:
             return await self._call(client.python, words["database_url"], actor.n)
         if client.sql is not None:
-            script = self._scenario.sql_of(client.sql)
+            script = self.scenario.sql_of(client.sql)
             command = [find_psql(), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"n={actor.n}"]
             return await self._process(command, words["database_url"], script)
         command = list(fill_in(client.command or (), filled))
@@ -126,7 +123,7 @@ class Runner:
         if body is not None and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
         try:
-            async with self._http.request(
+            async with self.http.request(
                 asked.method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 text = await response.text(errors="replace")
@@ -135,10 +132,10 @@ class Runner:
         try:
             return judge_answer(client, response.status, text)
         except UsageError as problem:
-            raise UsageError(f"{self._scenario.file}: {problem}") from None
+            raise UsageError(f"{self.scenario.file}: {problem}") from None
 
     async def _call(self, name: str, url: str, n: int) -> ClientResult:
-        function = self._functions[name]
+        function = self.functions[name]
         raised: BaseException | None = None
         try:
             if inspect.iscoroutinefunction(function):
@@ -156,13 +153,13 @@ class Runner:
                 stdin=subprocess.PIPE if told else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=self._scenario.folder,
+                cwd=self.scenario.folder,
                 env={**os.environ, **client_environment(url)},
                 start_new_session=True,
             )
         except OSError as problem:
             raise UsageError(
-                f"{self._scenario.file}: {command[0]} cannot be started: {problem.strerror}"
+                f"{self.scenario.file}: {command[0]} cannot be started: {problem.strerror}"
             ) from None
         self.processes.add(process)
         try:
@@ -212,6 +209,9 @@ async def open_runner(scenario: Scenario, url: str, gate: Gate) -> AsyncIterator
 
     What they have started ends with them.
     """
+    # What cannot be imported is said before anything starts.
+    names = [client.python for client in scenario.client if client.python]
+    functions = {name: _function(scenario, name) for name in names}
     server, service_port = server_of(url), str(free_port())
     async with contextlib.AsyncExitStack() as stack:
 
@@ -221,12 +221,13 @@ async def open_runner(scenario: Scenario, url: str, gate: Gate) -> AsyncIterator
 
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        runner = Runner(scenario, session)
-        stack.callback(runner.end)
+        service = None
         if scenario.service is not None:
-            service = running_service(scenario, await behind_proxy(None))
-            runner.service = await stack.enter_async_context(service)
-        runner.words = [await behind_proxy(number) for number in range(len(runner.actors))]
+            starting = running_service(scenario, await behind_proxy(None))
+            service = await stack.enter_async_context(starting)
+        words = [await behind_proxy(number) for number in range(len(actors_of(scenario)))]
+        runner = Runner(scenario, functions, session, service, words)
+        stack.callback(runner.end)
         yield runner
 
 

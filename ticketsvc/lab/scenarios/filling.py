@@ -14,14 +14,17 @@ from ticketsvc.errors import UsageError
 
 WORDS = ("database_url", "host", "port", "database", "user", "password", "python")
 _OPEN = re.compile(r"(?<!\$)\{(\w+)\}")  # ${word} is a shell's
-_ALWAYS = {"python": sys.executable}
 _LOGIN = re.compile(r"(://[^\s:/@]*:)[^\s@]+(?=@)")
 
 
 def database_words(url: str) -> dict[str, str]:
-    """Return what `{database_url}`, `{host}`, `{database}`, `{user}` and `{password}` stand for."""
+    """Return what each of `WORDS` stands for, but the port.
+
+    `{python}` is the interpreter that runs this.
+    """
     parts = conninfo_to_dict(url)
     return {
+        "python": sys.executable,
         "database_url": url,
         "host": str(parts.get("host") or "127.0.0.1"),
         "database": str(parts.get("dbname") or ""),
@@ -66,13 +69,9 @@ def through(url: str, port: int) -> str:
 
 
 def fill_in(value: Any, words: Mapping[str, str]) -> Any:
-    """Return *value* with each `{word}` that *words* has replaced, in all its text.
-
-    `{python}` is always there: the interpreter that runs this.
-    """
+    """Return *value* with each `{word}` that *words* has replaced, in all its text."""
     if isinstance(value, str):
-        known = {**_ALWAYS, **words}
-        return _OPEN.sub(lambda found: known.get(found[1], found[0]), value)
+        return _OPEN.sub(lambda found: words.get(found[1], found[0]), value)
     if isinstance(value, Mapping):
         return {name: fill_in(part, words) for name, part in value.items()}
     if isinstance(value, list | tuple):
