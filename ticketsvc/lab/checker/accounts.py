@@ -104,9 +104,8 @@ def _take(account: Account, spans: Iterable[Span]) -> None:
 
 def _unnamed(user: str, spans: Sequence[Span]) -> list[Account]:
     found: list[Account] = []
-    running: defaultdict[int, list[Account]] = defaultdict(
-        list
-    )  # by the number that would continue it
+    # By the number that would continue it.
+    running: defaultdict[int, list[Account]] = defaultdict(list)
     for first, last in spans:
         if first == last and running.get(first):
             account = running[first].pop()

@@ -35,9 +35,8 @@ def certain(account: Account) -> list[Share]:
     if record is None:
         return []
     left = f"left {held} of {record.quantity} tickets"
-    silent = (
-        held == 0 and not record.acknowledged and record.wanted > 0
-    )  # sold without a number or a row
+    # Sold without a number or a row.
+    silent = held == 0 and not record.acknowledged and record.wanted > 0
     if record.outcome == "ok" and held != record.quantity and not silent:
         wanted = record.quantity
         cause: Cause | None = None
