@@ -1,7 +1,7 @@
 """What notebook 10 does with a scenario: let it run, explore it, try fixes, show the results."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,6 @@ from IPython.display import HTML, Code, Markdown
 from ticketsvc.lab.cell_progress import counted
 from ticketsvc.lab.explore.fixes import SHOWN, TriedFix, try_fixes
 from ticketsvc.lab.explore.scenario import (
-    AS_IT_IS,
     ScenarioExploration,
     explore_scenario,
     replay_scenario,
@@ -58,15 +57,11 @@ class Investigation:
 
     async def explore(self) -> ScenarioExploration:
         """Explore the scenario as it is."""
-        with counted("schedules") as count:
-            return await self._explore(self.scenario, on_run=lambda _: count())
+        return await self._explore(self.scenario)
 
     async def explore_fixed(self) -> ScenarioExploration | None:
         """Explore the fixed system; return None where there is none."""
-        if self.fixed is None:
-            return None
-        with counted("schedules") as count:
-            return await self._explore(self.fixed, on_run=lambda _: count())
+        return await self._explore(self.fixed) if self.fixed else None
 
     async def replay(self, found: ScenarioExploration) -> ScenarioRun | None:
         """Run the smallest bad schedule again, by its order of clients; None: there is none."""
@@ -81,33 +76,24 @@ class Investigation:
             return []
 
         async def explore(ways: Ways, sql: tuple[str, ...]) -> ScenarioExploration:
-            return await self._explore(
-                self.scenario, ways=ways, fixes=sql, limit=limit, stop_at_violation=True
+            return await explore_scenario(
+                self.url,
+                self.scenario,
+                ways=ways,
+                fixes=sql,
+                limit=limit,
+                stop_at_violation=True,
+                keep=True,
             )
 
         with counted("fixes") as count:
             return await try_fixes(self.scenario, found, explore, lambda _: count())
 
-    async def _explore(
-        self,
-        scenario: Scenario,
-        *,
-        ways: Ways = AS_IT_IS,
-        fixes: tuple[str, ...] = (),
-        limit: int = 0,
-        stop_at_violation: bool = False,
-        on_run: Callable[[ScenarioRun], object] = lambda _: None,
-    ) -> ScenarioExploration:
-        return await explore_scenario(
-            self.url,
-            scenario,
-            ways=ways,
-            fixes=fixes,
-            limit=limit or self.limit,
-            stop_at_violation=stop_at_violation,
-            keep=True,
-            on_run=on_run,
-        )
+    async def _explore(self, scenario: Scenario) -> ScenarioExploration:
+        with counted("schedules") as count:
+            return await explore_scenario(
+                self.url, scenario, limit=self.limit, keep=True, on_run=lambda _: count()
+            )
 
 
 def open_investigation(url: str, scenario: str, fixed: str, limit: int) -> Investigation:
