@@ -125,8 +125,8 @@ async def run_bursts(
             before = await sandbox.judge()
             recorder.statements.clear()
             results = await asyncio.gather(*map(runner.run, range(len(actors))))
-            statements = sorted(recorder.statements, key=lambda one: one.began_s)
+            statements = tuple(recorder.statements)
             after = await sandbox.judge()
-            bursts.append(ScenarioBurst(tuple(results), before, after, tuple(statements)))
+            bursts.append(ScenarioBurst(tuple(results), before, after, statements))
             on_burst()
     return bursts

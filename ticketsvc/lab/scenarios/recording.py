@@ -55,6 +55,7 @@ def statement_table(statements: Sequence[RecordedStatement]) -> pd.DataFrame:
     it, but it is one of several reads that ended before a change, and the next change was made
     without another read: all of them but that of the first change's own request were out of date.
     """
+    statements = sorted(statements, key=lambda one: one.began_s)
     seen = _see(statements)
     changes = [one for one in seen if one.kind == "change" and one.committed[0] != _NEVER]
     reads = [one for one in seen if one.kind == "read" and one.tables]
@@ -65,15 +66,16 @@ def statement_table(statements: Sequence[RecordedStatement]) -> pd.DataFrame:
         if not any(change.concerns(read) for read in reads):
             change.kind = "other change"
     _mark_outdated([read for read in reads if read.owner is None], changes)
-    start = min((one.began_s for one in statements), default=0.0)
-    connections = _connections(statements)
+    connections: dict[int, str] = {}  # each named after its client, or else by a number
+    for told in statements:
+        connections.setdefault(told.pid, told.client or f"connection {len(connections) + 1}")
     rows = [
         (
             connections[one.told.pid],
             one.kind,
             one.told.text,
-            (one.told.began_s - start) * 1000,
-            (one.told.ended_s - start) * 1000,
+            (one.told.began_s - statements[0].began_s) * 1000,
+            (one.told.ended_s - statements[0].began_s) * 1000,
             one.mark,
         )
         for one in seen
@@ -102,7 +104,7 @@ def _see(statements: Sequence[RecordedStatement]) -> list[_Seen]:
     """Return what each statement is; those of a transaction have it as their owner."""
     seen = []
     blocks: dict[int, list[_Seen]] = {}  # of each connection, the transaction that is open
-    for told in sorted(statements, key=lambda one: one.began_s):
+    for told in statements:
         texts = parts(told.text)
         kinds = {kind_of(text) for text in texts}
         one = _Seen(told, _kind(told.text, kinds), told.client or None, _tables(told), _keys(told))
@@ -186,11 +188,3 @@ def _mark_outdated(reads: Sequence[_Seen], changes: Sequence[_Seen]) -> None:
         )
         if len(before) > 1 and not between:
             read.mark = OUTDATED
-
-
-def _connections(statements: Sequence[RecordedStatement]) -> dict[int, str]:
-    """Name each connection after its client, or else by a number, in the order of first use."""
-    connections: dict[int, str] = {}
-    for one in sorted(statements, key=lambda one: one.began_s):
-        connections.setdefault(one.pid, one.client or f"connection {len(connections) + 1}")
-    return connections
