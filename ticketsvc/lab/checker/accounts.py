@@ -75,13 +75,9 @@ def _share_out(own: Sequence[Account], spans: Sequence[Span]) -> Sequence[Span]:
         _take(own[0], spans)
         return ()
     answered_with: defaultdict[int, list[Account]] = defaultdict(list)
-    silent = []
+    silent = [account for account in own if not (account.record and account.record.acknowledged)]
     for account in own:
-        record = account.record
-        if record is None or not record.acknowledged:
-            silent.append(account)
-            continue
-        for number in record.acknowledged:
+        for number in account.record.acknowledged if account.record else ():
             answered_with[number].append(account)
     negative = [account for account in own if account.record and account.record.quantity < 0]
     left = []
