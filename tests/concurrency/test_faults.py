@@ -6,8 +6,6 @@ and without the flush: its verdict fails when one of these is not seen.
 
 import functools
 
-import pytest
-
 from tests.support.commands import json_of
 from ticketsvc.lab.faults import overload
 from ticketsvc.lab.faults.experiment import run_fault_experiments
@@ -49,13 +47,6 @@ async def test_a_failover_loses_nothing_that_a_synchronous_standby_confirmed():
     assert (kept.nothing_lost, kept.row()["lost"], kept.row()["sold_twice"]) == (True, 0, 0)
     assert (lost.nothing_lost, lost.verdict.status) == (False, "violated")
     assert lost.row()["lost"] > 0
-
-
-@pytest.mark.parametrize("wrong", [("--kind", "fire"), ("--times", "0"), ("--allocator", "naive")])
-def test_wrong_options_are_refused_in_one_line(cli_here, wrong):
-    refused = cli_here("faults", *wrong)
-    assert refused.returncode == 2
-    assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_the_command_overload_refuses_nothing_without_a_bound(cli_here, monkeypatch):

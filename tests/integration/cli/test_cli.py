@@ -1,6 +1,8 @@
 """The command line: exit codes, JSON, one line for what is wrong."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
 
 import psycopg
@@ -338,36 +340,51 @@ def test_no_such_event(database, cli_here):
 
 # What cannot be done
 
+AT_DEAD = f"DATABASE_URL={DEAD} "
+# What is typed, behind variables of its own, and what the error names.
 WRONG = {
-    "an unknown command": (["nonsense"], {}),
-    "an unknown option": (["audit", "--nonsense"], {}),
-    "an unknown db command": (["db", "nonsense"], {}),
-    "stress without an event": (["stress"], {}),
-    "stress of no purchases": (["stress", "--event", "E", "--purchases", "0"], {}),
-    "stress of a quantity in words": (["stress", "--event", "E", "--quantity", "eight"], {}),
-    "stress with a password": (["stress", "--event", "E", "--url", "ftp://u:geheim@h"], {}),
-    "serve by an unknown allocator": (["serve", "--allocator", "nonsense"], {}),
-    "serve on the wrong schema": (["serve", "--allocator", "range", "--schema", "original"], {}),
-    "serve on no port": (["serve", "--port", "65536"], {}),
-    "serve with PORT in words": (["serve"], {"PORT": "three"}),
-    "start a server in a file": (["db", "start"], {"TICKETSVC_HOME": __file__}),
-    "start a server below a file": (["db", "start"], {"TICKETSVC_HOME": f"{__file__}/home"}),
-    "serve without a database": (["serve", "--port", "0"], {"DATABASE_URL": DEAD}),
-    "seed an event without a total": (["seed", "--event", "E"], {"DATABASE_URL": DEAD}),
-    "seed a total without an event": (["seed", "--total", "8"], {"DATABASE_URL": DEAD}),
-    "seed without a database": (["seed"], {"DATABASE_URL": DEAD}),
-    "bench without a database": (["bench"], {"DATABASE_URL": DEAD}),
-    "seed nowhere": (["seed"], {"DATABASE_URL": "postgresql://u:geheim@h:port/x"}),
-    "seed an unknown schema": (["seed", "--schema", "nonsense"], {"DATABASE_URL": DEAD}),
-    "audit with no history there": (["audit", "--history", "none.jsonl"], {"DATABASE_URL": DEAD}),
-    "start a server beside DATABASE_URL": (["db", "start"], {"DATABASE_URL": DEAD}),
+    "nonsense": "No such command 'nonsense'",
+    "audit --nonsense": "No such option '--nonsense'",
+    "db nonsense": "No such command 'nonsense'",
+    "stress": "needs the file of a scenario, or --event",
+    "stress --event E --purchases 0": "--purchases",
+    "stress --event E --quantity eight": "--quantity",
+    "stress --event E --url ftp://u:geheim@h": "--url 'h'",
+    "stress --event E --timeout nan": "--timeout",
+    "stress --event E --retry-for nan": "--retry-for",
+    "serve --allocator nonsense": "--allocator 'nonsense'",
+    "serve --allocator range --schema original": "range works on fixed",
+    "serve --port 65536": "--port",
+    "serve --host ' '": "--host is empty",
+    "PORT=three serve": "environment variable PORT",
+    f"TICKETSVC_HOME={__file__} db start": "set TICKETSVC_HOME to another folder",
+    f"TICKETSVC_HOME={__file__}/home db start": "set TICKETSVC_HOME to another folder",
+    "seed --event ''": "--event is empty",
+    "seed --schema ''": "--schema is empty",
+    "seed --total ''": "--total is empty",
+    "faults --kind fire": "--kind fire",
+    "faults --times 0": "--times",
+    "faults --allocator naive": "--allocator naive",
+    "overload --times nan": "--times",
+    "overload --seconds nan": "--seconds",
+    f"{AT_DEAD}serve --port 0": "cannot be reached",
+    f"{AT_DEAD}seed --event E": "--event and --total go together",
+    f"{AT_DEAD}seed --total 8": "--event and --total go together",
+    f"{AT_DEAD}seed": "cannot be reached",
+    f"{AT_DEAD}seed --schema nonsense": "--schema 'nonsense'",
+    f"{AT_DEAD}bench": "cannot be reached",
+    f"{AT_DEAD}audit --history none.jsonl": "history none.jsonl: cannot be read",
+    f"{AT_DEAD}db start": "unset DATABASE_URL",
+    "DATABASE_URL=postgresql://u:geheim@h:port/x seed": "",
 }
 
 
-@pytest.mark.parametrize(("arguments", "environment"), WRONG.values(), ids=WRONG)
-def test_wrong(cli_here, arguments, environment):
-    result = cli_here(*arguments, **environment)
-    error_line(result)
+@pytest.mark.parametrize(("typed", "words"), WRONG.items())
+def test_wrong(cli_here, typed, words):
+    given = shlex.split(typed)
+    environment = dict(word.split("=", 1) for word in given if re.match("[A-Z_]+=", word))
+    result = cli_here(*given[len(environment) :], **environment)
+    assert words in error_line(result)
     assert not result.stdout
     assert "geheim" not in result.stderr
     assert "Traceback" not in result.stderr
@@ -395,20 +412,3 @@ def test_no_command_prints_the_password(server, database, connection, cli_here):
     ]
     assert [result.returncode for result in said] == [0, 0, 0, 3, 3]
     assert server.server.password not in "".join(each.stdout + each.stderr for each in said)
-
-
-NAMED = {
-    "--times": ("overload", "--times", "nan"),
-    "--seconds": ("overload", "--seconds", "nan"),
-    "--timeout": ("stress", "--event", "E", "--timeout", "nan"),
-    "--retry-for": ("stress", "--event", "E", "--retry-for", "nan"),
-    "--host is empty": ("serve", "--host", " "),
-    "--event is empty": ("seed", "--event", ""),
-    "--schema is empty": ("seed", "--schema", ""),
-    "--total is empty": ("seed", "--total", ""),
-}
-
-
-@pytest.mark.parametrize("words", NAMED)
-def test_what_is_no_number_or_empty_is_named(cli_here, words):
-    assert words in error_line(cli_here(*NAMED[words]))
