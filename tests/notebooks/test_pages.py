@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import nbformat
 import pytest
@@ -92,8 +93,7 @@ def index_of(progress: Progress, folder: Path) -> str:
 
 
 def test_the_index_keeps_the_reports_of_other_runs(ran: Ran, tmp_path: Path) -> None:
-    for file in ran.reports.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copytree(ran.reports, tmp_path, dirs_exist_ok=True)
     again = replace(ran.results[0], title="Does it hold again?", charts=())
     page = write_index([again], tmp_path, facts=STAND_IN).read_text()
     assert "Does it hold again?" in page
@@ -104,8 +104,7 @@ def test_the_index_keeps_the_reports_of_other_runs(ran: Ran, tmp_path: Path) -> 
 
 
 def test_the_index_leaves_out_what_is_no_notebook_any_more(ran: Ran, tmp_path: Path) -> None:
-    for file in ran.reports.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copytree(ran.reports, tmp_path, dirs_exist_ok=True)
     (tmp_path / "03-asks.html").unlink()
     (tmp_path / "04-odd.html").touch()
     (tmp_path / "04-odd.json").write_text("[1]")
