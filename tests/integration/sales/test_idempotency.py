@@ -29,6 +29,7 @@ from ticketsvc.sales import seller as seller_module
 from ticketsvc.settings import Settings
 
 buy = partial(buying.buy, key="k")
+KEYS = "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket) "
 every_safe = pytest.mark.parametrize("name", SAFE)
 
 
@@ -206,10 +207,7 @@ async def test_a_key_that_two_of_one_statement_claim_buys_once(database, connect
 
 def test_a_reset_forgets_the_keys_of_its_event(connection):
     reset_event(connection, "fixed", "E", 80)
-    connection.execute(
-        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
-        " VALUES ('e', 'E', 'u', 8, 1), ('f', 'F', 'u', 8, 1)"
-    )
+    connection.execute(KEYS + "VALUES ('e', 'E', 'u', 8, 1), ('f', 'F', 'u', 8, 1)")
     reset_event(connection, "fixed", "E", 80)
     assert keys(connection) == [("f",)]
 
@@ -219,11 +217,8 @@ def test_keys_are_looked_up_by_the_index_however_small_the_table_was(connection,
     """A plan made for an empty table reads all of it, and goes on to when it is large."""
     reset_event(connection, "fixed", "E", 80_000)
     connection.execute("ANALYZE fixed.idempotency_keys")
-    connection.execute(
-        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
-        " SELECT 'other ' || n, 'E', 'u', 8, 1 FROM generate_series(1, %s) AS n",
-        [many],
-    )
+    others = KEYS + "SELECT 'other ' || n, 'E', 'u', 8, 1 FROM generate_series(1, %s) AS n"  # noqa: S608 - our own words
+    connection.execute(others, [many])
     asked = [f"k{number}" for number in range(20)]
 
     def scans():
@@ -273,10 +268,10 @@ async def test_repeats_are_no_sales(database, connection):
 
 async def test_old_keys_are_forgotten_by_a_service_that_runs(database, connection, monkeypatch):
     monkeypatch.setattr(seller_module, "SECONDS_BETWEEN_EXPIRY", 0.01)
+    connection.execute(KEYS + "VALUES ('old', 'E', 'u', 8, 1), ('new', 'E', 'u', 8, 1)")
     connection.execute(
-        "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket,"
-        " created_at) VALUES ('old', 'E', 'u', 8, 1, now() - interval '25 hours'),"
-        " ('new', 'E', 'u', 8, 1, now())"
+        "UPDATE fixed.idempotency_keys SET created_at = now() - interval '25 hours'"
+        " WHERE key = 'old'"
     )
     async with serve_sales(database, "range", pool_size=1):
         await soon(lambda: keys(connection) == [("new",)])
@@ -286,10 +281,7 @@ async def test_in_a_batch_no_purchase_waits_long_for_a_key_of_another_event(data
     for event in ("E", "F", "G"):
         reset_event(connection, "fixed", event, 80)
     with psycopg.connect(database) as rival:  # claims the key for E, and does not end
-        rival.execute(
-            "INSERT INTO fixed.idempotency_keys (key, event_id, user_id, quantity, first_ticket)"
-            " VALUES ('k', 'E', 'u', 8, 1)"
-        )
+        rival.execute(KEYS + "VALUES ('k', 'E', 'u', 8, 1)")
         async with open_seller(database, "group_commit") as seller:
             stuck = asyncio.create_task(seller.sell(buy(event="F")))
             assert await seller.sell(buy(key=None, event="G")) == TicketRange(1, 8)
