@@ -274,7 +274,7 @@ def test_every_guard_of_the_schema_is_proved(connection):
         and f"DROP TRIGGER {name} ON fixed.{table}" not in proved
     }
     # A second pool of the same event is refused by its key: see the test below; a second purchase
-    # under one key likewise: see test_keys.
+    # under one key likewise: see test_idempotency.
     assert unproved == {
         ("ticket_pools", "ticket_pools_pkey"),
         ("idempotency_keys", "idempotency_keys_pkey"),
