@@ -70,11 +70,10 @@ async def test_new_purchases_are_refused_while_draining(database, connection, ht
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 async def test_stopping_finishes_begun_requests_and_closes_idle_connections(
-    monkeypatch, database, connection, serve, http
+    database, connection, serve, http
 ):
-    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "300")
     reset_event(connection, "fixed", "E", 80)
-    service = serve(database, "range")
+    service = serve(database, "range", environment={"TICKETSVC_REQUEST_TIMEOUT_S": "300"})
     idle, _ = kept = await connect(service.url, BUY)
     assert (await read_answer(idle))[0] == 200
     half_head = await connect(service.url, BUY[:20])
@@ -95,11 +94,8 @@ async def test_stopping_finishes_begun_requests_and_closes_idle_connections(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-async def test_a_request_that_is_never_whole_does_not_hold_up_stopping(
-    monkeypatch, database, serve
-):
-    monkeypatch.setenv("TICKETSVC_REQUEST_TIMEOUT_S", "0.5")
-    service = serve(database, "range")
+async def test_a_request_that_is_never_whole_does_not_hold_up_stopping(database, serve):
+    service = serve(database, "range", environment={"TICKETSVC_REQUEST_TIMEOUT_S": "0.5"})
     reader, writer = await connect(service.url, BUY[:-5])
     service.process.send_signal(signal.SIGTERM)
     assert (await read_answer(reader))[0] in (408, 503)  # begun before the signal, or after
@@ -123,18 +119,18 @@ def test_a_service_ends_with_the_process_that_started_it(database):
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
-async def test_the_database_goes_away_and_comes_back(monkeypatch, open_folder, serve, http):
+async def test_the_database_goes_away_and_comes_back(open_folder, serve, http):
     """While it is away every answer is a 503 with Retry-After; then the service sells again.
 
     Nobody waits until the time for a connection is up: it is longer than any client here waits.
     """
-    monkeypatch.setenv("TICKETSVC_POOL_TIMEOUT_S", "300")
+    environment = {"TICKETSVC_POOL_TIMEOUT_S": "300"}
     place = DatabaseSettings(home=open_folder / "home")
     with start_kept(place) as own:
         with psycopg.connect(own.url, autocommit=True) as connection:
             ensure_schemas(connection)
             reset_event(connection, "fixed", "E", 8000)
-        service = serve(own.url, "range", pool_size=2)
+        service = serve(own.url, "range", pool_size=2, environment=environment)
         assert (await post_purchase(http, service.url))[0] == 200
         # Purchases that wait in the queue when it goes are answered too. The server may end the
         # lock's holder before those who wait for it: each of two connections can then sell once.
