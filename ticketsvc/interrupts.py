@@ -5,7 +5,10 @@ Context managers then stop processes and remove folders. Further signals are ign
 """
 
 import contextlib
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _CLEANUP_S = 20  # a signal that comes later than this interrupts the cleanup too
+_AGAIN_S = 0.05  # a destructor has ended by then; if not, the signal comes once more
 
 
 class Interrupted(SystemExit):
@@ -51,6 +55,7 @@ def install() -> None:
     """Take over the signals that ask a process to end; call it in the main thread."""
     for number in ending_signals():
         signal.signal(number, _receive)
+    sys.unraisablehook = _signal_again
 
 
 def _receive(number: int, _: object) -> None:
@@ -61,6 +66,22 @@ def _receive(number: int, _: object) -> None:
     if _Received.cancel is None:
         raise Interrupted(number)
     _Received.cancel()
+
+
+def _signal_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again that came in a destructor: Python ignores what is raised there."""
+    if not isinstance(lost.exc_value, Interrupted):
+        sys.__unraisablehook__(lost)
+        return
+    _Received.number = None
+    threading.Timer(_AGAIN_S, _send, [lost.exc_value.number]).start()
+
+
+def _send(number: int) -> None:
+    if os.name == "nt":
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)  # the main thread takes it, and stops waiting
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
-"""A signal waits for what must not stop halfway."""
+"""A signal waits for what must not stop halfway, and is not lost in a destructor."""
 
 import subprocess
 import sys
 
-PROGRAM = """
+import pytest
+
+WHOLE = """
 import signal
 from ticketsvc import interrupts
 
@@ -16,8 +18,31 @@ try:
 except interrupts.Interrupted as signalled:
     print(signalled)
 """
+IN_A_DESTRUCTOR = """
+import signal, threading
+from ticketsvc import interrupts
+
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+interrupts.install()
+try:
+    Dying()
+    print("went on")
+    threading.Event().wait(60)
+    print("lost")
+except interrupts.Interrupted as signalled:
+    print(signalled)
+"""
 
 
-def test_a_postponed_signal_comes_when_the_block_has_ended() -> None:
-    said = subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, check=True)
-    assert said.stdout.splitlines() == [b"whole", b"stopped by SIGTERM"]
+@pytest.mark.parametrize(
+    ("program", "printed"), [(WHOLE, "whole"), (IN_A_DESTRUCTOR, "went on")], ids=["block", "del"]
+)
+def test_a_signal_comes_once_it_can(program: str, printed: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines() == [printed, "stopped by SIGTERM"]
+    assert ended.stderr == ""
