@@ -97,7 +97,12 @@ MEASURED = Throughput(
         audit="clean",
         goodput_per_s=300.0,
     ),
-    table("allocator purchases commits", ("group_commit", 10, 5)),
+    table(
+        "allocator connections purchases commits",
+        ("range", 64, 1, 50),
+        ("group_commit", 64, 10, 5),
+        ("group_commit", 1, 1, 20),
+    ),
 )
 OVERLOADED = {
     "offered": 700,

@@ -73,7 +73,7 @@ def measure_throughput(
     candidates = [noop, *durable, *loose]
     with open_bench(lab.url, candidates, seconds=seconds, pool_size=POOL_SIZE) as bench:
         measured = run_until_all_sell(bench, [*once, *compared * repetitions])
-        batches = _batches(bench, measured, compared[: len(durable)])
+        batches = _batches(bench, measured)
     cases = dict.fromkeys(one.case for one in measured)
     rows = dict(zip(cases, summarise(measured), strict=True))
     _record(measured)
@@ -104,22 +104,22 @@ def _record(measured: Sequence[Measurement]) -> None:
             record(what, "per s", *known)
 
 
-def _batches(
-    bench: Bench, measured: Sequence[Measurement], cases: Sequence[BenchCase]
-) -> pd.DataFrame:
-    """Return one row per allocator and batch size: purchases, and commits of that size."""
+def _batches(bench: Bench, measured: Sequence[Measurement]) -> pd.DataFrame:
+    """Return one row per durable case and batch size: purchases, and commits of that size."""
     rows = []
-    for case in cases:
+    sales = [one for one in measured if one.case.candidate.sells and one.case.candidate.durable]
+    for case in dict.fromkeys(one.case for one in sales):
         database = bench.servers[case.candidate].database
-        events = [event for one in measured if one.case == case for event in one.events]
+        events = [event for one in sales if one.case == case for event in one.events]
         for purchases, commits in database.purchases_per_commit(events) if database else ():
-            rows.append((case.candidate.name, purchases, commits))
-    return pd.DataFrame(rows, columns=["allocator", "purchases", "commits"])
+            rows.append((case.candidate.name, case.connections, purchases, commits))
+    return pd.DataFrame(rows, columns=["allocator", "connections", "purchases", "commits"])
 
 
-def mean_batch(batches: pd.DataFrame, allocator: str) -> float:
+def mean_batch(batches: pd.DataFrame, allocator: str, connections: int) -> float:
     """Return how many purchases a commit carried on average."""
-    rows = batches[batches["allocator"] == allocator]
+    chosen = (batches["allocator"] == allocator) & (batches["connections"] == connections)
+    rows = batches[chosen]
     return float((rows["purchases"] * rows["commits"]).sum() / rows["commits"].sum())
 
 
