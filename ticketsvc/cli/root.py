@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ticketsvc import __version__, interrupts
 from ticketsvc.cli.console import complain
-from ticketsvc.cli.exit_codes import BAD_USAGE, CLEAN, COULD_NOT_TELL
+from ticketsvc.cli.exit_codes import BAD_USAGE, CLEAN, CLOSED_PIPE, COULD_NOT_TELL
 from ticketsvc.errors import TicketsvcError, UsageError
 from ticketsvc.service.event_loop import new_event_loop
 
@@ -37,15 +37,15 @@ def count_option(
 
 
 class Finite(click.FloatRange):
-    """A number in a range; "nan", which no range excludes, is none."""
+    """A number in a range; "nan", which no range excludes, and "inf" are none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or say what is wrong with it."""
         number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
@@ -90,6 +90,10 @@ def main() -> NoReturn:
             raise
         complain(reason)
         code = BAD_USAGE
+    except SystemExit as ended:
+        if ended.code != 1:
+            raise
+        code = CLOSED_PIPE  # click and rich say 1, which means a violation here
     sys.exit(code if isinstance(code, int) else CLEAN)
 
 

@@ -27,6 +27,8 @@ def seed(
         raise UsageError(
             "--event and --total go together: the event, and the number of its tickets"
         )
+    if recreate and event is not None:
+        raise UsageError("--recreate drops every event: leave out --event, or --recreate")
     chosen = SCHEMAS if schema is None else (chosen_schema(schema),)
     with connected(recreate=recreate) as connection:
         # Every time: a schema may come from a dump, which has no roles.

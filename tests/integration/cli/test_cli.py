@@ -1,8 +1,11 @@
 """The command line: exit codes, JSON, one line for what is wrong."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
 import psycopg
@@ -11,6 +14,7 @@ from aiohttp import web
 
 from tests.support.commands import error_line, json_of
 from tests.support.web_servers import serve_beside
+from ticketsvc.cli.exit_codes import CLOSED_PIPE
 from ticketsvc.database.schemas import SCHEMAS
 from ticketsvc.database.seeding import SIX_EVENTS, reset_event
 from ticketsvc.lab.experiments.overlap import run_overlapping
@@ -350,6 +354,8 @@ WRONG = {
     "stress --event E --purchases 0": "--purchases",
     "stress --event E --quantity eight": "--quantity",
     "stress --event E --url ftp://u:geheim@h": "--url 'h'",
+    "stress --event E --url http://xn--/": "--url 'http://xn--/': must look like",
+    "stress --event E --url http://h/x?y=1": "--url 'http://h/x?y=1': must look like",
     "stress --event E --timeout nan": "--timeout",
     "stress --event E --retry-for nan": "--retry-for",
     "serve --allocator nonsense": "--allocator 'nonsense'",
@@ -370,6 +376,8 @@ WRONG = {
     f"{AT_DEAD}serve --port 0": "cannot be reached",
     f"{AT_DEAD}seed --event E": "--event and --total go together",
     f"{AT_DEAD}seed --total 8": "--event and --total go together",
+    f"{AT_DEAD}seed --recreate --event E --total 8": "--recreate drops every event",
+    f"{AT_DEAD}expand --rate inf": "--rate",
     f"{AT_DEAD}seed": "cannot be reached",
     f"{AT_DEAD}seed --schema nonsense": "--schema 'nonsense'",
     f"{AT_DEAD}bench": "cannot be reached",
@@ -388,6 +396,21 @@ def test_wrong(cli_here, typed, words):
     assert not result.stdout
     assert "geheim" not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "audit", "audit --json"])
+def test_an_output_that_nobody_reads_is_no_violation(database, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ticketsvc", *command.split()],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "DATABASE_URL": database},
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (CLOSED_PIPE, b"")
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["seed"], ["stress"], ["audit"], ["db"]])

@@ -44,9 +44,11 @@ def purchase_url(url: str) -> URL:
     """Return the address purchases are posted to; raise `UsageError` when *url* is not http(s)."""
     try:
         address = URL(url)
+        host = address.host  # which may be none, for a reason of its own
     except ValueError:
-        address = URL()
-    if address.scheme not in ("http", "https") or not address.host:
+        address, host = URL(), None
+    more = address.query_string or address.fragment
+    if address.scheme not in ("http", "https") or not host or more:
         shown = url.rpartition("@")[2]  # without a password
         raise UsageError(f"--url {shown!r}: must look like http://127.0.0.1:3000")
     return address if address.name == "purchase" else address / "purchase"
