@@ -398,19 +398,33 @@ def test_wrong(cli_here, typed, words):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["--help", "audit", "audit --json"])
+@pytest.mark.parametrize("command", ["--help", "seed", "seed --json"])
 def test_an_output_that_nobody_reads_is_no_violation(database, command):
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "wb") as closed:
-        ended = subprocess.run(
-            [sys.executable, "-m", "ticketsvc", *command.split()],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "DATABASE_URL": database},
-            check=False,
-        )
+    ended = subprocess.run(
+        [sys.executable, "-m", "ticketsvc", *command.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "DATABASE_URL": database},
+        check=False,
+    )
+    os.close(writer)
     assert (ended.returncode, ended.stderr) == (CLOSED_PIPE, b"")
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "0, 1"])
+def test_a_command_whose_streams_are_closed_does_its_work(database, closed):
+    """As a supervisor may start it; the first sockets would take their places."""
+    command = [sys.executable, "-m", "ticketsvc", "explore", "--allocator", "range"]
+    program = f"import os; [os.close(n) for n in ({closed},)]; os.execv({command[0]!r}, {command})"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        env={**os.environ, "DATABASE_URL": database},
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["seed"], ["stress"], ["audit"], ["db"]])
