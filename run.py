@@ -46,9 +46,9 @@ def prepare(lock):
     made = {}
     with contextlib.suppress(OSError, ValueError):
         made = json.loads(stamp.read_text())
-    if PYTHON.exists() and wanted.items() <= made.items():
+    if os.access(PYTHON, os.X_OK) and wanted.items() <= made.items():
         return
-    usable = PYTHON.exists() and made.get("python") == wanted["python"]
+    usable = os.access(PYTHON, os.X_OK) and made.get("python") == wanted["python"]
     # Without the stamp, an environment that is left half made does not count.
     with contextlib.suppress(OSError):
         stamp.unlink()
