@@ -85,6 +85,8 @@ def _fault(one: Any) -> str:
     mechanism = vars(one).get("mechanism")
     if not isinstance(mechanism, Mechanism):
         return "it needs a class attribute: mechanism = Mechanism(name=…, …)"
+    if not isinstance(mechanism.name, str) or not mechanism.name.isidentifier():
+        return "the name of its mechanism must be a word, such as row_lock"
     if not mechanism.schemas or not set(mechanism.schemas) <= set(SCHEMAS):
         return f"the schemas of its mechanism must be among {', '.join(SCHEMAS)}"
     if not inspect.iscoroutinefunction(getattr(one, "allocate", None)):

@@ -25,6 +25,7 @@ MISTAKES = {
     "a field": ("safe=False, ", "", r"line 6: TypeError: .*'safe'"),
     "no mechanism": ("mechanism = ", "other = ", "line 5: Late: it needs a class attribute"),
     "a foreign one": ('Mechanism(name="late"', 'dict(name="late"', "line 5: Late: it needs"),
+    "no name": ('name="late"', 'name=["late"]', "must be a word, such as row_lock"),
     "a schema": ('("fixed",)', '"fixed"', "must be among original, fixed"),
     "no coroutine": ("async def", "def", r"line 5: .*async def allocate\(self, purchase\)"),
 }
