@@ -48,7 +48,7 @@ def children(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Children
             seen.append(command[1:])
             if "venv" in command:
                 (bootstrap.VENV / "lib" / "site-packages").mkdir(parents=True)
-                bootstrap.PYTHON.touch()
+                bootstrap.PYTHON.touch(0o755)
             return code, output
 
         monkeypatch.setattr(bootstrap, "run_child", run_child)
@@ -127,7 +127,7 @@ def test_an_environment_that_was_left_half_made_is_made_again(
 ) -> None:
     half = bootstrap.VENV / "half"
     half.mkdir(parents=True)
-    bootstrap.PYTHON.touch()
+    bootstrap.PYTHON.touch(0o755)
     children(0, "")
     bootstrap.prepare("requirements.lock")
     assert not half.exists()
