@@ -1,6 +1,7 @@
 """The circuit breaker in front of the pool."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -38,12 +39,20 @@ async def test_those_who_wait_are_refused_when_nothing_can_be_reached(unreachabl
             await pool.getconn()
 
 
+async def first_of(pool):
+    """Return a connection; two that begin at once may each be one too many, and both fail."""
+    while True:
+        with contextlib.suppress(DatabaseUnavailable):
+            return await pool.getconn()
+        await asyncio.sleep(0.01)
+
+
 async def test_nobody_is_refused_while_one_connection_works(limited_database):
     async with (
         asyncio.timeout(60),
         Pool(limited_database, Settings(pool_size=2, **LONG_TIMEOUT)) as pool,
     ):
-        first = await pool.getconn()
+        first = await first_of(pool)
         second = asyncio.create_task(pool.getconn())
         # The pool has tried in vain to make the second connection, and has reported it.
         await soon(lambda: pool.get_stats().get("connections_errors", 0) >= 2)
