@@ -118,7 +118,7 @@ def every_order_was_covered(table: pd.DataFrame, mutants: pd.DataFrame) -> str:
     return (
         f"Every order of the statements of {table['buyers'].min()} and {table['buyers'].max()} "
         f"purchases is covered, with {len(safe)} safe allocators: {safe['schedules'].sum():,} "
-        f"orders, of which {safe['classes'].sum():,} were run, one of those that must end alike. "
+        f"orders. Of those that must end alike one was run, {safe['classes'].sum():,} in all. "
         f"{bad or 'None'} oversold or issued a number twice. To test the test, a safeguard was "
         f"removed {len(mutants)} times: {noticed} times an order, the database or the checker "
         "showed that it is missing."
