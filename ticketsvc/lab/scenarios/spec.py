@@ -4,69 +4,33 @@ Whatever is wrong with it is one line that names the file, the key and the reaso
 """
 
 import difflib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
-from yarl import URL
 
 from ticketsvc.errors import UsageError
 from ticketsvc.lab.scenarios.filling import WORDS, unknown_words
+from ticketsvc.lab.scenarios.values import (
+    Address,
+    Json,
+    RequestPath,
+    Text,
+    VariableName,
+    VariableValue,
+    Word,
+)
 
 MAX_CLIENTS = 8
 
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL byte")
-    return text
-
-
-def _address(text: str) -> str:
-    """Raise `ValueError` when *text*, with any port, is not the address of a service."""
-    try:
-        url = URL(text.replace("{port}", "3000").replace("{host}", "127.0.0.1"))
-        usable = url.scheme in ("http", "https") and url.host and url.port
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("must look like http://127.0.0.1:{port}")
-    return text
-
-
-def _variable(name: str) -> str:
-    if "=" in name or not name:
-        raise ValueError("the name of a variable must not be empty or have a =")
-    return _without_nul(name)
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError("must begin with /")
-    return text
-
-
-def _json(value: Any) -> Any:
-    try:
-        json.dumps(value)
-    except TypeError:
-        raise ValueError("must be JSON: a date or a time is none, write it in quotes") from None
-    return value
-
-
-Word = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -89,10 +53,8 @@ class Service(_Part):
     """A process that the clients' requests go to."""
 
     command: tuple[Word, ...] = Field(min_length=1)
-    url: Annotated[Text, AfterValidator(_address)]
-    environment: dict[
-        Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_without_nul)]
-    ] = {}
+    url: Address
+    environment: dict[VariableName, VariableValue] = {}
     ready: Text | None = None
     """The path that answers 2xx when it is ready; None: when the port accepts."""
 
@@ -100,9 +62,9 @@ class Service(_Part):
 class Request(_Part):
     """An HTTP request to the service."""
 
-    path: Annotated[Text, AfterValidator(_path)]
+    path: RequestPath
     method: Method = "POST"
-    json_: Annotated[Any, AfterValidator(_json)] = Field(default=None, alias="json")
+    json_: Json = Field(default=None, alias="json")
     headers: dict[str, str] = {}
 
 
