@@ -4,7 +4,8 @@ import json
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
-from yarl import URL
+
+from ticketsvc.lab.workload.plan import http_address
 
 
 def _without_nul(text: str) -> str:
@@ -15,12 +16,8 @@ def _without_nul(text: str) -> str:
 
 def _address(text: str) -> str:
     """Raise `ValueError` when *text*, with any port, is not the address of a service."""
-    try:
-        url = URL(text.replace("{port}", "3000").replace("{host}", "127.0.0.1"))
-        usable = url.scheme in ("http", "https") and url.host and url.port
-    except ValueError:
-        usable = False
-    if not usable:
+    address = http_address(text.replace("{port}", "3000").replace("{host}", "127.0.0.1"))
+    if address is None or not address.port:
         raise ValueError("must look like http://127.0.0.1:{port}")
     return text
 

@@ -40,15 +40,20 @@ class Workload:
         return self.retry_unavailable or any(one.outcome == "unknown" for one in tries)
 
 
-def purchase_url(url: str) -> URL:
-    """Return the address purchases are posted to; raise `UsageError` when *url* is not http(s)."""
+def http_address(text: str) -> URL | None:
+    """Return *text* as the address of a host that speaks http or https, or None when it is none."""
     try:
-        address = URL(url)
+        address = URL(text)
         host = address.host  # which may be none, for a reason of its own
     except ValueError:
-        address, host = URL(), None
-    more = address.query_string or address.fragment
-    if address.scheme not in ("http", "https") or not host or more:
+        return None
+    return address if host and address.scheme in ("http", "https") else None
+
+
+def purchase_url(url: str) -> URL:
+    """Return the address purchases are posted to; raise `UsageError` when *url* is not http(s)."""
+    address = http_address(url)
+    if address is None or address.query_string or address.fragment:
         shown = url.rpartition("@")[2]  # without a password
         raise UsageError(f"--url {shown!r}: must look like http://127.0.0.1:3000")
     return address if address.name == "purchase" else address / "purchase"
